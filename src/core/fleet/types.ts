@@ -1,0 +1,135 @@
+/** The fleet as the repository says it, validated and with every default filled in. Plain data; made by `parse`, read by `render` and rollout. */
+import type { Digest } from '../model/digest.ts'
+import type { JsonObject } from '../model/json.ts'
+import type { Place, Problem } from '../model/problem.ts'
+import type { Amount, RolloutPolicy } from '../model/policy.ts'
+import type { BlobDomain, Release, ReleaseRules } from '../model/release.ts'
+import type { LabelSelector } from '../model/selector.ts'
+
+/** One file of the revision, read from the Git object database; path from the repository's root, `/` between. */
+export interface SourceFile {
+  readonly path: string
+  /** Git blob id: what parses are cached by. */
+  readonly oid: string
+  readonly bytes: Uint8Array
+}
+export type SourceTree = ReadonlyMap<string, SourceFile>
+
+export interface Fleet {
+  readonly name: string
+  readonly root: string
+  readonly layers: readonly string[]
+  readonly vars: JsonObject
+  readonly defaults: { readonly rollout: string; readonly drift: 'report' | 'correct' }
+  readonly budget: { readonly changingSites: Amount | null; readonly brokenSites: Amount | null }
+  readonly deletionBrake: {
+    readonly objects: number
+    readonly percentOfSites: number
+    readonly sites: number
+    readonly confirmed: readonly Digest[]
+  }
+  readonly link: { readonly lateAfterMs: number; readonly lostAfterMs: number }
+  readonly sites: ReadonlyMap<string, Site>
+  readonly groups: ReadonlyMap<string, SiteGroup>
+  readonly workloads: ReadonlyMap<string, Workload>
+  readonly policies: ReadonlyMap<string, RolloutPolicy>
+  readonly teams: ReadonlyMap<string, Team>
+  /** Kinds that the language knows and this build does not act on yet, by kind. */
+  readonly later: ReadonlyMap<string, number>
+}
+
+export interface Team {
+  readonly name: string
+  readonly paths: readonly string[]
+  readonly approvers: readonly string[]
+  readonly place: Place
+}
+
+export interface Site {
+  readonly name: string
+  readonly displayName: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly location: { readonly lat: number | null; readonly lon: number | null; readonly timeZone: string }
+  readonly vars: JsonObject
+  readonly link: { readonly class: string }
+  readonly mode: 'enforce' | 'observe'
+  readonly hold: { readonly reason: string; readonly untilMs: number | null } | null
+  readonly overlays: readonly (Overlay & { readonly workload: string })[]
+  readonly formerNames: readonly string[]
+  readonly place: Place
+}
+
+export interface SiteGroup {
+  readonly name: string
+  readonly layer: string
+  readonly selector: LabelSelector | null
+  readonly sites: readonly string[]
+  readonly vars: JsonObject
+  readonly workloadVars: Readonly<Record<string, JsonObject>>
+  readonly overlays: readonly (Overlay & { readonly workload: string })[]
+  readonly place: Place
+}
+
+export interface Overlay {
+  readonly name: string
+  readonly when: LabelSelector | null
+  readonly patches: readonly Patch[]
+  readonly allowEmpty: boolean
+  readonly place: Place
+}
+
+export interface Patch {
+  readonly target: {
+    readonly group?: string
+    readonly kind?: string
+    readonly namespace?: string
+    readonly name?: string
+  }
+  /** An object: strategic merge. A list: JSON 6902. */
+  readonly patch: JsonObject | readonly JsonObject[]
+  readonly place: Place
+}
+
+export interface Workload {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Path of the source folder from the repository's root. */
+  readonly source: { readonly path: string }
+  readonly namespace: string
+  readonly namespaces: readonly string[]
+  readonly targets: readonly { readonly selector: LabelSelector; readonly allowEmpty: boolean; readonly place: Place }[]
+  readonly overlays: readonly Overlay[]
+  readonly vars: JsonObject
+  readonly dependsOn: readonly { readonly name: string; readonly optional: boolean; readonly place: Place }[]
+  readonly rollout: string
+  readonly rules: ReleaseRules
+  readonly confirm: 'uplink' | null
+  readonly team: string | null
+  readonly formerNames: readonly string[]
+  readonly place: Place
+}
+
+/** What parsing said: a fleet, or the reasons for which the whole revision stays out. */
+export interface ParsedFleet {
+  readonly fleet: Fleet | null
+  readonly problems: readonly Problem[]
+}
+
+/** What every site should have at one revision. */
+export interface RenderedFleet {
+  /** Release bytes, object bytes and sealed bytes, by digest. */
+  readonly blobs: ReadonlyMap<Digest, { readonly domain: BlobDomain; readonly bytes: Uint8Array }>
+  readonly releases: ReadonlyMap<Digest, Release>
+  /** Site name → workload → release digest. Sites that Git lists and no workload targets have an empty map. */
+  readonly sites: ReadonlyMap<string, ReadonlyMap<string, Digest>>
+  /** Workloads that an error holds, at these sites only: what was there stays. */
+  readonly held: readonly HeldWorkload[]
+  readonly problems: readonly Problem[]
+}
+
+export interface HeldWorkload {
+  readonly workload: string
+  /** null: at every site it targets. */
+  readonly sites: readonly string[] | null
+  readonly problem: Problem
+}
