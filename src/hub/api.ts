@@ -1,0 +1,73 @@
+/** What the hub offers to people and programs; `adapters/http` serves it and knows nothing else of the hub. */
+import type { EventView, Page, RolloutView, SiteView, StatusView, WhyView, WorkloadView } from '../core/api/types.ts'
+import type { LabelSelector } from '../core/model/selector.ts'
+
+export type Role = 'viewer' | 'operator' | 'approver' | 'admin'
+
+/** Who calls: a name for the audit log, a role, and for approvers the teams they speak for (`*`: any). */
+export interface Actor {
+  readonly name: string
+  readonly role: Role
+  readonly teams: readonly string[]
+}
+
+export interface SiteQuery {
+  /** `a=b,c!=d,e in (x,y),!f` as kubectl takes it. */
+  readonly selector?: string
+  readonly sync?: string
+  readonly health?: string
+  readonly link?: string
+  readonly limit?: number
+  /** `next` of the page before. */
+  readonly cursor?: string
+}
+
+export type RolloutVerb = 'pause' | 'resume' | 'promote' | 'approve' | 'abort' | 'undo' | 'readmit'
+
+export interface RolloutWord {
+  readonly why?: string
+  readonly wave?: string
+  /** The rollout's id that an approval names, or the digest that `readmit` lets back in. */
+  readonly id?: string
+}
+
+export interface FreezeRequest {
+  readonly selector: LabelSelector | null
+  readonly reason: string
+  readonly untilMs: number
+}
+
+export interface TokenGiven {
+  readonly token: string
+  /** What to run at the site. */
+  readonly line: string
+  readonly expiresAtMs: number
+}
+
+/** Faults: NotFound, InvalidInput, Forbidden, Conflict. Every write is in the audit log before it answers. */
+export interface HubApi {
+  /** Who a bearer token is; undefined: nobody. */
+  authenticate(bearer: string): Actor | undefined
+  /** Fault Forbidden when the actor may not. */
+  status(): Promise<StatusView>
+  sites(query: SiteQuery): Promise<Page<SiteView>>
+  site(name: string): Promise<SiteView>
+  workloads(): Promise<Page<WorkloadView>>
+  workload(name: string): Promise<WorkloadView>
+  rollouts(): Promise<Page<RolloutView>>
+  rollout(workload: string): Promise<RolloutView>
+  why(kind: 'site' | 'rollout' | 'workload', name: string): Promise<WhyView>
+  events(after: number, limit: number): Promise<Page<EventView>>
+  command(actor: Actor, workload: string, verb: RolloutVerb, word: RolloutWord): Promise<RolloutView>
+  hold(actor: Actor, site: string, reason: string, untilMs: number | null): Promise<SiteView>
+  release(actor: Actor, site: string): Promise<SiteView>
+  freeze(actor: Actor, request: FreezeRequest): Promise<{ readonly id: string; readonly sites: number }>
+  createToken(actor: Actor, site: string, ttlMs: number): Promise<TokenGiven>
+  retire(actor: Actor, site: string): Promise<void>
+  /** Poll Git now and decide again. */
+  reconcile(actor: Actor): Promise<void>
+  /** A token for people; `secret` is shown once. */
+  createApiToken(name: string, role: Role, teams: readonly string[]): Promise<{ readonly secret: string }>
+  /** Ready once the store is open and the first look at Git was made. */
+  readonly ready: { readonly ok: boolean; readonly because: string }
+}

@@ -1,0 +1,37 @@
+/** What the hub asks of the outside. Adapters fit by shape; `store.ts` beside this file holds the store's port. */
+import type { SourceTree } from '../core/fleet/types.ts'
+import type { TrustStatement } from '../core/protocol/ports.ts'
+
+/** One look at the branch. `unchanged` names the tip that was seen before, good or not. */
+export type Polled =
+  | { readonly kind: 'unchanged'; readonly revision: string }
+  | {
+      readonly kind: 'changed'
+      readonly revision: string
+      /** First line of the commit message. */
+      readonly message: string
+      readonly tree: SourceTree
+      readonly forced?: false
+    }
+
+/**
+ * One branch of one repository, read from the object database. Faults: GitUnreachable, GitUnauthorized, BranchGone,
+ * HistoryRewritten (the tip does not contain what `poll` answered before), ObjectUnreadable, UnsafeTree.
+ */
+export interface GitSource {
+  readonly url: string
+  readonly branch: string
+  /** Asks for the tip; an unchanged branch costs one `ls-refs`. */
+  poll(signal: AbortSignal): Promise<Polled>
+  /** The tree of a revision that was seen before: after a restart, and for comparing with the last good one. */
+  open(revision: string, signal: AbortSignal): Promise<SourceTree>
+}
+
+/** The hub's certificate authority and the statement of its keys, signed by the root. */
+export interface Authority {
+  readonly trust: TrustStatement
+  /** PEM of a client certificate; the subject is composed from the site's name and id, never copied from a request. */
+  certify(subject: { readonly site: string; readonly siteId: string; readonly publicKey: Uint8Array }): Promise<string>
+  /** The one line to run at the site: hub URL, site, secret and root pin. */
+  joinLine(site: string, secret: string): string
+}
