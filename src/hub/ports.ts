@@ -10,19 +10,29 @@ export type Polled =
       readonly revision: string
       /** First line of the commit message. */
       readonly message: string
+      readonly timeMs: number
       readonly tree: SourceTree
-      readonly forced?: false
     }
+
+/** Where a look at the branch starts from, as the hub's store has it. */
+export interface PollFrom {
+  /** Last good revision: a tip whose history does not contain it is HistoryRewritten. */
+  readonly good: string | null
+  /** Last tip that was looked at, good or not: the same tip again is `unchanged`. */
+  readonly seen: string | null
+  /** A tip that an operator accepts although the history was rewritten. */
+  readonly accept: string | null
+}
 
 /**
  * One branch of one repository, read from the object database. Faults: GitUnreachable, GitUnauthorized, BranchGone,
- * HistoryRewritten (the tip does not contain what `poll` answered before), ObjectUnreadable, UnsafeTree.
+ * HistoryRewritten (the tip's history does not contain the last good revision), ObjectUnreadable, UnsafeTree, TooLarge, NotFound (root).
  */
 export interface GitSource {
   readonly url: string
   readonly branch: string
   /** Asks for the tip; an unchanged branch costs one `ls-refs`. */
-  poll(signal: AbortSignal): Promise<Polled>
+  poll(from: PollFrom, signal: AbortSignal): Promise<Polled>
   /** The tree of a revision that was seen before: after a restart, and for comparing with the last good one. */
   open(revision: string, signal: AbortSignal): Promise<SourceTree>
 }

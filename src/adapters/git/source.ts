@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
-import git from 'isomorphic-git'
+import * as git from 'isomorphic-git'
 import { Fault } from '../../core/model/fault.ts'
 import { type GitCredentials, gitHttp } from './http.ts'
 import { type ObjectDb, openObjectDb } from './object-db.ts'
@@ -23,6 +23,11 @@ export interface GitSourceOptions {
   readonly maxPackBytes?: number
 }
 
+/** Fetches that leave a pack each; above this the clone is made anew while nothing changes. */
+const MAX_PACKS = 200
+const DEFAULT_TIMEOUT_MS = 60_000
+const DEFAULT_MAX_PACK_BYTES = 1024 * 1024 * 1024
+
 export type Polled =
   | { readonly kind: 'unchanged'; readonly revision: string }
   | {
@@ -33,22 +38,18 @@ export type Polled =
       readonly tree: ReadonlyMap<string, TreeFile>
     }
 
-/** Fetches that leave a pack each; above this the clone is made anew while nothing changes. */
-const MAX_PACKS = 200
-const DEFAULT_TIMEOUT_MS = 60_000
-const DEFAULT_MAX_PACK_BYTES = 1024 * 1024 * 1024
+export interface PollFrom {
+  readonly good: string | null
+  readonly seen: string | null
+  readonly accept: string | null
+}
 
-export interface GitSource extends AsyncDisposable {
+/** Fits the hub's port of the same name (src/hub/ports.ts), which says what is promised. */
+export interface GitSource {
   readonly url: string
   readonly branch: string
-  /**
-   * Look at the branch. `last` is the last good revision, null for none: a tip whose history does not contain it is
-   * HistoryRewritten, unless `accept` names that very tip. Faults: GitUnreachable, GitUnauthorized, BranchGone,
-   * HistoryRewritten, ObjectUnreadable, UnsafeTree, TooLarge, NotFound (the root folder).
-   */
-  poll(last: string | null, accept: string | null, signal: AbortSignal): Promise<Polled>
-  /** Files of a revision that was polled before, for a hub that starts again. Fault ObjectUnreadable. */
-  open(revision: string): Promise<ReadonlyMap<string, TreeFile>>
+  poll(from: PollFrom, signal: AbortSignal): Promise<Polled>
+  open(revision: string, signal: AbortSignal): Promise<ReadonlyMap<string, TreeFile>>
 }
 
 export function createGitSource(options: GitSourceOptions): GitSource {
@@ -68,19 +69,19 @@ export function createGitSource(options: GitSourceOptions): GitSource {
   return {
     url: options.url,
     branch: options.branch,
-    async poll(last, accept, signal) {
+    async poll({ good, seen, accept }, signal) {
       const tip = await repository.tip(signal)
-      if (tip === last) return { kind: 'unchanged', revision: tip }
-      await repository.obtain(tip, last, signal)
+      if (tip === seen) return { kind: 'unchanged', revision: tip }
+      await repository.obtain(tip, good, signal)
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
-      if (last !== null && tip !== accept) {
-        const ancestry = historyContains(db, tip, last, shallowOf(gitDir))
+      if (good !== null && tip !== accept) {
+        const ancestry = historyContains(db, tip, good, shallowOf(gitDir))
         if (ancestry !== 'contains') {
           throw new Fault(
             'HistoryRewritten',
-            `the history of ${tip.slice(0, 12)} does not contain ${last.slice(0, 12)}`,
+            `the history of ${tip.slice(0, 12)} does not contain ${good.slice(0, 12)}`,
             {
-              facts: { tip, last },
+              facts: { tip, good },
             },
           )
         }
@@ -92,7 +93,6 @@ export function createGitSource(options: GitSourceOptions): GitSource {
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
       return Promise.resolve(read(db, revision))
     },
-    [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }
 

@@ -1,7 +1,7 @@
 /** Making commits: for the demo's repository and for people without the git program. */
 import fs from 'node:fs'
 import path from 'node:path'
-import git from 'isomorphic-git'
+import * as git from 'isomorphic-git'
 import { Fault } from '../../core/model/fault.ts'
 
 export interface Author {

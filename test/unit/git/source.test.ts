@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import git from 'isomorphic-git'
+import * as git from 'isomorphic-git'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createGitSource, type GitSource } from '../../../src/adapters/git/source.ts'
 import { commitAll, initRepository } from '../../../src/adapters/git/write.ts'
@@ -17,8 +17,10 @@ const write = (file: string, text: string): void => {
 }
 const commit = (message: string): Promise<string> => commitAll(dir, message, author)
 const open = (root = ''): GitSource => createGitSource({ url: dir, branch: 'main', root, dir: '', credentials: null })
+const poll = (last: string | null, accept: string | null = null) =>
+  source.poll({ good: last, seen: last, accept }, signal)
 const changed = async (last: string | null, accept: string | null = null) => {
-  const polled = await source.poll(last, accept, signal)
+  const polled = await poll(last, accept)
   if (polled.kind !== 'changed') throw new Error('unchanged')
   return polled
 }
@@ -40,7 +42,7 @@ describe('a local repository', () => {
     expect(polled.revision).toBe(first)
     expect([...polled.tree.keys()].toSorted()).toEqual(['flotilla.yaml', 'sites/a.yaml'])
     expect(Buffer.from(polled.tree.get('sites/a.yaml')!.bytes).toString()).toBe('kind: Site\n')
-    expect(await source.poll(first, null, signal)).toEqual({ kind: 'unchanged', revision: first })
+    expect(await poll(first)).toEqual({ kind: 'unchanged', revision: first })
   })
 
   test('a file that did not change is the same object in the next revision, so that parses are kept', async () => {
@@ -77,7 +79,7 @@ describe('a local repository', () => {
     write('a.yaml', 'three')
     const rewritten = await commit('instead')
     source = open()
-    await expect(source.poll(second, null, signal)).rejects.toMatchObject({ reason: 'HistoryRewritten' })
+    await expect(poll(second)).rejects.toMatchObject({ reason: 'HistoryRewritten' })
     expect((await changed(second, rewritten)).revision).toBe(rewritten)
   })
 
@@ -88,14 +90,14 @@ describe('a local repository', () => {
     const second = await commit('second')
     await git.writeRef({ fs, dir, ref: 'refs/heads/main', value: first, force: true })
     source = open()
-    await expect(source.poll(second, null, signal)).rejects.toMatchObject({ reason: 'HistoryRewritten' })
+    await expect(poll(second)).rejects.toMatchObject({ reason: 'HistoryRewritten' })
   })
 
   test('a branch that is gone says BranchGone', async () => {
     write('a.yaml', 'one')
     const first = await initRepository(dir, 'main', 'first', author)
     source = createGitSource({ url: dir, branch: 'release', root: '', dir: '', credentials: null })
-    await expect(source.poll(first, null, signal)).rejects.toMatchObject({ reason: 'BranchGone' })
+    await expect(poll(first)).rejects.toMatchObject({ reason: 'BranchGone' })
   })
 
   test('an object that was damaged on disk is named', async () => {
@@ -106,7 +108,7 @@ describe('a local repository', () => {
     fs.chmodSync(file, 0o644)
     fs.writeFileSync(file, 'rubbish')
     source = open()
-    await expect(source.poll(null, null, signal)).rejects.toMatchObject({
+    await expect(poll(null)).rejects.toMatchObject({
       reason: 'ObjectUnreadable',
       message: expect.stringContaining(oid) as string,
     })
@@ -158,6 +160,6 @@ describe('what a tree may not hold', () => {
     ['the short name of .git', '100644', 'GIT~1', 'blob'],
   ] as const)('%s', async (_name, mode, name, type) => {
     await tree(mode, name, type)
-    await expect(source.poll(null, null, signal)).rejects.toMatchObject({ reason: 'UnsafeTree' })
+    await expect(poll(null)).rejects.toMatchObject({ reason: 'UnsafeTree' })
   })
 })
