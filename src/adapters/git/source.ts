@@ -89,9 +89,9 @@ export function createGitSource(options: GitSourceOptions): GitSource {
       const commit = readCommit(db, tip)
       return { kind: 'changed', revision: tip, message: commit.message, timeMs: commit.timeMs, tree: read(db, tip) }
     },
-    open(revision) {
+    async open(revision) {
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
-      return Promise.resolve(read(db, revision))
+      return read(db, revision)
     },
   }
 }

@@ -132,7 +132,7 @@ describe('a local repository', () => {
       if (/^[0-9a-f]{2}$/.test(folder)) fs.rmSync(path.join(dir, '.git/objects', folder), { recursive: true })
     }
     source = open()
-    expect(Buffer.from((await source.open(first)).get('a.yaml')!.bytes).toString()).toBe('one\n'.repeat(50))
+    expect(Buffer.from((await source.open(first, signal)).get('a.yaml')!.bytes).toString()).toBe('one\n'.repeat(50))
   })
 })
 
