@@ -1,0 +1,156 @@
+/** What a site agent asks of the world. Adapters fit by shape; several agents in one process share nothing but these. */
+import type { Inventory, InventoryChange } from '../core/diff/types.ts'
+import type { Cluster } from '../core/kube/cluster.ts'
+import type { Digest } from '../core/model/digest.ts'
+import type { JsonObject } from '../core/model/json.ts'
+import type { Generation } from '../core/model/observation.ts'
+import type { BlobDomain } from '../core/model/release.ts'
+import type { Envelope, OutboxItem } from '../core/protocol/messages.ts'
+import type { HubLink, TrustStatement } from '../core/protocol/ports.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/logger.ts'
+
+export interface AgentPorts {
+  readonly cluster: Cluster
+  /** null: no hub is known; the site goes on with what it has. */
+  readonly link: HubLink | null
+  readonly store: AgentStore
+  readonly clock: Clock
+  readonly log: Logger
+  readonly machine: Machine
+  /** Uniform in [0, 1). */
+  random(): number
+}
+
+/** The machine's own time: goes on while the agent is restarted, begins anew when the machine is. */
+export interface Machine {
+  readonly bootId: string
+  uptimeMs(): number
+}
+
+/** Who this site is: files of their own, checksummed, written once at enrolment and at each renewal. */
+export interface SiteIdentity {
+  readonly site: string
+  readonly siteId: string
+  readonly hubUrl: string
+  /** Ed25519 public key of the fleet's root, SPKI DER base64: the pin. */
+  readonly root: string
+  /** Which keys sign manifests, signed by the root. */
+  readonly trust: TrustStatement
+  /** PEM. */
+  readonly certificate: string
+  readonly privateKey: string
+  /** age secret key, for secrets; absent: none was made. */
+  readonly ageKey?: string
+}
+
+/** Highest generation that was ever accepted, and of which body. */
+export interface Floor {
+  readonly generation: Generation
+  readonly body: Digest
+}
+
+export interface StoredManifest {
+  readonly envelope: Envelope
+  readonly generation: Generation
+  /** Digest (domain `manifest`) of the payload bytes. */
+  readonly body: Digest
+  /** Site's clock, ms. */
+  readonly acceptedAtMs: number
+}
+
+/** The site's own record of one workload. */
+export interface WorkloadRecord {
+  readonly workload: string
+  /** Of the entry that the site last began to act on. */
+  readonly since: Generation
+  /** What is to be here now: the release of that entry. */
+  readonly release: Digest
+  /** When its manifest was accepted here, and the five facts' times, ms of the site's clock. */
+  readonly receivedAtMs: number
+  readonly applied: { readonly digest: Digest; readonly atMs: number } | null
+  readonly healthy: { readonly digest: Digest; readonly atMs: number } | null
+  readonly transitions: number
+  readonly unhealthyMs: number
+}
+
+/** The last time that the hub signed, and when that was by the machine's own time. */
+export interface TimeKnowledge {
+  readonly hubMs: number
+  readonly timeEpoch: number
+  readonly bootId: string
+  readonly uptimeMs: number
+}
+
+/** One transaction, on the disk when it returns. Absent fields stay as they are. */
+export interface StoreWrite {
+  readonly inventory?: InventoryChange
+  /** null: drop. */
+  readonly workloads?: ReadonlyMap<string, WorkloadRecord | null>
+  readonly time?: TimeKnowledge
+  /** Small facts by name; null: drop. */
+  readonly notes?: ReadonlyMap<string, JsonObject | null>
+  readonly outbox?: readonly OutboxItem[]
+  /** Drop items up to this sequence. */
+  readonly outboxAck?: number
+}
+
+/** Faults: StoreFull, StoreReadOnly, StoreCorrupt, StoreFailed. Every method that writes has written when it returns. */
+export interface AgentStore {
+  /** Random per store: a rebuilt store is another one. */
+  readonly storeEpoch: string
+  /** What opening found: `rebuilt` names the groups of rows that were damaged and are lost. */
+  readonly opened: { readonly rebuilt: readonly string[] }
+  identity(): SiteIdentity | null
+  saveIdentity(identity: SiteIdentity): void
+  /** The highest of the two places. */
+  floor(): Floor | null
+  /** Newest readable first: the current one and the one before. */
+  manifests(): readonly StoredManifest[]
+  /** Blobs must be stored already. Writes the manifest, keeps the one before, then raises the floor in both places. */
+  accept(manifest: StoredManifest): void
+  has(digest: Digest): boolean
+  /** Checked against its digest; a damaged one is dropped and absent. */
+  blob(domain: BlobDomain, digest: Digest): Uint8Array | undefined
+  putBlobs(blobs: readonly { readonly domain: BlobDomain; readonly digest: Digest; readonly bytes: Uint8Array }[]): void
+  /** Drops blobs that none of these name; returns how many. */
+  sweep(keep: ReadonlySet<Digest>): number
+  inventory(): Inventory
+  workloads(): ReadonlyMap<string, WorkloadRecord>
+  time(): TimeKnowledge | null
+  note(name: string): JsonObject | undefined
+  outbox(): readonly OutboxItem[]
+  write(write: StoreWrite): void
+  close(): void
+}
+
+export interface AgentOptions {
+  readonly version: string
+  /** `enforce` still obeys a manifest that says `observe`. */
+  readonly mode: 'enforce' | 'observe'
+  /** Where the ApplySet's parent object stands. */
+  readonly applySet: { readonly namespace: string; readonly name: string }
+  /** Overrides the hub's `nextDueMs` downwards; null: as the hub says. */
+  readonly pollMs: number | null
+  readonly parallelApplies: number
+  /** Over how long every object is compared by a dry-run once. */
+  readonly resyncMs: number
+  /** Wait after a change before a turn, so that a burst of events is one turn. */
+  readonly debounceMs: number
+  /** More deletions than this in one turn need a confirmed list. */
+  readonly fuseObjects: number
+  /** A silence of the monotonic clock longer than this means that this process was paused. */
+  readonly maxGapMs: number
+}
+
+/** Limits and pace of a site where nothing else is said. */
+export const AGENT_DEFAULTS: Omit<AgentOptions, 'version'> = {
+  mode: 'enforce',
+  applySet: { namespace: 'flotilla-system', name: 'flotilla' },
+  pollMs: null,
+  parallelApplies: 16,
+  resyncMs: 6 * 3_600_000,
+  debounceMs: 50,
+  fuseObjects: 50,
+  maxGapMs: 60_000,
+}
