@@ -17,6 +17,7 @@ export type DigestDomain =
   | 'class'
   | 'deletions'
   | 'plan'
+  | 'trust'
 
 export function digestBytes(domain: DigestDomain, bytes: Uint8Array | string): Digest {
   return `sha256:${createHash('sha256').update(`flotilla/${domain}/v1\0`).update(bytes).digest('hex')}`

@@ -94,6 +94,8 @@ export interface SyncUp {
   readonly dropped?: Readonly<Record<string, number>>
   /** Blobs the site lacks of what it was told: ask again. */
   readonly want?: readonly Digest[]
+  /** Version of the trust statement that the site holds; the hub answers with a newer one, where there is one. */
+  readonly trust?: number
 }
 
 export interface SiteCondition {
@@ -116,11 +118,14 @@ export interface SyncDown {
     readonly base?: Digest
     readonly result: Digest
     readonly keyids: readonly string[]
+    /** Of the part; with `base` it is always zstd with the base as dictionary. Absent: identity. */
+    readonly encoding?: 'zstd'
   }
   /** Small blobs, inline. One part each. */
   readonly blobs: readonly {
     readonly digest: Digest
     readonly domain: BlobDomain
+    /** Held by the site, or earlier in this list. */
     readonly base?: Digest
     readonly encoding: 'identity' | 'zstd'
   }[]
@@ -128,6 +133,8 @@ export interface SyncDown {
   readonly nextDueMs: number
   /** Signed over the nonce; last part is its signature. */
   readonly time: { readonly timeMs: number; readonly timeEpoch: number; readonly keyid: string }
+  /** A newer trust statement. Two parts after the blobs: payload, signature by the root that the site holds. */
+  readonly trust?: { readonly version: number }
   /** Ask for facts, or a live question; later. */
   readonly asks?: readonly JsonObject[]
 }

@@ -1,5 +1,6 @@
 /** What hub and agent ask of the link; `adapters/link` fits by shape. One exchange is one call. */
 import type { Digest } from '../model/digest.ts'
+import type { Generation } from '../model/observation.ts'
 import type { BlobDomain } from '../model/release.ts'
 import type { Envelope, SyncDown, SyncUp } from './messages.ts'
 
@@ -11,6 +12,8 @@ export interface SyncAnswer {
   /** Decoded bytes by digest; each already hashes to its name. */
   readonly blobs: ReadonlyMap<Digest, BlobBytes>
   readonly timeSignature: Uint8Array
+  /** Newer than the one the site named; `acceptTrust` judges it. */
+  readonly trust?: TrustStatement
   /** On the wire, as counted by the socket. */
   readonly bytes: { readonly up: number; readonly down: number }
 }
@@ -44,7 +47,7 @@ export interface Caller {
 
 /** The hub's answer before it is framed. */
 export interface SyncReply {
-  readonly head: Omit<SyncDown, 'manifest' | 'blobs' | 'time'>
+  readonly head: Omit<SyncDown, 'manifest' | 'blobs' | 'time' | 'trust'>
   readonly manifest:
     | {
         readonly envelope: Envelope
@@ -64,6 +67,8 @@ export interface SyncReply {
     readonly keyid: string
     readonly sig: Uint8Array
   }
+  /** Sent where the site names an older version. */
+  readonly trust?: { readonly version: number; readonly statement: TrustStatement }
 }
 
 /** The hub's side, called by the link's server. */
@@ -96,6 +101,8 @@ export interface Enrolled {
   readonly certificate: string
   /** Ed25519 public keys that may sign manifests, SPKI DER base64 by keyid, in a statement signed by the root. */
   readonly keys: TrustStatement
+  /** Of the box that this one replaces: the new one accepts nothing below it. */
+  readonly floor?: { readonly generation: Generation; readonly body: Digest }
 }
 
 /** Which keys sign what, itself signed by the pinned root: the first link of the signature chain. */
