@@ -18,6 +18,8 @@ export type SourceTree = ReadonlyMap<string, SourceFile>
 export interface Fleet {
   readonly name: string
   readonly root: string
+  /** The commit it was read from; no render depends on it. */
+  readonly revision: string
   readonly layers: readonly string[]
   readonly vars: JsonObject
   readonly defaults: { readonly rollout: string; readonly drift: 'report' | 'correct' }
@@ -42,6 +44,7 @@ export interface Team {
   readonly name: string
   readonly paths: readonly string[]
   readonly approvers: readonly string[]
+  readonly serviceAccount: string | null
   readonly place: Place
 }
 
@@ -106,6 +109,8 @@ export interface Workload {
   readonly confirm: 'uplink' | null
   readonly team: string | null
   readonly formerNames: readonly string[]
+  /** Errors of this workload that its text alone shows (a source kind not yet built): it is held where it is targeted. */
+  readonly holds: readonly Problem[]
   readonly place: Place
 }
 
@@ -133,3 +138,39 @@ export interface HeldWorkload {
   readonly sites: readonly string[] | null
   readonly problem: Problem
 }
+
+/** How to read one fleet of a repository. */
+export interface ParseOptions {
+  /** Folder of the root file from the repository's root, '' for the root itself. */
+  readonly root: string
+  readonly revision: string
+  readonly cache: FleetCache
+  /** The fleet of the revision before: its Teams judge this one. */
+  readonly previous?: Fleet
+}
+
+/** Work kept from one revision to the next. Opaque: made by `createFleetCache`, used by one caller at a time. */
+export interface FleetCache {
+  /** Parses by blob id and way of reading. */
+  readonly files: Map<string, unknown>
+  /** Renders by class digest and renderer version. */
+  readonly renders: Map<string, unknown>
+}
+
+/** What the deletion brake compares: `RenderedFleet` fits by shape. */
+export interface Targets {
+  readonly sites: ReadonlyMap<string, ReadonlyMap<string, Digest>>
+  readonly releases: ReadonlyMap<Digest, Release>
+}
+
+/** What a revision would take away, in a canonical order; its digest (domain `deletions`) is what Git confirms. */
+export interface DeletionList {
+  readonly sites: readonly string[]
+  readonly untargeted: readonly { readonly workload: string; readonly sites: readonly string[] }[]
+  readonly objects: readonly { readonly workload: string; readonly object: string; readonly sites: readonly string[] }[]
+}
+
+export type BrakeVerdict =
+  /** `confirmed`: above a limit, and Git says yes; the digest goes into the manifests and is spent. */
+  | { readonly kind: 'ok'; readonly confirmed: Digest | null; readonly list: DeletionList }
+  | { readonly kind: 'stopped'; readonly digest: Digest; readonly message: string; readonly list: DeletionList }
