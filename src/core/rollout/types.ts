@@ -17,7 +17,10 @@ export interface SiteFacts {
   readonly dueAtMs: number | null
   readonly hold: { readonly reason: string; readonly untilMs: number | null } | null
   readonly freeze: { readonly reason: string; readonly untilMs: number } | null
+  /** `observe`: is told its content with a permit that is already over, changes nothing and is no evidence. */
   readonly mode: 'enforce' | 'observe'
+  /** The maintenance window, where one applies; absent: always open. `opensAtMs` null: not foreseeable. */
+  readonly window?: { readonly open: boolean; readonly opensAtMs: number | null }
 }
 
 /** What the hub told a site about one workload and what the site last said of it. */
@@ -25,7 +28,7 @@ export interface SiteWorkload {
   /** What the signed manifest names now; null: nothing was ever installed (the site is provisioned). */
   readonly published: Digest | null
   readonly since: Generation | null
-  /** End of the permit that was published with it. */
+  /** End of the permit that was published with it: a site that has not begun by then may not begin. */
   readonly startByMs: number | null
   readonly observation: WorkloadObservation | null
 }
@@ -46,13 +49,13 @@ export interface RolloutSpec {
 }
 
 export type SitePhase =
-  | 'waiting' // not told to move yet
+  | 'waiting' // not told to move yet, or its permit ended before it began
   | 'granted' // told to move, not seen to begin
   | 'changing' // begun, not yet healthy through the soak
   | 'done' // evidence: healthy through the soak at this entry's since and release
   | 'unchanged' // had the target release when the rollout began: no evidence
   | 'failed'
-  | 'rolledBack'
+  | 'rolledBack' // told to go back: `back`
 
 /** A site's place in one rollout; kept by the hub, only for targeted sites. */
 export interface SiteProgress {
@@ -62,15 +65,39 @@ export interface SiteProgress {
   readonly from: Digest | null
   readonly grantedAtMs?: number
   readonly begunAtMs?: number
-  readonly failure?: { readonly reason: string; readonly message: string; readonly atMs: number }
+  /** `accepted`: an operator resumed in spite of it; it is still broken and no longer counts towards `maxFailures`. */
+  readonly failure?: {
+    readonly reason: string
+    readonly message: string
+    readonly atMs: number
+    readonly accepted?: true
+  }
+  /** It runs what a superseded rollout gave it: first in its wave. */
+  readonly onOld?: true
+  /** Nothing of any workload was installed when it was first seen: provisioned outside waves. */
+  readonly fresh?: true
+  /** Provisioned with the target itself: no slot, no evidence. */
+  readonly provisioned?: true
+  /** Was done and is seen broken since: holds no slot, counts as unavailable. */
+  readonly regressed?: true
+  /** `progressDeadline` runs only while the site can act and is not healthy: run so far, and since when it runs (null: stopped). */
+  readonly deadline?: { readonly ranMs: number; readonly sinceMs: number | null }
+  /** Where a rolled-back or undone site was sent. */
+  readonly back?: Digest
 }
 
 export interface WaveState {
+  /** The policy's name for it; with `by`, `name/value`. */
   readonly name: string
+  /** Index in `policy.waves`; past its end: the implicit last wave of sites that are in no other. */
+  readonly policyWave: number
   readonly state: 'pending' | 'active' | 'passed' | 'skipped'
   readonly startedAtMs?: number
   readonly passedAtMs?: number
+  /** Who let it pass where evidence alone did not. */
   readonly approvedBy?: string
+  /** Since when nothing but missing evidence keeps it: an approval given after this stands in for the evidence. */
+  readonly shortSinceMs?: number
 }
 
 export interface RolloutState {
@@ -80,6 +107,12 @@ export interface RolloutState {
   readonly sites: ReadonlyMap<string, SiteProgress>
   readonly paused?: { readonly by: string; readonly why: string; readonly atMs: number }
   readonly endedAtMs?: number
+  /** Who ended it and why: abort, undo, or the policy (`by: 'policy'`). */
+  readonly ended?: { readonly kind: 'abort' | 'undo' | 'failure'; readonly by: string; readonly why: string }
+  /** What it withdrew; once one of these is readmitted the rollout begins anew. */
+  readonly withdrew?: readonly Digest[]
+  /** True where sites already ran a completed release of this workload when this rollout began (else: its very first). */
+  readonly established: boolean
   /** Approvals by wave name, each naming this rollout's id. */
   readonly approvals: Readonly<Record<string, { readonly by: string; readonly atMs: number }>>
 }
@@ -88,28 +121,53 @@ export interface RolloutWorld {
   readonly nowMs: number
   readonly budget: { readonly changingSites: Amount | null; readonly brokenSites: Amount | null }
   readonly fleetSites: number
-  readonly rollouts: readonly { readonly spec: RolloutSpec; readonly state: RolloutState | null }[]
+  /** One entry a workload, completed ones too (dependencies, provisioning and returning sites ask them). */
+  readonly rollouts: readonly RolloutEntry[]
   site(name: string): SiteFacts | undefined
   /** (site, workload). */
   at(site: string, workload: string): SiteWorkload | undefined
   readonly withdrawn: ReadonlySet<Digest>
   /** Last release of this workload that completed at this site, where it is not withdrawn: where a rollback or undo goes. */
   lastGood(site: string, workload: string): Digest | null
+  /**
+   * Sites of which facts or observations changed since the last tick. Only speeds up the watch over sites that are done:
+   * absent means that any may have changed.
+   */
+  readonly changed?: ReadonlySet<string>
 }
 
-/** Tell a site to move (or to go back): becomes an entry with a permit in its next generation. */
+export interface RolloutEntry {
+  /** The map that runs: the one `state` is about. */
+  readonly spec: RolloutSpec
+  /** null: begins in this tick. */
+  readonly state: RolloutState | null
+  /**
+   * Git's newest map where its id is another one; a still newer one replaces it (at most one waits). `decide` begins it as soon
+   * as it may, and says so: the decision's `state.id` is then `next.id`, and from the next tick on `next` is the `spec`.
+   */
+  readonly next?: RolloutSpec
+}
+
+/**
+ * Tell a site to move (or to go back): becomes an entry with a permit in its next generation. Level-based: given again in every
+ * tick until `at(site, workload)` shows it published. Where the release is the one already published, only the permit changes.
+ */
 export interface Grant {
   readonly site: string
   readonly workload: string
   readonly release: Digest
   readonly startAfterMs: number
   readonly startByMs: number
-  readonly because: 'wave' | 'provision' | 'return' | 'rollback' | 'undo' | 'renew'
+  /** `renew`: the permit ended before it began. `revoke`: take back what was granted and not begun (abort, hold, supersede). */
+  readonly because: 'wave' | 'provision' | 'return' | 'rollback' | 'undo' | 'renew' | 'revoke'
 }
 
 export interface RolloutDecision {
   readonly workload: string
+  /** The same object as was given where nothing changed: then there is nothing to store. */
   readonly state: RolloutState
+  /** Final state of the rollout that this one replaced in this tick. */
+  readonly superseded?: RolloutState
   readonly grants: readonly Grant[]
   /** A digest that failed its policy, or that an operator withdrew. */
   readonly withdraw: readonly { readonly digest: Digest; readonly reason: string }[]
@@ -129,3 +187,14 @@ export type RolloutCommand =
   | { readonly kind: 'approve'; readonly by: string; readonly wave: string; readonly id: Digest }
   | { readonly kind: 'abort'; readonly by: string; readonly why: string }
   | { readonly kind: 'undo'; readonly by: string; readonly why: string }
+  | { readonly kind: 'readmit'; readonly by: string }
+
+/** What an operator's word does: a new state, and what to add to or strike from the withdrawn list; or why not. */
+export type CommandOutcome =
+  | {
+      readonly ok: true
+      readonly state: RolloutState
+      readonly withdraw: readonly { readonly digest: Digest; readonly reason: string }[]
+      readonly readmit: readonly Digest[]
+    }
+  | { readonly ok: false; readonly because: string }
