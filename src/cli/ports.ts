@@ -1,0 +1,56 @@
+/** What commands ask of the outside; main.ts builds these, and only what a command calls is ever loaded. */
+import type { Json } from '../core/model/json.ts'
+import type { SourceTree } from '../core/fleet/types.ts'
+
+/** The hub's HTTP API. Faults: Unreachable, Unauthorized, Forbidden, NotFound, InvalidInput, Conflict, ServerError. */
+export interface HubClient {
+  readonly url: string
+  get<T>(path: string, query?: Readonly<Record<string, string | undefined>>): Promise<T>
+  send<T>(method: 'POST' | 'DELETE', path: string, body?: Json): Promise<T>
+}
+
+export interface HubProcessOptions {
+  readonly repo: string
+  readonly branch: string
+  readonly root: string
+  readonly data: string
+  readonly listen: string
+  readonly api: string
+  readonly advertise: string | undefined
+  readonly pollMs: number
+  readonly tokenFile: string | undefined
+  readonly username: string | undefined
+}
+
+export interface AgentProcessOptions {
+  readonly data: string
+  readonly join: string | undefined
+  readonly kubeconfig: string | undefined
+  readonly context: string | undefined
+  readonly simulate: boolean
+  readonly http: string | undefined
+  readonly pollMs: number | undefined
+}
+
+export interface DemoOptions {
+  readonly sites: number
+  readonly once: boolean
+  readonly dir: string | undefined
+  readonly speed: number
+}
+
+export interface CliPorts {
+  readonly version: string
+  hub(url: string | undefined, token: string | undefined): Promise<HubClient>
+  /** Files of a folder, as a revision would hold them: for lint and render before a commit. */
+  folder(dir: string): Promise<SourceTree>
+  runHub(options: HubProcessOptions, signal: AbortSignal): Promise<void>
+  runAgent(options: AgentProcessOptions, signal: AbortSignal): Promise<void>
+  /** Resolves with why it did not converge, or undefined. */
+  runDemo(
+    options: DemoOptions,
+    io: { out(text: string): void; readonly terminal: boolean; readonly columns: number; readonly color: boolean },
+    signal: AbortSignal,
+  ): Promise<string | undefined>
+  commit(dir: string, message: string): Promise<string>
+}
