@@ -86,7 +86,7 @@ function readRequirement(tokens: readonly Token[], start: number): Read {
   return { requirement: { key: key.text, operator, values: [value.text] }, at: at + 1 }
 }
 
-/** `(a,b)`; a comma with nothing before or behind it stands for the empty value. */
+/** `(a,b)`; nothing between the parentheses, or before or behind a comma, stands for the empty value. */
 function readValues(tokens: readonly Token[], start: number, key: string, operator: Operator): Read {
   if (tokens[start]?.is !== '(') return found(tokens[start], '"("')
   const values = new Set<string>()
@@ -102,7 +102,7 @@ function readValues(tokens: readonly Token[], start: number, key: string, operat
       open = true
     } else return found(token, open ? 'a value, "," or ")"' : '"," or ")"')
   }
-  if (open && at > start + 1) values.add('')
+  if (open) values.add('')
   return { requirement: { key, operator, values: [...values].toSorted(byUtf16) }, at: at + 1 }
 }
 
