@@ -1,0 +1,247 @@
+/**
+ * The hub's store as a port: everything a turn decided is one `HubChange`, written in one transaction or not at all.
+ * Rows are per site, per workload, per (site, workload); never per object.
+ */
+import type { SiteCondition } from '../core/protocol/messages.ts'
+import type { Digest } from '../core/model/digest.ts'
+import type { JsonObject } from '../core/model/json.ts'
+import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
+import type { BlobDomain } from '../core/model/release.ts'
+import type { LabelSelector } from '../core/model/selector.ts'
+import type { HealthState, SyncState } from '../core/model/state.ts'
+import type { Grant, RolloutSpec, RolloutState, SiteProgress } from '../core/rollout/types.ts'
+import type { Role } from './api.ts'
+
+export interface Have {
+  readonly generation: Generation
+  readonly root: Digest
+  readonly body: Digest
+}
+
+/** One site as the hub knows it: what Git says of it, who it is, what it was told and what it last said. */
+export interface SiteRecord {
+  readonly name: string
+  /** null until enrolled. */
+  readonly siteId: string | null
+  readonly standing: 'expected' | 'active' | 'retired'
+  /** In Git at the last good revision and targeted by something. */
+  readonly listed: boolean
+  readonly labels: Readonly<Record<string, string>>
+  readonly linkClass: string
+  readonly mode: 'enforce' | 'observe'
+  readonly gitHold: { readonly reason: string; readonly untilMs: number | null } | null
+  readonly agent: string | null
+  readonly recipient: string | null
+  readonly conditions: readonly SiteCondition[]
+  /** The manifest that was committed last; null: none yet. */
+  readonly current: (Have & { readonly revision: string; readonly expiresMs: number }) | null
+  /** What the site last said it has. */
+  readonly have: Have | null
+  /** The site has what this hub never signed: nothing is published there until `hub recover`. */
+  readonly fork: { readonly reason: 'HubBehind' | 'ForkedHub'; readonly seen: Have; readonly atMs: number } | null
+  readonly lastContactMs: number | null
+  readonly dueAtMs: number | null
+  readonly summary: { readonly sync: SyncState; readonly health: HealthState }
+  /** Deletion lists confirmed in Git that concern this site, latest last. */
+  readonly confirmed: readonly Digest[]
+}
+
+/** What a site's manifest names for one workload. */
+export interface EntryRecord {
+  readonly site: string
+  readonly workload: string
+  readonly release: Digest
+  readonly since: Generation
+  readonly startAfterMs: number
+  readonly startByMs: number
+  readonly because: Grant['because']
+  readonly confirm: 'uplink' | null
+  /** Releases it named before, latest first, at most 3. */
+  readonly previous: readonly Digest[]
+  /** Releases that completed here, latest first, at most 3: where a rollback or an undo goes. */
+  readonly good: readonly Digest[]
+}
+
+export interface ManifestRecord {
+  readonly site: string
+  readonly generation: Generation
+  readonly body: Digest
+  readonly payload: Uint8Array
+}
+
+/** What the hub keeps of a spec beside what the engine reads. */
+export interface KeptSpec extends RolloutSpec {
+  readonly confirm: 'uplink' | null
+  readonly team: string | null
+}
+
+/** One workload's rollout: what runs, how far it is, and the newer map that waits. */
+export interface RolloutRecord {
+  readonly spec: KeptSpec
+  readonly state: RolloutState | null
+  readonly next: KeptSpec | null
+}
+
+export interface HoldRecord {
+  readonly site: string
+  readonly reason: string
+  readonly by: string
+  readonly untilMs: number | null
+}
+
+export interface FreezeRecord {
+  readonly id: string
+  readonly selector: LabelSelector | null
+  readonly reason: string
+  readonly by: string
+  readonly untilMs: number
+}
+
+export interface WithdrawnRecord {
+  readonly digest: Digest
+  readonly workload: string
+  readonly reason: string
+  readonly by: string
+  readonly atMs: number
+}
+
+export interface AuditRecord {
+  readonly seq: number
+  readonly atMs: number
+  readonly actor: string
+  readonly action: string
+  readonly subject: string
+  readonly detail: JsonObject
+  /** Over the hash before and this record: a chain. */
+  readonly hash: string
+}
+
+export interface EventRecord {
+  readonly seq: number
+  readonly atMs: number
+  readonly kind: string
+  readonly subject: string
+  readonly message: string
+}
+
+export interface ResultRecord {
+  readonly site: string
+  readonly storeEpoch: string
+  readonly seq: number
+  readonly class: string
+  readonly atMs: number
+  readonly body: JsonObject
+}
+
+/** Site → workload → release of one revision, as one renderer version makes it. */
+export interface RenderRecord {
+  readonly input: Digest
+  readonly renderer: string
+  readonly sites: ReadonlyMap<string, ReadonlyMap<string, Digest>>
+}
+
+export interface ApiTokenRecord {
+  readonly hash: string
+  readonly name: string
+  readonly role: Role
+  readonly teams: readonly string[]
+  readonly createdAtMs: number
+}
+
+/** Everything one turn decided. Absent: nothing of that. */
+export interface HubChange {
+  readonly meta?: Readonly<Record<string, string>>
+  readonly blobs?: Iterable<{ readonly digest: Digest; readonly domain: BlobDomain; readonly bytes: Uint8Array }>
+  readonly render?: RenderRecord
+  readonly sites?: readonly SiteRecord[]
+  readonly contacts?: readonly {
+    readonly name: string
+    readonly lastContactMs: number | null
+    readonly dueAtMs: number | null
+  }[]
+  readonly entries?: readonly EntryRecord[]
+  readonly entriesGone?: readonly { readonly site: string; readonly workload: string }[]
+  /** Compare-and-set: `expected` is the site's generation before, null for none; Fault Conflict where it is another. */
+  readonly manifests?: readonly { readonly record: ManifestRecord; readonly expected: Generation | null }[]
+  readonly observations?: readonly { readonly site: string; readonly observation: WorkloadObservation }[]
+  readonly observationsGone?: readonly { readonly site: string; readonly workload: string }[]
+  /** `whole`: another spec, next or state than before. Else the state alone, with the `sites` whose progress changed. */
+  readonly rollouts?: readonly {
+    readonly record: RolloutRecord
+    readonly whole: boolean
+    readonly sites: ReadonlyMap<string, SiteProgress>
+  }[]
+  readonly rolloutsGone?: readonly string[]
+  readonly history?: readonly {
+    readonly workload: string
+    readonly id: Digest
+    readonly atMs: number
+    readonly doc: JsonObject
+  }[]
+  readonly withdrawn?: readonly WithdrawnRecord[]
+  readonly readmitted?: readonly Digest[]
+  readonly holds?: readonly HoldRecord[]
+  readonly holdsGone?: readonly string[]
+  readonly freezes?: readonly FreezeRecord[]
+  readonly freezesGone?: readonly string[]
+  readonly audit?: readonly AuditRecord[]
+  readonly events?: readonly EventRecord[]
+  readonly results?: readonly ResultRecord[]
+  readonly tokens?: readonly { readonly hash: string; readonly site: string; readonly expiresMs: number }[]
+  readonly apiTokens?: readonly ApiTokenRecord[]
+  readonly keys?: readonly KeyRecord[]
+  /** Single use: Fault TokenRefused (and nothing is written) unless it is there, for this site, unused and not expired. */
+  readonly spend?: { readonly hash: string; readonly site: string; readonly nowMs: number }
+  /** Forget what a retired identity of this name had. */
+  readonly forgetSites?: readonly string[]
+}
+
+export interface KeyRecord {
+  readonly hash: string
+  readonly site: string
+  readonly siteId: string
+  readonly state: 'active' | 'retired'
+}
+
+/** What is read at start: nothing per (site, workload) but the rollouts that go on. */
+export interface HubSnapshot {
+  readonly meta: ReadonlyMap<string, string>
+  readonly sites: readonly SiteRecord[]
+  readonly keys: readonly KeyRecord[]
+  readonly rollouts: readonly RolloutRecord[]
+  readonly withdrawn: readonly WithdrawnRecord[]
+  readonly holds: readonly HoldRecord[]
+  readonly freezes: readonly FreezeRecord[]
+  readonly apiTokens: readonly ApiTokenRecord[]
+  readonly lastAudit: AuditRecord | null
+  readonly lastEvent: number
+}
+
+/** What the hub knows of one workload at one site. */
+export interface AtSite {
+  readonly entry: EntryRecord | null
+  readonly observation: WorkloadObservation | null
+}
+
+/** Faults: StoreFull, StoreReadOnly, StoreCorrupt, StoreFailed, Conflict, TokenRefused. */
+export interface HubStore {
+  load(): Promise<HubSnapshot>
+  /** One transaction; an empty change costs none. */
+  commit(change: HubChange): Promise<void>
+  /** Every site of one workload. */
+  book(workload: string): Promise<ReadonlyMap<string, AtSite>>
+  /** Every workload of one site. */
+  atSite(site: string): Promise<ReadonlyMap<string, AtSite>>
+  blob(digest: Digest): Promise<{ readonly domain: BlobDomain; readonly bytes: Uint8Array } | undefined>
+  hasBlobs(digests: readonly Digest[]): Promise<ReadonlySet<Digest>>
+  render(input: Digest, renderer: string): Promise<RenderRecord | undefined>
+  /** The payload whose digest this is, while it is kept. */
+  manifest(site: string, body: Digest): Promise<ManifestRecord | undefined>
+  events(after: number, limit: number): Promise<readonly EventRecord[]>
+  history(workload: string, limit: number): Promise<readonly JsonObject[]>
+  audit(after: number, limit: number): Promise<readonly AuditRecord[]>
+  results(after: number, limit: number): Promise<readonly ResultRecord[]>
+  /** Transactions written since it was opened: an idle fleet adds none. */
+  readonly written: number
+  close(): Promise<void>
+}
