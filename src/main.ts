@@ -94,8 +94,8 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 const io: Io = {
   out: (text) => void process.stdout.write(`${text}\n`),
   err: (text) => void process.stderr.write(`${text}\n`),
-  terminal: process.stdout.isTTY === true,
-  color: process.stdout.isTTY === true && !env.noColor,
+  terminal: process.stdout.isTTY,
+  color: process.stdout.isTTY && !env.noColor,
   ascii: env.ascii,
   columns: process.stdout.columns ?? 120,
   nowMs: () => Date.now(),

@@ -68,9 +68,10 @@ export function when(ms: number, nowMs: number): string {
 }
 
 export function bar(done: number, total: number, width: number, ascii: boolean): string {
-  const [full, empty] = ascii ? ['#', '.'] : ['█', '░']
+  const full = ascii ? '#' : '█'
+  const empty = ascii ? '.' : '░'
   const cells = total === 0 ? 0 : Math.floor((done / total) * width)
-  return (full as string).repeat(cells) + (empty as string).repeat(width - cells)
+  return full.repeat(cells) + empty.repeat(width - cells)
 }
 
 /** `online 41  late 2`: counts that are not zero, the first word always. */

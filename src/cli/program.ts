@@ -48,10 +48,7 @@ function add<P>(
   const words = command.name.split(' ')
   let parent = program
   for (const word of words.slice(0, -1)) {
-    parent =
-      parent.commands.find((candidate) => candidate.name() === word) ??
-      parent.command(word).helpGroup(`${group}:`).helpCommand(false).exitOverride()
-    parent.description(`${parent.commands.length === 0 ? '' : ''}${wordSummary(word)}`)
+    parent = parent.commands.find((candidate) => candidate.name() === word) ?? groupCommand(parent, word, group)
   }
   const made = parent
     .command(words.at(-1) as string)
@@ -69,15 +66,21 @@ function add<P>(
   })
 }
 
-function wordSummary(word: string): string {
-  const summaries: Readonly<Record<string, string>> = {
-    get: 'List sites, workloads or rollouts',
-    rollout: 'Look at and steer rollouts',
-    token: 'Tokens for sites and people',
-    agent: 'The site agent',
-    queue: 'Batch queues',
-  }
-  return summaries[word] ?? word
+function groupCommand(parent: Commander, word: string, group: string): Commander {
+  return parent
+    .command(word)
+    .description(WORDS[word] ?? word)
+    .helpGroup(`${group}:`)
+    .helpCommand(false)
+    .exitOverride()
+}
+
+/** First words of commands that are nothing by themselves. */
+const WORDS: Readonly<Record<string, string>> = {
+  get: 'List sites, workloads or rollouts',
+  rollout: 'Look at and steer rollouts',
+  token: 'Tokens for sites and people',
+  queue: 'Batch queues',
 }
 
 function optionOf(name: string, flag: Flag): Option {

@@ -39,7 +39,7 @@ export function createApiClient(url: string, token: string | undefined): ApiClie
     get(path, query = {}) {
       const search = new URLSearchParams()
       for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, value)
-      return call('GET', search.size === 0 ? path : `${path}?${search}`, undefined)
+      return call('GET', search.size === 0 ? path : `${path}?${search.toString()}`, undefined)
     },
     send: (method, path, body) => call(method, path, method === 'POST' ? (body ?? {}) : undefined),
   }

@@ -73,7 +73,7 @@ const AGENT_FLAGS = {
 } as const
 
 const agent: Command<CliPorts> = {
-  name: 'agent run',
+  name: 'agent',
   group: 'Run',
   summary: 'Keep this cluster as the hub says, with or without the hub',
   flags: AGENT_FLAGS,
