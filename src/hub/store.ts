@@ -232,6 +232,8 @@ export interface HubStore {
   book(workload: string): Promise<ReadonlyMap<string, AtSite>>
   /** Every workload of one site. */
   atSite(site: string): Promise<ReadonlyMap<string, AtSite>>
+  /** What a site's manifest names. */
+  entries(site: string): Promise<readonly EntryRecord[]>
   blob(digest: Digest): Promise<{ readonly domain: BlobDomain; readonly bytes: Uint8Array } | undefined>
   hasBlobs(digests: readonly Digest[]): Promise<ReadonlySet<Digest>>
   render(input: Digest, renderer: string): Promise<RenderRecord | undefined>

@@ -51,6 +51,10 @@ function hubStore(db: Db): HubStore {
     },
     book: (workload) => guarded(() => atSites(db, 'workload', workload, 'site')),
     atSite: (site) => guarded(() => atSites(db, 'site', site, 'workload')),
+    entries: (site) =>
+      guarded(async () =>
+        docs<EntryRecord>(await db.selectFrom('entry').select('doc').where('site', '=', site).execute()),
+      ),
     blob: (digest) =>
       guarded(async () => {
         const row = await db

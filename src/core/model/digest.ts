@@ -18,6 +18,7 @@ export type DigestDomain =
   | 'deletions'
   | 'plan'
   | 'trust'
+  | 'audit'
 
 export function digestBytes(domain: DigestDomain, bytes: Uint8Array | string): Digest {
   return `sha256:${createHash('sha256').update(`flotilla/${domain}/v1\0`).update(bytes).digest('hex')}`

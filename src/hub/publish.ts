@@ -1,0 +1,233 @@
+/**
+ * Turns grants into the next manifest of a site. The generation and the body are committed by compare-and-set before a byte is
+ * sent; signing happens when a site asks.
+ */
+import type { Digest } from '../core/model/digest.ts'
+import type { JsonObject } from '../core/model/json.ts'
+import type { Generation } from '../core/model/observation.ts'
+import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
+import { bodyDigest, makeManifest, manifestBytes } from '../core/protocol/manifest.ts'
+import type { Grant } from '../core/rollout/types.ts'
+import { byUtf16 } from '../core/model/json.ts'
+import { activeFreeze, activeHold } from './facts.ts'
+import { orders, type Releases } from './releases.ts'
+import type { EntryRecord, SiteRecord } from './store.ts'
+import type { Draft, World } from './world.ts'
+
+/** A manifest bars installing something new after this; a site that comes later is given a fresh one. */
+const LIFE_MS = 30 * 86_400_000
+/** Sites in one transaction of publishing: about 50 ms, in which no exchange is answered. */
+const SITES_PER_TURN = 64
+const KEPT_PREVIOUS = 3
+
+export interface Publisher {
+  /** Publishes what differs: grants, and the sites whose mode, holds or lists changed. Sites that cannot be told are left out. */
+  publish(grants: readonly Grant[], sites: Iterable<string>): Promise<readonly string[]>
+  /** A site that still lacks its current manifest, which has gone stale meanwhile. */
+  renew(site: string): Promise<void>
+}
+
+export interface PublisherParts {
+  readonly world: World
+  readonly releases: Releases
+  readonly nowMs: () => number
+  readonly epoch: () => number
+  readonly revision: () => string
+}
+
+export function createPublisher(parts: PublisherParts): Publisher {
+  const { world } = parts
+  return {
+    async publish(grants, sites) {
+      const bySite = new Map<string, Grant[]>()
+      for (const site of sites) bySite.set(site, [])
+      for (const grant of grants) bySite.set(grant.site, [...(bySite.get(grant.site) ?? []), grant])
+      const names = [...bySite.keys()].filter((name) => canPublish(world.sites.get(name)))
+      const told: string[] = []
+      for (let i = 0; i < names.length; i += SITES_PER_TURN) {
+        const part = names.slice(i, i + SITES_PER_TURN)
+        const published = await world.turn((commit) =>
+          publishSome(
+            parts,
+            part.map((name) => [name, bySite.get(name) ?? []]),
+            'changed',
+            commit,
+          ),
+        )
+        told.push(...published)
+      }
+      // Only now: where a commit failed they are still to do.
+      for (const site of bySite.keys()) world.unpublished.delete(site)
+      if (told.length > 0) world.onPublished(told)
+      return told
+    },
+    async renew(site) {
+      await world.turn((commit) => publishSome(parts, [[site, []]], 'always', commit))
+    },
+  }
+}
+
+function canPublish(site: SiteRecord | undefined): site is SiteRecord & { siteId: string } {
+  return site !== undefined && site.siteId !== null && site.standing === 'active' && site.fork === null
+}
+
+async function publishSome(
+  parts: PublisherParts,
+  sites: readonly (readonly [string, readonly Grant[]])[],
+  when: 'changed' | 'always',
+  commit: (draft: Draft) => Promise<void>,
+): Promise<readonly string[]> {
+  const made: Made[] = []
+  for (const [name, grants] of sites) {
+    // Read again under the lock: a site may have been retired, or found to be ahead of us, since it was listed.
+    const site = parts.world.sites.get(name)
+    if (!canPublish(site)) continue
+    const next = await nextOf(parts, site, site.siteId, grants, when)
+    if (next !== undefined) made.push(next)
+  }
+  if (made.length === 0) return []
+  await commit({
+    entries: made.flatMap(({ entries }) => entries),
+    manifests: made.map(({ manifest }) => manifest),
+    sites: made.map(({ site }) => site),
+  })
+  return made.map(({ site }) => site.name)
+}
+
+interface Made {
+  readonly site: SiteRecord
+  readonly entries: readonly EntryRecord[]
+  readonly manifest: NonNullable<Draft['manifests']>[number]
+}
+
+async function nextOf(
+  parts: PublisherParts,
+  site: SiteRecord,
+  siteId: string,
+  grants: readonly Grant[],
+  when: 'changed' | 'always',
+): Promise<Made | undefined> {
+  const generation = after(site.current?.generation ?? null, parts.epoch())
+  const before = await parts.world.store.entries(site.name)
+  const changed = grants.flatMap((grant) => {
+    const entry = granted(
+      parts.world,
+      before.find(({ workload }) => workload === grant.workload) ?? null,
+      grant,
+      generation,
+    )
+    return entry === null ? [] : [entry]
+  })
+  const touched = new Set(changed.map(({ workload }) => workload))
+  const entries = [...before.filter(({ workload }) => !touched.has(workload)), ...changed]
+  // A site that was never told anything, and that nothing is meant for, is not told that.
+  if (entries.length === 0 && site.current === null) return undefined
+  const nowMs = parts.nowMs()
+  const manifest = makeManifest({
+    site: site.name,
+    siteId,
+    generation,
+    revision: parts.revision(),
+    issued: new Date(nowMs).toISOString(),
+    expires: new Date(nowMs + LIFE_MS).toISOString(),
+    ...(await bodyOf(parts, site, entries, nowMs)),
+  })
+  if (when === 'changed' && manifest.root === site.current?.root) return undefined
+  const payload = manifestBytes(manifest)
+  const body = bodyDigest(payload)
+  const { root, revision } = manifest
+  return {
+    site: { ...site, current: { generation, root, body, revision, expiresMs: nowMs + LIFE_MS } },
+    entries: changed,
+    manifest: { record: { site: site.name, generation, body, payload }, expected: site.current?.generation ?? null },
+  }
+}
+
+/** The entry that a grant makes; null where it says what stands there already. */
+function granted(world: World, entry: EntryRecord | null, grant: Grant, generation: Generation): EntryRecord | null {
+  const { site, workload, release, startAfterMs, startByMs, because } = grant
+  if (entry?.release === release) {
+    if (entry.startAfterMs === startAfterMs && entry.startByMs === startByMs) return null
+    // Only the permit is new: `since` stays, so that what was observed and soaked still counts.
+    return { ...entry, startAfterMs, startByMs, because }
+  }
+  const rollout = world.rollouts.get(workload)
+  const spec = rollout?.spec.targets.get(site) === release ? rollout.spec : (rollout?.next ?? rollout?.spec)
+  return {
+    site,
+    workload,
+    release,
+    since: generation,
+    startAfterMs,
+    startByMs,
+    because,
+    confirm: spec?.confirm ?? entry?.confirm ?? null,
+    previous:
+      entry === null
+        ? []
+        : [entry.release, ...entry.previous.filter((old) => old !== entry.release)].slice(0, KEPT_PREVIOUS),
+    good: entry?.good ?? [],
+  }
+}
+
+async function bodyOf(
+  parts: PublisherParts,
+  site: SiteRecord,
+  entries: readonly EntryRecord[],
+  nowMs: number,
+): Promise<Omit<SiteManifest, 'site' | 'siteId' | 'generation' | 'revision' | 'issued' | 'expires' | 'root'>> {
+  const { world, releases } = parts
+  const dependsOn = new Map<string, readonly string[]>()
+  for (const entry of entries) dependsOn.set(entry.workload, (await releases.facts(entry.release)).dependsOn)
+  const order = orders(dependsOn)
+  const wanted = new Set(entries.map(({ release }) => release))
+  const withdrawn = new Set(
+    entries.flatMap(({ previous }) => previous).filter((old) => world.withdrawn.has(old) && !wanted.has(old)),
+  )
+  const hold = activeHold(world, site.name, nowMs)
+  const freeze = activeFreeze(world, site, nowMs)
+  const echo: JsonObject = {
+    ...(hold === undefined ? {} : { hold: { reason: hold.reason, by: hold.by, untilMs: hold.untilMs } }),
+    ...(freeze === undefined
+      ? {}
+      : { freeze: { id: freeze.id, reason: freeze.reason, by: freeze.by, untilMs: freeze.untilMs } }),
+  }
+  return {
+    // What an older agent would do harm by passing over.
+    critical: [
+      ...(site.mode === 'observe' ? ['mode'] : []),
+      ...(entries.some(({ confirm }) => confirm !== null) ? ['confirm', 'fallback'] : []),
+    ],
+    mode: site.mode,
+    entries: entries
+      .map((entry) => manifestEntry(entry, order.get(entry.workload) ?? 0, world.withdrawn))
+      .sort((a, b) => a.order - b.order || byUtf16(a.workload, b.workload)),
+    config: null,
+    queues: {},
+    keys: {},
+    withdrawn: [...withdrawn].sort(byUtf16),
+    deletionsConfirmed: site.confirmed,
+    ...(Object.keys(echo).length === 0 ? {} : { echo }),
+  }
+}
+
+function manifestEntry(entry: EntryRecord, order: number, withdrawn: ReadonlyMap<Digest, unknown>): ManifestEntry {
+  const fallback =
+    entry.confirm === null ? undefined : entry.good.find((old) => old !== entry.release && !withdrawn.has(old))
+  return {
+    workload: entry.workload,
+    since: entry.since,
+    release: entry.release,
+    order,
+    startAfter: new Date(entry.startAfterMs).toISOString(),
+    startBy: new Date(entry.startByMs).toISOString(),
+    ...(entry.confirm === null ? {} : { confirm: entry.confirm }),
+    ...(fallback === undefined ? {} : { fallback }),
+    gates: [],
+  }
+}
+
+/** Never back: the epoch is the hub's, the counter goes on through it. */
+function after(current: Generation | null, epoch: number): Generation {
+  return { epoch: Math.max(epoch, current?.epoch ?? 0), counter: (current?.counter ?? 0) + 1 }
+}

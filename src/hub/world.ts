@@ -1,0 +1,266 @@
+/**
+ * What the hub holds in memory, always equal to what its store holds: a change is committed first and folded in after.
+ * One writer: exchanges of different sites share a transaction, turns of the loops have one of their own.
+ */
+import { digestBytes, type Digest } from '../core/model/digest.ts'
+import { Fault } from '../core/model/fault.ts'
+import { canonicalJson, type JsonObject } from '../core/model/json.ts'
+import type { WorkloadObservation } from '../core/model/observation.ts'
+import type {
+  ApiTokenRecord,
+  AtSite,
+  AuditRecord,
+  FreezeRecord,
+  HoldRecord,
+  HubChange,
+  HubStore,
+  KeyRecord,
+  RolloutRecord,
+  SiteRecord,
+  WithdrawnRecord,
+} from './store.ts'
+
+export interface NewEvent {
+  readonly atMs: number
+  readonly kind: string
+  readonly subject: string
+  readonly message: string
+}
+export interface NewAudit {
+  readonly atMs: number
+  readonly actor: string
+  readonly action: string
+  readonly subject: string
+  readonly detail: JsonObject
+}
+/** A change before it has its place in the two logs. */
+export type Draft = Omit<HubChange, 'events' | 'audit'> & {
+  readonly events?: readonly NewEvent[]
+  readonly audit?: readonly NewAudit[]
+}
+
+/** Exchanges in one transaction: one fsync for so many sites, and no longer than so many rows. */
+const MAX_GROUP = 256
+
+interface Waiting {
+  readonly site: string
+  readonly decide: () => Draft
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+export class World {
+  readonly store: HubStore
+  readonly meta: Map<string, string>
+  readonly sites: Map<string, SiteRecord>
+  readonly keys: Map<string, KeyRecord>
+  readonly rollouts: Map<string, RolloutRecord>
+  readonly withdrawn: Map<Digest, WithdrawnRecord>
+  readonly holds: Map<string, HoldRecord>
+  readonly freezes: Map<string, FreezeRecord>
+  readonly apiTokens: Map<string, ApiTokenRecord>
+  /** Filled workload by workload when first asked for; kept equal from then on. */
+  readonly books = new Map<string, Map<string, AtSite>>()
+  /** Sites of which something that a rollout reads changed since it last looked. */
+  readonly changed = new Set<string>()
+  /** Sites whose manifest may differ from what was published. */
+  readonly unpublished = new Set<string>()
+  /** Called after every commit that a loop may want to look at. */
+  onChange: () => void = () => undefined
+  /** Called with sites that have a new manifest: the link may tell them to come. */
+  onPublished: (sites: readonly string[]) => void = () => undefined
+
+  #lastAudit: AuditRecord | null
+  #lastEvent: number
+  #lock: Promise<unknown> = Promise.resolve()
+  #queue: Waiting[] = []
+  #draining = false
+
+  static async open(store: HubStore): Promise<World> {
+    return new World(store, await store.load())
+  }
+
+  private constructor(store: HubStore, loaded: Awaited<ReturnType<HubStore['load']>>) {
+    this.store = store
+    this.meta = new Map(loaded.meta)
+    this.sites = new Map(loaded.sites.map((site) => [site.name, site]))
+    this.keys = new Map(loaded.keys.map((key) => [key.hash, key]))
+    this.rollouts = new Map(loaded.rollouts.map((rollout) => [rollout.spec.workload, rollout]))
+    this.withdrawn = new Map(loaded.withdrawn.map((record) => [record.digest, record]))
+    this.holds = new Map(loaded.holds.map((hold) => [hold.site, hold]))
+    this.freezes = new Map(loaded.freezes.map((freeze) => [freeze.id, freeze]))
+    this.apiTokens = new Map(loaded.apiTokens.map((token) => [token.hash, token]))
+    this.#lastAudit = loaded.lastAudit
+    this.#lastEvent = loaded.lastEvent
+  }
+
+  get auditHead(): { readonly seq: number; readonly hash: string } {
+    return this.#lastAudit ?? { seq: 0, hash: '' }
+  }
+
+  /** Runs alone: nothing else is written meanwhile but what `work` commits. */
+  turn<T>(work: (commit: (draft: Draft) => Promise<void>) => Promise<T>): Promise<T> {
+    const run = this.#lock.then(() => work((draft) => this.#commit(draft)))
+    this.#lock = run.catch(() => undefined)
+    return run
+  }
+
+  /** For one site's exchange: decided under the lock, written with others', resolved once it is durable. */
+  submit(site: string, decide: () => Draft): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ site, decide, resolve, reject })
+      if (this.#draining) return
+      this.#draining = true
+      void this.#drain()
+    })
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) await this.turn(async () => this.#group())
+    this.#draining = false
+  }
+
+  /** One transaction for many sites; where it fails, one each, so that a bad one fails alone. */
+  async #group(): Promise<void> {
+    const names = new Set<string>()
+    const group: Waiting[] = []
+    const later: Waiting[] = []
+    for (const item of this.#queue) {
+      if (group.length < MAX_GROUP && !names.has(item.site)) group.push(item)
+      else later.push(item)
+      names.add(item.site)
+    }
+    this.#queue = later
+    const drafts: { readonly item: Waiting; readonly draft: Draft }[] = []
+    for (const item of group) {
+      try {
+        drafts.push({ item, draft: item.decide() })
+      } catch (error) {
+        item.reject(error)
+      }
+    }
+    try {
+      await this.#commit(joined(drafts.map(({ draft }) => draft)))
+      for (const { item } of drafts) item.resolve()
+    } catch (error) {
+      if (drafts.length === 1) return drafts[0]?.item.reject(error)
+      for (const { item, draft } of drafts) await this.#commit(draft).then(item.resolve, item.reject)
+    }
+  }
+
+  /** What a rollout reads of a workload's sites. Under the lock only. */
+  async book(workload: string): Promise<Map<string, AtSite>> {
+    const known = this.books.get(workload)
+    if (known !== undefined) return known
+    const book = new Map(await this.store.book(workload))
+    this.books.set(workload, book)
+    return book
+  }
+
+  /** What is known of some workloads of one site, from memory where it is there. */
+  async atSite(site: string, workloads: readonly string[]): Promise<ReadonlyMap<string, AtSite>> {
+    if (workloads.every((workload) => this.books.has(workload))) {
+      const known = workloads.map((workload) => [workload, this.books.get(workload)?.get(site)] as const)
+      return new Map(known.filter((pair): pair is [string, AtSite] => pair[1] !== undefined))
+    }
+    return this.store.atSite(site)
+  }
+
+  async #commit(draft: Draft): Promise<void> {
+    const { events = [], audit = [], ...rest } = draft
+    const change: HubChange = {
+      ...rest,
+      events: events.map((event, i) => ({ ...event, seq: this.#lastEvent + 1 + i })),
+      audit: chain(this.#lastAudit, audit),
+    }
+    const before = this.store.written
+    await this.store.commit(change)
+    if (this.store.written === before) return
+    this.#fold(change)
+    this.onChange()
+  }
+
+  #fold(change: HubChange): void {
+    this.#lastAudit = change.audit?.at(-1) ?? this.#lastAudit
+    this.#lastEvent = change.events?.at(-1)?.seq ?? this.#lastEvent
+    for (const [name, value] of Object.entries(change.meta ?? {})) this.meta.set(name, value)
+    for (const site of change.forgetSites ?? []) for (const book of this.books.values()) book.delete(site)
+    for (const site of change.sites ?? []) {
+      this.sites.set(site.name, site)
+      this.changed.add(site.name)
+    }
+    for (const key of change.keys ?? []) this.keys.set(key.hash, key)
+    this.#foldAtSites(change)
+    for (const workload of change.rolloutsGone ?? []) this.rollouts.delete(workload)
+    for (const { record } of change.rollouts ?? []) this.rollouts.set(record.spec.workload, record)
+    for (const record of change.withdrawn ?? []) this.withdrawn.set(record.digest, record)
+    for (const digest of change.readmitted ?? []) this.withdrawn.delete(digest)
+    for (const hold of change.holds ?? []) this.holds.set(hold.site, hold)
+    for (const site of change.holdsGone ?? []) this.holds.delete(site)
+    for (const freeze of change.freezes ?? []) this.freezes.set(freeze.id, freeze)
+    for (const id of change.freezesGone ?? []) this.freezes.delete(id)
+    for (const token of change.apiTokens ?? []) this.apiTokens.set(token.hash, token)
+  }
+
+  #foldAtSites(change: HubChange): void {
+    const put = (workload: string, site: string, next: (at: AtSite) => AtSite): void => {
+      this.changed.add(site)
+      const book = this.books.get(workload)
+      book?.set(site, next(book.get(site) ?? { entry: null, observation: null }))
+    }
+    for (const gone of change.entriesGone ?? []) put(gone.workload, gone.site, (at) => ({ ...at, entry: null }))
+    for (const gone of change.observationsGone ?? [])
+      put(gone.workload, gone.site, (at) => ({ ...at, observation: null }))
+    for (const entry of change.entries ?? []) put(entry.workload, entry.site, (at) => ({ ...at, entry }))
+    for (const { site, observation } of change.observations ?? [])
+      put(observation.workload, site, (at) => ({ ...at, observation }))
+  }
+}
+
+/** Several changes of different sites as one. */
+function joined(drafts: readonly Draft[]): Draft {
+  const lists: Record<string, unknown[]> = {}
+  let spend: Draft['spend']
+  for (const draft of drafts) {
+    if (draft.spend !== undefined) {
+      // Two tokens in one transaction would fail together: the caller commits each alone then.
+      if (spend !== undefined) throw new Fault('Conflict', 'two tokens in one transaction')
+      spend = draft.spend
+    }
+    for (const [name, part] of Object.entries(draft))
+      if (Array.isArray(part)) (lists[name] ??= []).push(...(part as unknown[]))
+  }
+  return { ...(lists as Draft), ...(spend === undefined ? {} : { spend }) }
+}
+
+function chain(last: AuditRecord | null, added: readonly NewAudit[]): AuditRecord[] {
+  const records: AuditRecord[] = []
+  let before = last
+  for (const item of added) {
+    const seq = (before?.seq ?? 0) + 1
+    const hash = digestBytes('audit', `${before?.hash ?? ''}\n${canonicalJson({ ...item, seq })}`)
+    before = { ...item, seq, hash }
+    records.push(before)
+  }
+  return records
+}
+
+/** The chain from the first record on: the sequence of the first record that does not follow, or undefined. */
+export function brokenAudit(records: readonly AuditRecord[]): number | undefined {
+  let before: AuditRecord | null = null
+  for (const { hash, seq, ...item } of records) {
+    const made: AuditRecord | undefined = chain(before, [item])[0]
+    if (made?.seq !== seq || made.hash !== hash) return seq
+    before = made
+  }
+  return undefined
+}
+
+/** Equal in all that is written down. */
+export function sameObservation(a: WorkloadObservation | null | undefined, b: WorkloadObservation): boolean {
+  return (
+    a !== null &&
+    a !== undefined &&
+    canonicalJson(a as unknown as JsonObject) === canonicalJson(b as unknown as JsonObject)
+  )
+}
