@@ -96,6 +96,8 @@ export interface SyncUp {
   readonly want?: readonly Digest[]
   /** Version of the trust statement that the site holds; the hub answers with a newer one, where there is one. */
   readonly trust?: number
+  /** Send nothing as a delta: a base is damaged or gone. Set by the link. */
+  readonly whole?: true
 }
 
 export interface SiteCondition {
