@@ -5,8 +5,10 @@ import type { Digest } from '../core/model/digest.ts'
 import type { JsonObject } from '../core/model/json.ts'
 import type { Generation } from '../core/model/observation.ts'
 import type { BlobDomain } from '../core/model/release.ts'
+import type { Floor } from '../core/protocol/accept.ts'
 import type { Envelope, OutboxItem } from '../core/protocol/messages.ts'
 import type { HubLink, TrustStatement } from '../core/protocol/ports.ts'
+import type { HubTime } from '../core/protocol/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 
@@ -44,12 +46,6 @@ export interface SiteIdentity {
   readonly ageKey?: string
 }
 
-/** Highest generation that was ever accepted, and of which body. */
-export interface Floor {
-  readonly generation: Generation
-  readonly body: Digest
-}
-
 export interface StoredManifest {
   readonly envelope: Envelope
   readonly generation: Generation
@@ -74,20 +70,12 @@ export interface WorkloadRecord {
   readonly unhealthyMs: number
 }
 
-/** The last time that the hub signed, and when that was by the machine's own time. */
-export interface TimeKnowledge {
-  readonly hubMs: number
-  readonly timeEpoch: number
-  readonly bootId: string
-  readonly uptimeMs: number
-}
-
 /** One transaction, on the disk when it returns. Absent fields stay as they are. */
 export interface StoreWrite {
   readonly inventory?: InventoryChange
   /** null: drop. */
   readonly workloads?: ReadonlyMap<string, WorkloadRecord | null>
-  readonly time?: TimeKnowledge
+  readonly time?: HubTime
   /** Small facts by name; null: drop. */
   readonly notes?: ReadonlyMap<string, JsonObject | null>
   readonly outbox?: readonly OutboxItem[]
@@ -117,7 +105,7 @@ export interface AgentStore {
   sweep(keep: ReadonlySet<Digest>): number
   inventory(): Inventory
   workloads(): ReadonlyMap<string, WorkloadRecord>
-  time(): TimeKnowledge | null
+  time(): HubTime | null
   note(name: string): JsonObject | undefined
   outbox(): readonly OutboxItem[]
   write(write: StoreWrite): void

@@ -1,0 +1,127 @@
+/**
+ * What may go. Only what is in the inventory; an intended entry only where the live object carries our marks; an owned one only
+ * where the live UID is the one we own and nothing desired is that same object. All doubts leave it where it is.
+ */
+import { digestJson, type Digest } from '../model/digest.ts'
+import { byUtf16 } from '../model/json.ts'
+import { refKey, type Manifest, type ObjectRef } from '../model/object.ts'
+import type { ReleaseRules } from '../model/release.ts'
+import { matches } from './drift.ts'
+import { carriesMarks, isProtected, PART_OF } from './marks.ts'
+import { allEdges } from './order.ts'
+import type { InventoryEntry, PlanInput, Step } from './types.ts'
+
+type LeaveReason = Extract<Step, { kind: 'leave' }>['because']
+type ForgetReason = Extract<Step, { kind: 'forget' }>['because']
+
+/** Names a list of deletions at one site: what a confirmation may name. */
+export function deletionsDigest(refs: readonly ObjectRef[]): Digest {
+  return digestJson('deletions', refs.map(refKey).toSorted(byUtf16))
+}
+
+/** What the prune rules know of the desired side. */
+export interface Claims {
+  /** refKeys that some workload names, for now or for later. */
+  readonly named: ReadonlySet<string>
+  /** UIDs that desired refs resolve to. */
+  readonly uids: ReadonlySet<string>
+  /** Namespaces that something desired stands in. */
+  readonly namespaces: ReadonlySet<string>
+  /** `kind/namespace/name` of desired refs that were not read: one of them may be the object at hand, in another group. */
+  readonly unread: ReadonlySet<string>
+}
+
+type Judged =
+  | { readonly kind: 'delete'; readonly actual: Manifest; readonly rules: ReleaseRules }
+  | { readonly kind: 'leave'; readonly because: LeaveReason; readonly message?: string }
+  | { readonly kind: 'forget'; readonly because: ForgetReason }
+
+/** Steps for every entry of the inventory that no active workload claims. */
+export function prune(input: PlanInput, claims: Claims): readonly Step[] {
+  const steps: Step[] = []
+  const candidates: { readonly entry: InventoryEntry; readonly actual: Manifest; readonly rules: ReleaseRules }[] = []
+  for (const [key, entry] of input.inventory) {
+    if (claims.named.has(key)) continue
+    const judged = judge(key, entry, input, claims)
+    const { ref, workload } = entry
+    if (judged.kind === 'delete') candidates.push({ entry, ...judged })
+    else if (judged.kind === 'forget') steps.push({ kind: 'forget', ref, workload, because: judged.because })
+    else steps.push({ ...judged, ref, workload, differences: [] })
+  }
+  const fresh = candidates.filter(({ entry }) => entry.deleting !== true)
+  const stopped =
+    fresh.length > input.fuse.objects && input.confirmed.size === 0 ? new Set(fresh.map(({ entry }) => entry)) : null
+  for (const { entry } of stopped === null ? [] : fresh) {
+    const because = { reason: 'DeletionBrake', detail: String(fresh.length) } as const
+    steps.push({ kind: 'wait', ref: entry.ref, workload: entry.workload, because })
+  }
+  return [
+    ...steps,
+    ...deletions(
+      candidates.filter(({ entry }) => stopped?.has(entry) !== true),
+      input,
+    ),
+  ]
+}
+
+function judge(key: string, entry: InventoryEntry, input: PlanInput, claims: Claims): Judged {
+  const leave = (because: LeaveReason, message?: string): Judged => ({
+    kind: 'leave',
+    because,
+    ...(message === undefined ? {} : { message }),
+  })
+  const { ref } = entry
+  const live = input.actual.get(key)
+  if (live === undefined) return leave('unread')
+  if (live === null) return { kind: 'forget', because: entry.state === 'intended' ? 'never-made' : 'gone' }
+  if (entry.state === 'owned' && live.metadata.uid !== entry.uid) return { kind: 'forget', because: 'uid-changed' }
+  if (entry.state === 'intended' && !carriesMarks(live, input.marks)) return { kind: 'forget', because: 'not-ours' }
+  if (claims.uids.has(live.metadata.uid ?? '')) return { kind: 'forget', because: 'same-uid' }
+  if (claims.unread.has(`${ref.kind}/${ref.namespace}/${ref.name}`)) return leave('unread')
+  if (live.metadata.deletionTimestamp !== undefined) return leave('terminating')
+  const owner = input.workloads.find(
+    ({ name, rules }) => name === entry.workload || rules.formerNames.includes(entry.workload),
+  )
+  if (owner?.state === 'held') return leave('held')
+  const rules = owner?.rules ?? input.gone.get(entry.workload)
+  if (rules === undefined) return leave('rules-unknown')
+  if (rules.prune === 'off' || input.prune === 'off') return leave('prune-off')
+  const foreign = foreignOwner(live, input)
+  if (foreign !== undefined) return leave('owned-by-another', foreign)
+  const isNamespace = ref.kind === 'Namespace' && ref.group === ''
+  if (isNamespace && claims.namespaces.has(ref.name)) return leave('protected', 'desired objects stand in it')
+  const confirmed = input.confirmed.size > 0 || rules.pruneConfirm.some((match) => matches(match, live))
+  if (isProtected(ref) && !confirmed) return leave('protected', `${ref.kind} needs pruneConfirm or a confirmed list`)
+  return { kind: 'delete', actual: live, rules }
+}
+
+/** Somebody else made it theirs since: a controller, or another ApplySet. */
+function foreignOwner(live: Manifest, { marks }: PlanInput): string | undefined {
+  const controller = (live.metadata.ownerReferences ?? []).find((owner) => owner.controller === true)
+  if (controller !== undefined) return `${controller.kind} ${controller.name}`
+  const set = live.metadata.labels?.[PART_OF]
+  return set === undefined || set === marks.applySetId ? undefined : `ApplySet ${set}`
+}
+
+/** Dependents go before what they depend on. */
+function deletions(
+  candidates: readonly { readonly entry: InventoryEntry; readonly actual: Manifest; readonly rules: ReleaseRules }[],
+  input: PlanInput,
+): readonly Step[] {
+  const needs = new Map<string, string[]>()
+  for (const { from, to } of allEdges(candidates.map(({ actual }) => actual)).edges) {
+    const key = refKey(to)
+    needs.set(key, [...(needs.get(key) ?? []), refKey(from)])
+  }
+  const present = new Set(input.workloads.flatMap(({ name, rules }) => [name, ...rules.formerNames]))
+  return candidates.map(({ entry, actual, rules }) => ({
+    kind: 'delete',
+    ref: entry.ref,
+    workload: entry.workload,
+    apiVersion: entry.apiVersion,
+    because: present.has(entry.workload) ? 'removed' : 'workload-removed',
+    actual,
+    needs: needs.get(refKey(entry.ref)) ?? [],
+    when: rules.pruneFirst.some((match) => matches(match, actual)) ? 'first' : 'last',
+  }))
+}
