@@ -61,7 +61,11 @@ function owned(step: WriteStep, live: Manifest, before: InventoryEntry | undefin
 export function endedJobs(before: Inventory, actual: ReadonlyMap<string, Manifest | null>): InventoryChange {
   const change = new Map<string, InventoryEntry | null>()
   for (const [key, entry] of before) {
-    if (entry.state !== 'owned' || entry.applied === null || !isJob({ apiVersion: entry.apiVersion, kind: entry.ref.kind }))
+    if (
+      entry.state !== 'owned' ||
+      entry.applied === null ||
+      !isJob({ apiVersion: entry.apiVersion, kind: entry.ref.kind })
+    )
       continue
     const live = actual.get(key)
     if (live === undefined || live === null || live.metadata.uid !== entry.uid) continue

@@ -28,7 +28,8 @@ export function link(steps: readonly Step[], input: PlanInput, workloads: readon
     const key = refKey(step.ref)
     const { ref, workload } = step
     const wrong = stuck.has(key) ? 'it waits for itself, in a circle' : invalid.get(key)
-    if (wrong !== undefined) return { kind: 'leave', ref, workload, because: 'invalid', message: wrong, differences: [] }
+    if (wrong !== undefined)
+      return { kind: 'leave', ref, workload, because: 'invalid', message: wrong, differences: [] }
     const needs: string[] = []
     for (const target of new Set([...(targets.get(key) ?? []), ...(waves.get(key) ?? [])])) {
       const first = byKey.get(target)
@@ -54,7 +55,10 @@ function waits(step: WriteStep, on: ObjectRef): Step {
  * What order is read from: everything desired of the workloads that change. Objects of settled workloads are looked at only
  * where they are namespaces or definitions, so that a site of thousands of objects parses few of them.
  */
-function manifestsOf(writes: readonly WriteStep[], workloads: readonly DesiredWorkload[]): ReadonlyMap<string, Manifest> {
+function manifestsOf(
+  writes: readonly WriteStep[],
+  workloads: readonly DesiredWorkload[],
+): ReadonlyMap<string, Manifest> {
   const changing = new Set(writes.map(({ workload }) => workload))
   const manifests = new Map<string, Manifest>()
   for (const { name, objects } of workloads) {
@@ -103,5 +107,10 @@ function waveOf(manifest: Manifest | undefined): number {
 function refOfManifest(manifest: Manifest): ObjectRef {
   const slash = manifest.apiVersion.indexOf('/')
   const { namespace, name } = manifest.metadata
-  return { group: manifest.apiVersion.slice(0, Math.max(slash, 0)), kind: manifest.kind, namespace: namespace ?? '', name }
+  return {
+    group: manifest.apiVersion.slice(0, Math.max(slash, 0)),
+    kind: manifest.kind,
+    namespace: namespace ?? '',
+    name,
+  }
 }

@@ -62,7 +62,7 @@ export function normalise(manifest: Manifest): Manifest {
   const metadata = Object.fromEntries(
     Object.entries(manifest.metadata).filter(([key]) => !SERVER_METADATA.has(key)),
   ) as Manifest['metadata']
-  return dropNulls({ ...rest, metadata } as Manifest) as Manifest
+  return dropNulls({ ...rest, metadata }) as Manifest
 }
 
 function dropNulls(value: Json): Json {
