@@ -126,7 +126,9 @@ function compareLists(
 ): boolean {
   const field = tokens.at(-1) ?? ''
   if (SETS.has(field)) return desired.every((item) => live.some((other) => jsonEqual(item, other)))
-  const keys = (LIST_KEYS[field] ?? []).find((keys) => desired.every((item) => isObject(item) && keys[0]! in item))
+  const keys = (LIST_KEYS[field] ?? []).find((keys) =>
+    desired.every((item) => isObject(item) && String(keys[0]) in item),
+  )
   if (keys !== undefined) {
     for (const [i, item] of desired.entries()) {
       const name = keyOf(item, keys)
