@@ -26,15 +26,16 @@ export async function startHealthServer(
   measures: readonly Measure[],
 ): Promise<HealthServer> {
   const registry = new Registry()
-  for (const { name, help, read } of measures) {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
+  for (const measure of measures) {
+    const gauge = new Gauge({
+      name: measure.name,
+      help: measure.help,
+      registers: [],
       collect() {
-        this.set(read())
+        this.set(measure.read())
       },
     })
+    registry.registerMetric(gauge)
   }
   const server = http.createServer((request, response) => {
     void answer(request.method === 'GET' ? (request.url ?? '') : '').then(({ status, text }) => {
