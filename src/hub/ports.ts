@@ -1,5 +1,6 @@
 /** What the hub asks of the outside. Adapters fit by shape; `store.ts` beside this file holds the store's port. */
 import type { SourceTree } from '../core/fleet/types.ts'
+import type { SigningKey } from '../core/protocol/envelope.ts'
 import type { TrustStatement } from '../core/protocol/ports.ts'
 
 /** One look at the branch. `unchanged` names the tip that was seen before, good or not. */
@@ -37,11 +38,15 @@ export interface GitSource {
   open(revision: string, signal: AbortSignal): Promise<SourceTree>
 }
 
-/** The hub's certificate authority and the statement of its keys, signed by the root. */
+/** The hub's keys: what signs, who may issue, and the statements by which sites know them. `Pki` of the link fits by shape. */
 export interface Authority {
-  readonly trust: TrustStatement
+  /** Oldest first; the last one holds. */
+  readonly chain: readonly TrustStatement[]
+  readonly trust: { readonly version: number; readonly timeEpoch: number }
+  /** Signs manifests and time. */
+  readonly signer: SigningKey
   /** PEM of a client certificate; the subject is composed from the site's name and id, never copied from a request. */
   certify(subject: { readonly site: string; readonly siteId: string; readonly publicKey: Uint8Array }): Promise<string>
-  /** The one line to run at the site: hub URL, site, secret and root pin. */
-  joinLine(site: string, secret: string): string
+  /** The one line to run at a site that is to reach this hub at `url`. */
+  joinLine(url: string, site: string, secret: string): string
 }

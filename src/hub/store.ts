@@ -24,7 +24,9 @@ export interface SiteRecord {
   /** null until enrolled. */
   readonly siteId: string | null
   readonly standing: 'expected' | 'active' | 'retired'
-  /** In Git at the last good revision and targeted by something. */
+  /** A Site of the last good revision. */
+  readonly inGit: boolean
+  /** And targeted by some workload; a site that is not keeps what it has (`Unlisted`). */
   readonly listed: boolean
   readonly labels: Readonly<Record<string, string>>
   readonly linkClass: string

@@ -1,0 +1,164 @@
+/**
+ * The site's rows: groups of key and value, each row with a checksum, each group with a count and a sum over its rows, so that a
+ * flipped bit is seen in the row and a lost row is seen in the group. One table; what the groups mean is agent-store.ts.
+ */
+import { createHash } from 'node:crypto'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { Fault } from '../../core/model/fault.ts'
+import { storeFault } from './node-sqlite.ts'
+
+/** Written by this code and readable by it. A higher number is another agent's store: not opened. */
+export const AGENT_FORMAT = 1
+const SUM_BYTES = 16
+
+export interface AgentRows {
+  /** Rows whose checksum holds; `damaged` says whether any did not, or is missing. */
+  read(group: string): { readonly rows: ReadonlyMap<string, Uint8Array>; readonly damaged: boolean }
+  get(group: string, key: string): Uint8Array | undefined
+  has(group: string, key: string): boolean
+  keys(group: string): readonly string[]
+  /** One transaction; on the disk when it returns. A null value drops the row. */
+  write(changes: readonly RowChange[]): void
+  close(): void
+}
+
+export interface RowChange {
+  readonly group: string
+  readonly key: string
+  readonly value: Uint8Array | null
+}
+
+/** Fault StoreCorrupt where the file is no store of ours or its pages are damaged. */
+export function openAgentRows(file: string): AgentRows {
+  const db = attempt(() => new DatabaseSync(file))
+  try {
+    return attempt(() => rowsOf(db))
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+function rowsOf(db: DatabaseSync): AgentRows {
+  db.exec(
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cell_size_check = ON',
+  )
+  checkIntegrity(db)
+  const format = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+  if (format > AGENT_FORMAT)
+    throw new Fault('StoreFailed', `the store has format ${format}, this agent knows ${AGENT_FORMAT}`)
+  db.exec(`
+    CREATE TABLE IF NOT EXISTS rows (grp TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, sum BLOB NOT NULL,
+      PRIMARY KEY (grp, key)) STRICT;
+    CREATE TABLE IF NOT EXISTS groups (grp TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL, sum BLOB NOT NULL) STRICT;
+    PRAGMA user_version = ${AGENT_FORMAT};`)
+  const one = db.prepare('SELECT value, sum FROM rows WHERE grp = ? AND key = ?')
+  const all = db.prepare('SELECT key, value, sum FROM rows WHERE grp = ?')
+  const names = db.prepare('SELECT key FROM rows WHERE grp = ? ORDER BY key')
+  const known = db.prepare('SELECT 1 FROM rows WHERE grp = ? AND key = ?')
+  const group = db.prepare('SELECT count, sum FROM groups WHERE grp = ?')
+  const write = writer(db, one, group)
+  return {
+    read: (name) => attempt(() => readGroup(name, all, group)),
+    get: (name, key) =>
+      attempt(() => {
+        const row = one.get(name, key) as Row | undefined
+        return row === undefined || !holds(name, key, row) ? undefined : row.value
+      }),
+    has: (name, key) => attempt(() => known.get(name, key) !== undefined),
+    keys: (name) => attempt(() => names.all(name).map((row) => String(row['key']))),
+    write: (changes) => attempt(() => write(changes)),
+    close: () => db.close(),
+  }
+}
+
+/** Structure only: what a flip in a page header or a cell pointer does. Values have their own sums. */
+function checkIntegrity(db: DatabaseSync): void {
+  const found = db.prepare('PRAGMA integrity_check(1)').get()
+  const verdict = found === undefined ? 'ok' : String(Object.values(found)[0])
+  if (verdict !== 'ok') throw new Fault('StoreCorrupt', verdict)
+}
+
+interface Row {
+  readonly value: Uint8Array
+  readonly sum: Uint8Array
+}
+
+function readGroup(
+  name: string,
+  all: StatementSync,
+  group: StatementSync,
+): { readonly rows: ReadonlyMap<string, Uint8Array>; readonly damaged: boolean } {
+  const rows = new Map<string, Uint8Array>()
+  const total = new Uint8Array(SUM_BYTES)
+  let damaged = false
+  for (const found of all.all(name)) {
+    const row = found as unknown as Row & { readonly key: string }
+    if (!holds(name, row.key, row)) damaged = true
+    else {
+      rows.set(row.key, row.value)
+      fold(total, row.sum)
+    }
+  }
+  const said = group.get(name) as { readonly count: number; readonly sum: Uint8Array } | undefined
+  if (said === undefined ? rows.size > 0 : said.count !== rows.size || Buffer.compare(said.sum, total) !== 0)
+    damaged = true
+  return { rows, damaged }
+}
+
+function writer(db: DatabaseSync, one: StatementSync, group: StatementSync): (changes: readonly RowChange[]) => void {
+  const put = db.prepare('INSERT OR REPLACE INTO rows (grp, key, value, sum) VALUES (?, ?, ?, ?)')
+  const drop = db.prepare('DELETE FROM rows WHERE grp = ? AND key = ?')
+  const total = db.prepare('INSERT OR REPLACE INTO groups (grp, count, sum) VALUES (?, ?, ?)')
+  return (changes) => {
+    if (changes.length === 0) return
+    db.exec('BEGIN IMMEDIATE')
+    try {
+      const totals = new Map<string, { count: number; readonly sum: Uint8Array }>()
+      for (const { group: name, key, value } of changes) {
+        const said = totals.get(name) ?? totalOf(group.get(name))
+        totals.set(name, said)
+        const before = one.get(name, key) as Row | undefined
+        if (before !== undefined) fold(said.sum, before.sum)
+        if (value === null) drop.run(name, key)
+        else {
+          const sum = sumOf(name, key, value)
+          put.run(name, key, value, sum)
+          fold(said.sum, sum)
+        }
+        said.count += (value === null ? 0 : 1) - (before === undefined ? 0 : 1)
+      }
+      for (const [name, { count, sum }] of totals) total.run(name, count, sum)
+      db.exec('COMMIT')
+    } catch (error) {
+      if (db.isTransaction) db.exec('ROLLBACK')
+      throw error
+    }
+  }
+}
+
+function totalOf(row: unknown): { count: number; readonly sum: Uint8Array } {
+  const said = row as { readonly count: number; readonly sum: Uint8Array } | undefined
+  return { count: said?.count ?? 0, sum: Uint8Array.from(said?.sum ?? new Uint8Array(SUM_BYTES)) }
+}
+
+function holds(group: string, key: string, { value, sum }: Row): boolean {
+  return Buffer.compare(sumOf(group, key, value), sum) === 0
+}
+
+function sumOf(group: string, key: string, value: Uint8Array): Uint8Array {
+  return createHash('sha256').update(`${group}\0${key}\0`).update(value).digest().subarray(0, SUM_BYTES)
+}
+
+/** Adds to a sum what was not in it, and takes out what was. */
+function fold(into: Uint8Array, sum: Uint8Array): void {
+  for (let i = 0; i < SUM_BYTES; i++) into[i] = (into[i] ?? 0) ^ (sum[i] ?? 0)
+}
+
+function attempt<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw storeFault(error)
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The site's store: one SQLite file, and beside it the sole copies as files of their own. A damaged database is set aside and
+ * rebuilt from what is still readable; what is lost is named in `opened.rebuilt`, and the agent gets it back from hub and cluster.
+ */
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AgentStore, SiteIdentity, StoredManifest, StoreWrite, WorkloadRecord } from '../../agent/ports.ts'
+import type { Inventory, InventoryEntry } from '../../core/diff/types.ts'
+import { digestBytes, isDigest } from '../../core/model/digest.ts'
+import { Fault } from '../../core/model/fault.ts'
+import type { JsonObject } from '../../core/model/json.ts'
+import { compareGenerations } from '../../core/model/observation.ts'
+import type { BlobDomain } from '../../core/model/release.ts'
+import type { Floor } from '../../core/protocol/accept.ts'
+import type { OutboxItem } from '../../core/protocol/messages.ts'
+import type { HubTime } from '../../core/protocol/time.ts'
+import { summedFile, summedMemory, type SummedFile } from './agent-files.ts'
+import { openAgentRows, type AgentRows, type RowChange } from './agent-rows.ts'
+
+/** The current manifest and the one before. */
+const KEPT_MANIFESTS = 2
+const GROUPS = ['meta', 'manifest', 'workload', 'inventory', 'outbox', 'note', 'blob'] as const
+const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config']
+
+/** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. Faults as AgentStore. */
+export function openAgentStore(dir: string): AgentStore {
+  if (dir === ':memory:') return storeOf(openAgentRows(':memory:'), summedMemory(), summedMemory(), [])
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const file = join(dir, 'agent.db')
+  const { rows, rebuilt } = openOrRebuild(file)
+  return storeOf(rows, summedFile(join(dir, 'identity')), summedFile(join(dir, 'floor')), rebuilt)
+}
+
+function openOrRebuild(file: string): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
+  let rows: AgentRows
+  try {
+    rows = openAgentRows(file)
+  } catch (error) {
+    if (!(error instanceof Fault) || error.reason !== 'StoreCorrupt') throw error
+    setAside(file)
+    return { rows: openAgentRows(file), rebuilt: GROUPS }
+  }
+  const read = new Map<string, { readonly rows: ReadonlyMap<string, Uint8Array>; readonly damaged: boolean }>()
+  // Blobs name their own bytes and are checked when they are read: reading all of them at each start would cost too much.
+  for (const group of GROUPS) if (group !== 'blob') read.set(group, rows.read(group))
+  const rebuilt = GROUPS.filter((group) => read.get(group)?.damaged === true)
+  if (rebuilt.length === 0) return { rows, rebuilt }
+  const blobs = rows.read('blob').rows
+  rows.close()
+  setAside(file)
+  const fresh = openAgentRows(file)
+  const kept = [...read, ['blob', { rows: blobs }] as const].flatMap(([group, found]) =>
+    [...found.rows].map(([key, value]) => ({ group, key, value })),
+  )
+  fresh.write(kept)
+  return { rows: fresh, rebuilt }
+}
+
+/** Kept once for people to look at, not for ever. */
+function setAside(file: string): void {
+  for (const suffix of ['', '-wal', '-shm']) {
+    rmSync(`${file}.damaged${suffix}`, { force: true })
+    if (existsSync(file + suffix)) renameSync(file + suffix, `${file}.damaged${suffix}`)
+  }
+}
+
+function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, rebuilt: readonly string[]): AgentStore {
+  const storeEpoch = epochOf(rows, rebuilt)
+  let inventory: Map<string, InventoryEntry> | undefined
+  let workloads: Map<string, WorkloadRecord> | undefined
+  const readAll = <T>(group: string): Map<string, T> =>
+    new Map([...rows.read(group).rows].map(([key, value]) => [key, decode<T>(value)]))
+  const floorOf = (): Floor | null => {
+    const stored = rows.get('meta', 'floor')
+    return higher(stored === undefined ? undefined : decode<Floor>(stored), readFloor(floorFile))
+  }
+  return {
+    storeEpoch,
+    opened: { rebuilt },
+    identity: () => {
+      const body = identity.read()
+      return body === undefined ? null : identityFrom(body)
+    },
+    saveIdentity: (it) => {
+      identity.write(identityBody(it))
+      if (it.floor !== undefined && higher(it.floor, floorOf() ?? undefined) === it.floor) {
+        rows.write([{ group: 'meta', key: 'floor', value: encode(it.floor) }])
+        floorFile.write(it.floor as unknown as JsonObject)
+      }
+    },
+    floor: floorOf,
+    manifests: () => [...readAll<JsonObject>('manifest').values()].flatMap(manifestFrom).toSorted(newestFirst),
+    accept: (manifest) => {
+      const floor: Floor = { generation: manifest.generation, body: manifest.body }
+      const key = ({ generation }: Pick<StoredManifest, 'generation'>): string =>
+        `${generation.epoch}.${generation.counter}`
+      const older = [...readAll<JsonObject>('manifest').values()].flatMap(manifestFrom).toSorted(newestFirst)
+      const dropped = older.filter((it) => key(it) !== key(manifest)).slice(KEPT_MANIFESTS - 1)
+      rows.write([
+        { group: 'manifest', key: key(manifest), value: encode(manifestBody(manifest)) },
+        { group: 'meta', key: 'floor', value: encode(floor) },
+        ...dropped.map((it) => ({ group: 'manifest', key: key(it), value: null })),
+      ])
+      floorFile.write(floor as unknown as JsonObject)
+    },
+    has: (digest) => rows.has('blob', digest),
+    blob: (domain, digest) => {
+      const bytes = rows.get('blob', digest)
+      if (bytes !== undefined && digestBytes(domain, bytes) === digest) return bytes
+      // Damaged, so it must count as absent, or nobody would fetch it again.
+      if (
+        rows.has('blob', digest) &&
+        !DOMAINS.some((other) => bytes !== undefined && digestBytes(other, bytes) === digest)
+      )
+        rows.write([{ group: 'blob', key: digest, value: null }])
+      return undefined
+    },
+    putBlobs: (blobs) => rows.write(blobs.map(({ digest, bytes }) => ({ group: 'blob', key: digest, value: bytes }))),
+    sweep: (keep) => {
+      const gone = rows.keys('blob').filter((key) => !isDigest(key) || !keep.has(key))
+      rows.write(gone.map((key) => ({ group: 'blob', key, value: null })))
+      return gone.length
+    },
+    inventory: (): Inventory => (inventory ??= readAll<InventoryEntry>('inventory')),
+    workloads: () => (workloads ??= readAll<WorkloadRecord>('workload')),
+    time: () => {
+      const value = rows.get('meta', 'time')
+      return value === undefined ? null : decode<HubTime>(value)
+    },
+    note: (name) => {
+      const value = rows.get('note', name)
+      return value === undefined ? undefined : decode<JsonObject>(value)
+    },
+    outbox: () => [...readAll<OutboxItem>('outbox').values()].toSorted((a, b) => a.seq - b.seq),
+    write: (write) => {
+      rows.write(changesOf(write, rows))
+      // Memory follows the disk, never the other way round; readers hold the map they were given.
+      if (write.inventory !== undefined && inventory !== undefined) inventory = merged(inventory, write.inventory)
+      if (write.workloads !== undefined && workloads !== undefined) workloads = merged(workloads, write.workloads)
+    },
+    close: () => rows.close(),
+  }
+}
+
+/** A store that lost what it said to the hub is another store. */
+function epochOf(rows: AgentRows, rebuilt: readonly string[]): string {
+  const known = rows.get('meta', 'epoch')
+  if (known !== undefined && !rebuilt.includes('outbox') && !rebuilt.includes('meta')) return decode<string>(known)
+  const epoch = randomUUID()
+  rows.write([{ group: 'meta', key: 'epoch', value: encode(epoch) }])
+  return epoch
+}
+
+function changesOf(write: StoreWrite, rows: AgentRows): readonly RowChange[] {
+  const changes: RowChange[] = []
+  const put = (group: string, key: string, value: unknown): void => {
+    changes.push({ group, key, value: value === null ? null : encode(value) })
+  }
+  for (const [key, entry] of write.inventory ?? []) put('inventory', key, entry)
+  for (const [key, record] of write.workloads ?? []) put('workload', key, record)
+  for (const [key, note] of write.notes ?? []) put('note', key, note)
+  if (write.time !== undefined) put('meta', 'time', write.time)
+  const ack = write.outboxAck
+  if (ack !== undefined) for (const key of rows.keys('outbox')) if (Number(key) <= ack) put('outbox', key, null)
+  for (const item of write.outbox ?? []) put('outbox', String(item.seq), item)
+  return changes
+}
+
+function merged<T>(before: ReadonlyMap<string, T>, change: ReadonlyMap<string, T | null>): Map<string, T> {
+  const after = new Map(before)
+  for (const [key, value] of change) {
+    if (value === null) after.delete(key)
+    else after.set(key, value)
+  }
+  return after
+}
+
+/** A damaged file says nothing; the other place does. */
+function readFloor(file: SummedFile): Floor | undefined {
+  try {
+    return file.read() as unknown as Floor | undefined
+  } catch (error) {
+    if (error instanceof Fault && error.reason === 'StoreCorrupt') return undefined
+    throw error
+  }
+}
+
+function higher(a: Floor | undefined, b: Floor | undefined): Floor | null {
+  if (a === undefined || b === undefined) return a ?? b ?? null
+  return compareGenerations(a.generation, b.generation) >= 0 ? a : b
+}
+
+function newestFirst(a: StoredManifest, b: StoredManifest): number {
+  return compareGenerations(b.generation, a.generation)
+}
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
+const bytesFrom = (text: unknown): Uint8Array => Buffer.from(String(text), 'base64')
+
+function manifestBody({ envelope, ...rest }: StoredManifest): JsonObject {
+  const { payloadType, payload, signatures } = envelope
+  const signed = signatures.map(({ keyid, sig }) => ({ keyid, sig: base64(sig) }))
+  return { ...rest, payloadType, payload: base64(payload), signatures: signed } as unknown as JsonObject
+}
+
+function manifestFrom(body: JsonObject): readonly StoredManifest[] {
+  const it = body as unknown as StoredManifest & {
+    payloadType: string
+    payload: string
+    signatures: { keyid: string; sig: string }[]
+  }
+  const signatures = it.signatures.map(({ keyid, sig }) => ({ keyid, sig: bytesFrom(sig) }))
+  const envelope = { payloadType: it.payloadType, payload: bytesFrom(it.payload), signatures }
+  return [{ envelope, generation: it.generation, body: it.body, acceptedAtMs: it.acceptedAtMs }]
+}
+
+function identityBody({ trust, ...rest }: SiteIdentity): JsonObject {
+  return {
+    format: 1,
+    ...rest,
+    trust: { payload: base64(trust.payload), sig: base64(trust.sig) },
+  } as unknown as JsonObject
+}
+
+function identityFrom(body: JsonObject): SiteIdentity {
+  const { format, ...rest } = body
+  if (format !== 1) throw new Fault('StoreFailed', 'the identity has a format that this agent does not know')
+  const trust = rest['trust'] as { readonly payload: string; readonly sig: string }
+  return {
+    ...(rest as unknown as SiteIdentity),
+    trust: { payload: bytesFrom(trust.payload), sig: bytesFrom(trust.sig) },
+  }
+}
+
+function encode(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value))
+}
+
+function decode<T>(bytes: Uint8Array): T {
+  return JSON.parse(Buffer.from(bytes).toString('utf8')) as T
+}

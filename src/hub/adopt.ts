@@ -1,0 +1,227 @@
+/** What a good revision changes: site records, the rollouts' maps, and entries that Git takes away. Under the lock. */
+import type { DeletionList, Fleet, HeldWorkload, Site } from '../core/fleet/types.ts'
+import type { Digest } from '../core/model/digest.ts'
+import { Fault } from '../core/model/fault.ts'
+import { byUtf16, jsonEqual, type Json } from '../core/model/json.ts'
+import type { SiteTargets } from './compile.ts'
+import { rolloutId } from './rollouts.ts'
+import type { FleetState } from './source-state.ts'
+import type { KeptSpec, RolloutRecord, SiteRecord } from './store.ts'
+import type { Draft, World } from './world.ts'
+
+/** Confirmed deletion lists that a site's manifest goes on naming: a site that was dark for so many of them is not stopped twice. */
+const KEPT_CONFIRMED = 5
+
+export interface Adoption {
+  readonly draft: Draft
+  readonly fleet: FleetState
+  /** Sites whose manifest changes although no rollout grants them anything. */
+  readonly unpublished: readonly string[]
+}
+
+export interface AdoptFacts {
+  readonly revision: string
+  readonly nowMs: number
+  readonly confirmed: { readonly digest: Digest; readonly list: DeletionList } | null
+  readonly held: readonly HeldWorkload[]
+}
+
+export async function changeTargets(
+  world: World,
+  fleet: Fleet,
+  sites: SiteTargets,
+  facts: AdoptFacts,
+): Promise<Adoption> {
+  const maps = byWorkload(sites)
+  const records = changedSites(world, fleet, sites, facts)
+  const rollouts: RolloutRecord[] = []
+  for (const [workload, targets] of maps) {
+    const next = nextRollout(world.rollouts.get(workload), specOf(fleet, workload, targets, facts))
+    if (next !== null) rollouts.push(next)
+  }
+  const gone = [...world.rollouts.keys()].filter((workload) => !maps.has(workload))
+  const entriesGone = await goneEntries(world, sites, maps)
+  const told = new Set([
+    ...entriesGone.map(({ site }) => site),
+    ...records.filter((site) => tellsMore(world.sites.get(site.name), site)).map(({ name }) => name),
+  ])
+  return {
+    draft: {
+      sites: records,
+      rollouts: rollouts.map((record) => ({ record, whole: true, sites: new Map() })),
+      rolloutsGone: gone,
+      entriesGone,
+    },
+    fleet: fleetStateOf(fleet, facts.held),
+    unpublished: [...told],
+  }
+}
+
+function byWorkload(sites: SiteTargets): ReadonlyMap<string, ReadonlyMap<string, Digest>> {
+  const maps = new Map<string, Map<string, Digest>>()
+  for (const site of [...sites.keys()].sort(byUtf16))
+    for (const [workload, digest] of sites.get(site) ?? []) {
+      const map = maps.get(workload) ?? new Map<string, Digest>()
+      maps.set(workload, map.set(site, digest))
+    }
+  return maps
+}
+
+function specOf(fleet: Fleet, name: string, targets: ReadonlyMap<string, Digest>, facts: AdoptFacts): KeptSpec {
+  const workload = fleet.workloads.get(name)
+  const policy = fleet.policies.get(workload?.rollout ?? fleet.defaults.rollout)
+  if (policy === undefined) throw new Fault('Unexpected', `workload ${name} names a policy that parsing let through`)
+  return {
+    workload: name,
+    id: rolloutId(name, targets),
+    revision: facts.revision,
+    createdAtMs: facts.nowMs,
+    priority: 0,
+    policy,
+    targets,
+    dependsOn: (workload?.dependsOn ?? []).map((needed) => ({ name: needed.name, optional: needed.optional })),
+    confirm: workload?.confirm ?? null,
+    team: workload?.team ?? null,
+  }
+}
+
+/** The record after Git's map, or null where it says what it said. */
+function nextRollout(record: RolloutRecord | undefined, spec: KeptSpec): RolloutRecord | null {
+  if (record === undefined) return { spec, state: null, next: null }
+  const meant = record.next ?? record.spec
+  if (sameMap(meant.targets, spec.targets)) return null
+  if (record.state === null) return { ...record, spec, next: null }
+  if (sameMap(record.spec.targets, spec.targets)) return { ...record, next: null }
+  // Sites that come or go change nobody's release: what was approved and soaked stands, and the engine finds them their place.
+  // A rollout that has ended begins anew for sites that come, and only takes note of sites that go.
+  const turn = movement(record.spec.targets, spec.targets)
+  const inPlace = turn === 'went' || (turn === 'cameOrWent' && record.state.phase !== 'Completed')
+  if (inPlace)
+    return { ...record, spec: { ...record.spec, targets: spec.targets, dependsOn: spec.dependsOn }, next: null }
+  return { ...record, next: spec }
+}
+
+function sameMap(a: ReadonlyMap<string, Digest>, b: ReadonlyMap<string, Digest>): boolean {
+  if (a.size !== b.size) return false
+  for (const [site, digest] of a) if (b.get(site) !== digest) return false
+  return true
+}
+
+function movement(
+  before: ReadonlyMap<string, Digest>,
+  after: ReadonlyMap<string, Digest>,
+): 'went' | 'cameOrWent' | 'changed' {
+  let came = false
+  for (const [site, digest] of after) {
+    const old = before.get(site)
+    if (old === undefined) came = true
+    else if (old !== digest) return 'changed'
+  }
+  return came ? 'cameOrWent' : 'went'
+}
+
+/** Entries that Git takes away: at sites that are still listed, for a site that is not keeps all that it has. */
+async function goneEntries(
+  world: World,
+  sites: SiteTargets,
+  maps: ReadonlyMap<string, ReadonlyMap<string, Digest>>,
+): Promise<NonNullable<Draft['entriesGone']>> {
+  const gone = new Map<string, { site: string; workload: string }>()
+  const listed = (site: string): boolean => (sites.get(site)?.size ?? 0) > 0
+  for (const { spec, next } of world.rollouts.values()) {
+    const { workload } = spec
+    for (const targets of next === null ? [spec.targets] : [spec.targets, next.targets])
+      for (const site of targets.keys())
+        if (maps.get(workload)?.has(site) !== true && listed(site)) gone.set(`${site}/${workload}`, { site, workload })
+  }
+  // A site that comes back into the list may hold workloads that were taken away while it was out of it.
+  for (const [site, targets] of sites) {
+    const known = world.sites.get(site)
+    if (!listed(site) || known === undefined || known.listed || known.current === null) continue
+    for (const { workload } of await world.store.entries(site))
+      if (!targets.has(workload)) gone.set(`${site}/${workload}`, { site, workload })
+  }
+  return [...gone.values()]
+}
+
+function changedSites(world: World, fleet: Fleet, sites: SiteTargets, { confirmed }: AdoptFacts): SiteRecord[] {
+  const affected = confirmed === null ? new Set<string>() : affectedBy(confirmed.list)
+  const out: SiteRecord[] = []
+  for (const site of fleet.sites.values()) {
+    const known = world.sites.get(site.name)
+    const next = asInGit(known ?? expected(site.name), site, (sites.get(site.name)?.size ?? 0) > 0)
+    const told = confirmed !== null && affected.has(site.name) ? withConfirmed(next, confirmed.digest) : next
+    if (known === undefined || !jsonEqual(known as unknown as Json, told as unknown as Json)) out.push(told)
+  }
+  for (const known of world.sites.values()) {
+    if (fleet.sites.has(known.name) || !known.inGit) continue
+    out.push({ ...known, inGit: false, listed: false })
+  }
+  return out
+}
+
+/** A site of which nothing is known but its name. */
+export function expected(name: string): SiteRecord {
+  return {
+    name,
+    siteId: null,
+    standing: 'expected',
+    inGit: false,
+    listed: false,
+    labels: {},
+    linkClass: 'connected',
+    mode: 'enforce',
+    gitHold: null,
+    agent: null,
+    recipient: null,
+    conditions: [],
+    current: null,
+    have: null,
+    fork: null,
+    lastContactMs: null,
+    dueAtMs: null,
+    summary: { sync: 'Unknown', health: 'Unknown' },
+    confirmed: [],
+  }
+}
+
+function asInGit(record: SiteRecord, site: Site, listed: boolean): SiteRecord {
+  const { labels, mode, link, hold } = site
+  return { ...record, inGit: true, listed, labels: { ...labels }, linkClass: link.class, mode, gitHold: hold }
+}
+
+function withConfirmed(site: SiteRecord, digest: Digest): SiteRecord {
+  return site.confirmed.includes(digest)
+    ? site
+    : { ...site, confirmed: [...site.confirmed, digest].slice(-KEPT_CONFIRMED) }
+}
+
+function affectedBy(list: DeletionList): ReadonlySet<string> {
+  return new Set([
+    ...list.sites,
+    ...list.untargeted.flatMap(({ sites }) => sites),
+    ...list.objects.flatMap(({ sites }) => sites),
+  ])
+}
+
+/** Does its manifest say more than its entries do? Labels decide which freezes it echoes. */
+function tellsMore(before: SiteRecord | undefined, after: SiteRecord): boolean {
+  if (before === undefined || before.current === null) return false
+  return (
+    before.mode !== after.mode ||
+    before.confirmed !== after.confirmed ||
+    !jsonEqual(before.labels as Json, after.labels as Json)
+  )
+}
+
+function fleetStateOf(fleet: Fleet, held: readonly HeldWorkload[]): FleetState {
+  const workloads = [...fleet.workloads.values()].map(
+    ({ name, team, rollout }) =>
+      [
+        name,
+        { team, policy: rollout, held: held.filter(({ workload }) => workload === name).map(({ problem }) => problem) },
+      ] as const,
+  )
+  const { name, budget, link } = fleet
+  return { name, budget, link, workloads: Object.fromEntries(workloads) }
+}

@@ -1,0 +1,259 @@
+/** One turn of the rollouts: what the engine decides is written down, then published. Nothing is decided here. */
+import { digestJson, type Digest } from '../core/model/digest.ts'
+import { Fault } from '../core/model/fault.ts'
+import { jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
+import { formatWaiting } from '../core/model/state.ts'
+import type { Amount } from '../core/model/policy.ts'
+import { command } from '../core/rollout/command.ts'
+import { decide } from '../core/rollout/decide.ts'
+import type {
+  Grant,
+  RolloutCommand,
+  RolloutDecision,
+  RolloutState,
+  RolloutWorld,
+  SiteFacts,
+  SiteProgress,
+} from '../core/rollout/types.ts'
+import { nextEndMs, siteFacts, siteWorkload, type Contact } from './facts.ts'
+import type { Publisher } from './publish.ts'
+import type { AtSite, EntryRecord, KeptSpec, RolloutRecord } from './store.ts'
+import type { Draft, NewEvent, World } from './world.ts'
+
+const KEPT_GOOD = 3
+
+export interface RolloutParts {
+  readonly world: World
+  readonly publisher: Publisher
+  readonly nowMs: () => number
+  readonly contact: (site: string) => Contact
+  readonly budget: () => { readonly changingSites: Amount | null; readonly brokenSites: Amount | null }
+}
+
+export interface Rollouts {
+  /** Decide, write down, publish. `nextAtMs`: when something may change without an event. */
+  turn(): Promise<{ readonly nextAtMs: number | null; readonly published: readonly string[] }>
+  /** What the engine said last, by workload. */
+  readonly decisions: ReadonlyMap<string, RolloutDecision>
+  /** An operator's word. Faults: NotFound, Conflict (with the engine's reason). */
+  say(workload: string, word: RolloutCommand, extra: JsonObject): Promise<void>
+}
+
+/** The name of a rollout: its workload and its map. Approvals name it. */
+export function rolloutId(workload: string, targets: ReadonlyMap<string, Digest>): Digest {
+  return digestJson('rollout', { workload, targets: Object.fromEntries(targets) })
+}
+
+export function createRollouts(parts: RolloutParts): Rollouts {
+  const { world, publisher } = parts
+  const decisions = new Map<string, RolloutDecision>()
+  let first = true
+  return {
+    decisions,
+    async turn() {
+      const changed = new Set(world.changed)
+      const nowMs = parts.nowMs()
+      const decided = await world.turn(async (commit) => {
+        const records = [...world.rollouts.values()]
+        for (const { spec } of records) await world.book(spec.workload)
+        const made = decide(worldOf(parts, records, nowMs, first ? undefined : changed))
+        await commit(draftOf(world, records, made, nowMs))
+        return made
+      })
+      first = false
+      for (const site of changed) world.changed.delete(site)
+      decisions.clear()
+      for (const decision of decided) decisions.set(decision.workload, decision)
+      const grants: Grant[] = decided.flatMap((decision) => decision.grants)
+      const published =
+        grants.length + world.unpublished.size === 0 ? [] : await publisher.publish(grants, world.unpublished)
+      return { nextAtMs: earliest([...decided.map(({ nextAtMs }) => nextAtMs), nextEndMs(world, nowMs)]), published }
+    },
+    async say(workload, word, extra) {
+      await world.turn(async (commit) => {
+        const record = world.rollouts.get(workload)
+        if (record?.state == null) throw new Fault('NotFound', `no rollout of a workload named ${workload}`)
+        const nowMs = parts.nowMs()
+        const outcome = command(record.state, record.spec, word, nowMs)
+        if (!outcome.ok) throw new Fault('Conflict', outcome.because, { facts: { workload } })
+        await commit({
+          ...changeOf(record, { ...record, state: outcome.state }),
+          withdrawn: outcome.withdraw.map(({ digest, reason }) => ({
+            digest,
+            workload,
+            reason,
+            by: word.by,
+            atMs: nowMs,
+          })),
+          readmitted: outcome.readmit,
+          audit: [{ atMs: nowMs, actor: word.by, action: `rollout ${word.kind}`, subject: workload, detail: extra }],
+          events: [
+            { atMs: nowMs, kind: 'Operator', subject: `rollout/${workload}`, message: `${word.kind} by ${word.by}` },
+          ],
+        })
+      })
+    },
+  }
+}
+
+function worldOf(
+  parts: RolloutParts,
+  records: readonly RolloutRecord[],
+  nowMs: number,
+  changed: ReadonlySet<string> | undefined,
+): RolloutWorld {
+  const { world } = parts
+  const facts = new Map<string, SiteFacts>()
+  return {
+    nowMs,
+    budget: parts.budget(),
+    fleetSites: [...world.sites.values()].filter(({ listed }) => listed).length,
+    rollouts: records.map(({ spec, state, next }) => ({ spec, state, ...(next === null ? {} : { next }) })),
+    site(name) {
+      const known = facts.get(name)
+      if (known !== undefined) return known
+      const site = world.sites.get(name)
+      if (site === undefined) return undefined
+      const made = siteFacts(world, site, parts.contact(name), nowMs)
+      facts.set(name, made)
+      return made
+    },
+    at: (site, workload) => siteWorkload(world.books.get(workload)?.get(site)),
+    withdrawn: new Set(world.withdrawn.keys()),
+    lastGood: (site, workload) =>
+      world.books
+        .get(workload)
+        ?.get(site)
+        ?.entry?.good.find((digest) => !world.withdrawn.has(digest)) ?? null,
+    ...(changed === undefined ? {} : { changed }),
+  }
+}
+
+/** What the decisions of one tick change in the store. */
+function draftOf(
+  world: World,
+  records: readonly RolloutRecord[],
+  decisions: readonly RolloutDecision[],
+  nowMs: number,
+): Draft {
+  const rollouts: NonNullable<Draft['rollouts']>[number][] = []
+  const history: NonNullable<Draft['history']>[number][] = []
+  const entries: EntryRecord[] = []
+  const events: NewEvent[] = []
+  for (const [i, decision] of decisions.entries()) {
+    const before = records[i]
+    if (before === undefined || decision.state === before.state) continue
+    const began = before.next !== null && decision.state.id === before.next.id
+    const after: RolloutRecord = began
+      ? { spec: before.next ?? before.spec, state: decision.state, next: null }
+      : { ...before, state: decision.state }
+    rollouts.push(...changeOf(before, after).rollouts)
+    if (began && before.state !== null) history.push(past(before.spec, decision.superseded ?? before.state, nowMs))
+    else if (isOver(decision.state) && !isOver(before.state)) history.push(past(after.spec, decision.state, nowMs))
+    entries.push(...completed(before.state, after, world.books.get(decision.workload)))
+    events.push(...eventsOf(began ? null : before.state, after, nowMs))
+  }
+  const withdrawn = decisions.flatMap(({ workload, withdraw }) =>
+    withdraw
+      .filter(({ digest }) => !world.withdrawn.has(digest))
+      .map(({ digest, reason }) => ({ digest, workload, reason, by: 'policy', atMs: nowMs })),
+  )
+  return { rollouts, history, entries, events, withdrawn }
+}
+
+function changeOf(before: RolloutRecord, after: RolloutRecord): { rollouts: NonNullable<Draft['rollouts']> } {
+  const whole =
+    before.state === null ||
+    after.state === null ||
+    before.spec !== after.spec ||
+    before.next !== after.next ||
+    before.state.sites.size !== after.state.sites.size
+  const sites = new Map<string, SiteProgress>()
+  if (!whole)
+    for (const [site, progress] of after.state?.sites ?? []) {
+      const old = before.state?.sites.get(site)
+      if (old !== progress && !jsonEqual(old as unknown as Json, progress as unknown as Json)) sites.set(site, progress)
+    }
+  return { rollouts: [{ record: after, whole, sites }] }
+}
+
+/** Entries of sites that came to an end with the release they were meant to have: there a rollback may go. */
+function completed(
+  before: RolloutState | null,
+  { spec, state }: RolloutRecord,
+  book: ReadonlyMap<string, AtSite> | undefined,
+): EntryRecord[] {
+  const out: EntryRecord[] = []
+  for (const [site, progress] of state?.sites ?? []) {
+    if (progress.phase !== 'done' || before?.sites.get(site) === progress) continue
+    const entry = book?.get(site)?.entry
+    if (entry == null || entry.release !== spec.targets.get(site) || entry.good[0] === entry.release) continue
+    const good = [entry.release, ...entry.good.filter((old) => old !== entry.release)].slice(0, KEPT_GOOD)
+    out.push({ ...entry, good })
+  }
+  return out
+}
+
+const isOver = (state: RolloutState | null): boolean =>
+  state !== null && state.phase !== 'Progressing' && state.phase !== 'Paused'
+
+function past(spec: KeptSpec, state: RolloutState, nowMs: number): NonNullable<Draft['history']>[number] {
+  const counts: Record<string, number> = {}
+  for (const { phase } of state.sites.values()) counts[phase] = (counts[phase] ?? 0) + 1
+  const doc = {
+    workload: spec.workload,
+    id: spec.id,
+    revision: spec.revision,
+    policy: spec.policy.name,
+    phase: isOver(state) ? state.phase : 'Superseded',
+    waves: state.waves.map(({ name, state: of }) => ({ name, state: of })),
+    counts,
+    total: state.sites.size,
+    startedAtMs: spec.createdAtMs,
+    endedAtMs: state.endedAtMs ?? nowMs,
+    ...(state.ended === undefined ? {} : { ended: { ...state.ended } }),
+  }
+  return { workload: spec.workload, id: spec.id, atMs: nowMs, doc }
+}
+
+function eventsOf(before: RolloutState | null, { spec, state }: RolloutRecord, atMs: number): NewEvent[] {
+  if (state === null) return []
+  const subject = `rollout/${spec.workload}`
+  const events: NewEvent[] = []
+  if (before === null)
+    events.push({
+      atMs,
+      kind: 'RolloutBegan',
+      subject,
+      message: `${spec.revision.slice(0, 12)}: ${spec.targets.size} sites`,
+    })
+  for (const [i, wave] of state.waves.entries()) {
+    const old = before?.waves[i]?.state ?? 'pending'
+    if (wave.state === old) continue
+    events.push({ atMs, kind: 'Wave', subject, message: `wave ${i + 1} ${wave.name}: ${wave.state}` })
+  }
+  const failed = [...state.sites].filter(
+    ([site, { phase, failure }]) =>
+      phase === 'failed' && failure !== undefined && before?.sites.get(site)?.phase !== 'failed',
+  )
+  for (const [site, { failure }] of failed.slice(0, 20))
+    events.push({
+      atMs,
+      kind: 'SiteFailed',
+      subject: `site/${site}`,
+      message: `${spec.workload}: ${failure?.reason} ${failure?.message}`,
+    })
+  if (before !== null && state.phase !== before.phase)
+    events.push({ atMs, kind: 'Rollout', subject, message: `${before.phase} → ${state.phase}` })
+  return events
+}
+
+/** `rollout/pos: Soaking(until …)`: for logs. */
+export function said(decision: RolloutDecision): string {
+  return decision.because === null ? decision.state.phase : formatWaiting(decision.because)
+}
+
+function earliest(times: readonly (number | null)[]): number | null {
+  const known = times.filter((time): time is number => time !== null)
+  return known.length === 0 ? null : known.reduce((least, time) => Math.min(least, time))
+}
