@@ -45,6 +45,12 @@ export interface Team {
   readonly paths: readonly string[]
   readonly approvers: readonly string[]
   readonly serviceAccount: string | null
+  /** What its workloads may hold; a list left out allows all. */
+  readonly may: {
+    readonly kinds?: readonly string[]
+    readonly namespaces?: readonly string[]
+    readonly clusterScoped?: boolean
+  }
   readonly place: Place
 }
 
@@ -67,6 +73,7 @@ export interface SiteGroup {
   readonly layer: string
   readonly selector: LabelSelector | null
   readonly sites: readonly string[]
+  readonly allowEmpty: boolean
   readonly vars: JsonObject
   readonly workloadVars: Readonly<Record<string, JsonObject>>
   readonly overlays: readonly (Overlay & { readonly workload: string })[]
@@ -96,7 +103,7 @@ export interface Patch {
 export interface Workload {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
-  /** Path of the source folder from the repository's root. */
+  /** Path of the source folder (or one file) from the repository's root; '.' is the root itself, '' where it names none. */
   readonly source: { readonly path: string }
   readonly namespace: string
   readonly namespaces: readonly string[]

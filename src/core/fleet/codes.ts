@@ -1,0 +1,55 @@
+/**
+ * Every code a fleet repository can earn. Append-only: a code is never renamed, reused or removed, because people search for
+ * it, scripts filter by it, and old commits keep showing it. `stops` is what FLEET-REPO.md says an error stops.
+ */
+export const CODES = {
+  FLT1001: { says: 'there is no root file here', stops: 'revision' },
+  FLT1002: { says: 'the text is not YAML', stops: 'revision' },
+  FLT1003: { says: 'a value is not what the schema asks for', stops: 'revision' },
+  FLT1004: { says: 'a field that the schema does not know', stops: 'revision' },
+  FLT1005: { says: 'a required field is missing', stops: 'revision' },
+  FLT1006: { says: 'one key stands twice in one map', stops: 'revision' },
+  FLT1007: { says: 'above a size limit', stops: 'revision' },
+  FLT1008: { says: 'a number that JSON cannot carry exactly', stops: 'revision' },
+  FLT1009: { says: 'YAML 1.1 and YAML 1.2 read this differently', stops: 'nothing' },
+  FLT1010: { says: 'a kind that our apiVersion does not have', stops: 'revision' },
+  FLT1011: { says: 'a version of our apiVersion that this hub does not read', stops: 'revision' },
+  FLT1012: { says: 'two documents of one kind have one name', stops: 'revision' },
+  FLT1013: { says: 'a Fleet outside the root file, or a root file without one', stops: 'revision' },
+  FLT1014: { says: 'another fleet, passed over', stops: 'nothing' },
+  FLT1015: { says: 'not yet: a kind that is known and not acted on', stops: 'nothing' },
+  FLT1016: { says: 'not yet: a field that is known and not acted on', stops: 'nothing' },
+  FLT1017: { says: 'the file is not UTF-8 text', stops: 'revision' },
+  FLT1018: { says: 'a feature of YAML that has no meaning in JSON', stops: 'revision' },
+  FLT1019: { says: 'a name that nothing in the fleet has', stops: 'revision' },
+  FLT1020: { says: 'a path outside the grammar', stops: 'revision' },
+  FLT1021: { says: 'looks like one of our documents and is none', stops: 'nothing' },
+  FLT1022: { says: 'a former name that is in use', stops: 'revision' },
+  FLT2001: { says: 'the source is not there or holds no manifest', stops: 'workload' },
+  FLT2002: { says: 'a source manifest does not parse', stops: 'workload' },
+  FLT2003: { says: 'an object cannot be named', stops: 'workload' },
+  FLT2004: { says: 'an object would get another name at each apply', stops: 'workload' },
+  FLT2005: { says: 'one object stands twice in one workload', stops: 'workload' },
+  FLT2006: { says: 'a namespace that the workload does not list', stops: 'workload' },
+  FLT2007: { says: 'an encrypted document would be changed', stops: 'workload' },
+  FLT2008: { says: 'an expression has no value', stops: 'workload' },
+  FLT2009: { says: 'a patch cannot be applied', stops: 'workload' },
+  FLT2010: { says: 'not yet: a source that this build does not render', stops: 'workload' },
+  FLT2011: { says: 'object metadata that an API server refuses', stops: 'workload' },
+  FLT2012: { says: 'not yet: a field without which the workload would be something else', stops: 'workload' },
+  FLT2101: { says: 'two groups of one layer disagree on a var', stops: 'revision' },
+  FLT2102: { says: 'two workloads own one object at one site', stops: 'workload' },
+  FLT2103: { says: 'two overlays of one layer set one field differently', stops: 'workload' },
+  FLT2104: { says: 'a dependency that can never be met', stops: 'workload' },
+  FLT2105: { says: 'windows leave a site no permitted minute', stops: 'revision' },
+  FLT2106: { says: 'queue guarantees above the capacity of a site', stops: 'queue' },
+  FLT2107: { says: 'an encrypted file that an enrolled site cannot decrypt', stops: 'workload' },
+  FLT2108: { says: 'a targeted site in no wave of its policy', stops: 'revision' },
+  FLT2109: { says: 'a patch that matches no object, or a selector that matches no site', stops: 'workload' },
+  FLT2110: { says: 'a document outside the rights of its team', stops: 'revision' },
+} as const satisfies Record<
+  string,
+  { readonly says: string; readonly stops: 'revision' | 'workload' | 'queue' | 'nothing' }
+>
+
+export type Code = keyof typeof CODES
