@@ -42,8 +42,11 @@ export interface SiteIdentity {
   /** PEM. */
   readonly certificate: string
   readonly privateKey: string
-  /** age secret key, for secrets; absent: none was made. */
-  readonly ageKey?: string
+  /** age secret key and its recipient, for secrets. */
+  readonly ageKey: string
+  readonly recipient: string
+  /** Of the box that this one replaces: nothing below it is accepted. */
+  readonly floor?: Floor
 }
 
 export interface StoredManifest {

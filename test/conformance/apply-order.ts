@@ -47,7 +47,7 @@ export const adapter: Adapter = {
         'sets',
       )
     }
-    const edges = EDGES[kind]!(objects).map(({ from, to }) => [formatObjectId(from), order.formatObjectId(to)])
+    const edges = EDGES[kind]!(objects).map(({ from, to }) => [order.formatObjectId(from), order.formatObjectId(to)])
     const found = kind === 'dependsOnEdges' ? order.dependsOnEdges(objects).errors : []
     return all(
       same(sorted(edges), sorted(expected.edges ?? []), 'edges'),

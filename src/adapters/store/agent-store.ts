@@ -70,10 +70,10 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
   let inventory: Map<string, InventoryEntry> | undefined
   let workloads: Map<string, WorkloadRecord> | undefined
   const readAll = <T>(group: string): Map<string, T> =>
-    new Map([...rows.read(group).rows].map(([key, value]) => [key, decode<T>(value)]))
+    new Map([...rows.read(group).rows].map(([key, value]) => [key, decode(value) as T]))
   const floorOf = (): Floor | null => {
     const stored = rows.get('meta', 'floor')
-    return higher(stored === undefined ? undefined : decode<Floor>(stored), readFloor(floorFile))
+    return higher(stored === undefined ? undefined : (decode(stored) as Floor), readFloor(floorFile))
   }
   return {
     storeEpoch,
@@ -126,11 +126,11 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
     workloads: () => (workloads ??= readAll<WorkloadRecord>('workload')),
     time: () => {
       const value = rows.get('meta', 'time')
-      return value === undefined ? null : decode<HubTime>(value)
+      return value === undefined ? null : (decode(value) as HubTime)
     },
     note: (name) => {
       const value = rows.get('note', name)
-      return value === undefined ? undefined : decode<JsonObject>(value)
+      return value === undefined ? undefined : (decode(value) as JsonObject)
     },
     outbox: () => [...readAll<OutboxItem>('outbox').values()].toSorted((a, b) => a.seq - b.seq),
     write: (write) => {
@@ -146,7 +146,7 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
 /** A store that lost what it said to the hub is another store. */
 function epochOf(rows: AgentRows, rebuilt: readonly string[]): string {
   const known = rows.get('meta', 'epoch')
-  if (known !== undefined && !rebuilt.includes('outbox') && !rebuilt.includes('meta')) return decode<string>(known)
+  if (known !== undefined && !rebuilt.includes('outbox') && !rebuilt.includes('meta')) return decode(known) as string
   const epoch = randomUUID()
   rows.write([{ group: 'meta', key: 'epoch', value: encode(epoch) }])
   return epoch
@@ -237,6 +237,6 @@ function encode(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value))
 }
 
-function decode<T>(bytes: Uint8Array): T {
-  return JSON.parse(Buffer.from(bytes).toString('utf8')) as T
+function decode(bytes: Uint8Array): unknown {
+  return JSON.parse(Buffer.from(bytes).toString('utf8'))
 }
