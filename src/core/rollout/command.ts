@@ -1,7 +1,93 @@
-import { Fault } from '../model/fault.ts'
+import type { Digest } from '../model/digest.ts'
+import { undoneBy } from './back.ts'
+import { closeDraft, openDraft, putSite, putState } from './draft.ts'
+import { acceptFailures, activeWave } from './progress.ts'
 import type { CommandOutcome, RolloutCommand, RolloutSpec, RolloutState } from './types.ts'
 
-/** Apply an operator's word to a rollout. Refusals are values with their reason. */
-export function command(state: RolloutState, _spec: RolloutSpec, word: RolloutCommand, _nowMs: number): CommandOutcome {
-  throw new Fault('Unexpected', `the rollout engine is not in yet (${word.kind} ${state.id})`)
+/** Apply an operator's word to a rollout. Refusals are values with their reason; nobody is told anything until `decide`. */
+export function command(state: RolloutState, spec: RolloutSpec, word: RolloutCommand, nowMs: number): CommandOutcome {
+  if (state.id !== spec.id) return refused('the rollout was superseded meanwhile')
+  const runs = state.phase === 'Progressing' || state.phase === 'Paused'
+  switch (word.kind) {
+    case 'pause':
+      if (state.phase !== 'Progressing') return refused(`it is ${state.phase}, not Progressing`)
+      return done({ ...state, phase: 'Paused', paused: { by: word.by, why: word.why, atMs: nowMs } })
+    case 'resume':
+      return state.phase === 'Paused' ? resume(state, spec) : refused(`it is ${state.phase}, not Paused`)
+    case 'promote':
+      return state.phase === 'Progressing'
+        ? promote(state, word.by, word.wave, nowMs)
+        : refused(`it is ${state.phase}, not Progressing`)
+    case 'approve':
+      return runs ? approve(state, word, nowMs) : refused(`it is ${state.phase}: nothing waits for a yes`)
+    case 'abort':
+      return runs ? abort(state, spec, word.by, word.why, nowMs) : refused(`it is ${state.phase}: nothing runs`)
+    case 'undo':
+      return undo(state, spec, word.by, word.why, nowMs)
+    case 'readmit':
+      if ((state.withdrew ?? []).length === 0) return refused('nothing of it is withdrawn')
+      return { ok: true, state, withdraw: [], readmit: state.withdrew ?? [] }
+  }
+}
+
+function resume(state: RolloutState, spec: RolloutSpec): CommandOutcome {
+  const draft = openDraft(spec, state)
+  acceptFailures(draft)
+  const { paused: _paused, ...rest } = closeDraft(draft)
+  return done({ ...rest, phase: 'Progressing' })
+}
+
+/** Let the running wave pass without evidence, soak or approval; `wave` must be the running one where it is named. */
+function promote(state: RolloutState, by: string, wanted: string | undefined, nowMs: number): CommandOutcome {
+  const index = activeWave(state.waves)
+  const wave = state.waves[index]
+  if (wave === undefined) return refused('all waves are through')
+  if (wanted !== undefined && wanted !== wave.name) return refused(`the running wave is ${wave.name}, not ${wanted}`)
+  const passed = { ...wave, state: 'passed' as const, passedAtMs: nowMs, approvedBy: by }
+  return done({ ...state, waves: state.waves.with(index, passed) })
+}
+
+function approve(
+  state: RolloutState,
+  word: Extract<RolloutCommand, { kind: 'approve' }>,
+  nowMs: number,
+): CommandOutcome {
+  if (word.id !== state.id) return refused(`the yes names ${word.id}, and this is ${state.id}`)
+  const wave = state.waves.find(({ name }) => name === word.wave)
+  if (wave === undefined) return refused(`there is no wave ${word.wave}`)
+  if (wave.state === 'passed' || wave.state === 'skipped') return refused(`wave ${word.wave} is through`)
+  const approvals = { ...state.approvals, [word.wave]: { by: word.by, atMs: nowMs } }
+  return done({ ...state, approvals })
+}
+
+/** Nothing new starts. What was granted and not begun is taken back; what has begun goes on. */
+function abort(state: RolloutState, spec: RolloutSpec, by: string, why: string, nowMs: number): CommandOutcome {
+  const draft = openDraft(spec, state)
+  for (const [site, place] of state.sites) {
+    const inHand = place.phase === 'granted' || (place.phase === 'waiting' && place.grantedAtMs !== undefined)
+    if (inHand && place.provisioned === undefined) putSite(draft, site, { ...place, phase: 'waiting', revoke: true })
+  }
+  putState(draft, { phase: 'Aborted', endedAtMs: nowMs, ended: { kind: 'abort', by, why } })
+  return done(closeDraft(draft))
+}
+
+function undo(state: RolloutState, spec: RolloutSpec, by: string, why: string, nowMs: number): CommandOutcome {
+  if (state.phase === 'RolledBack' || state.phase === 'Superseded') return refused(`it is ${state.phase}`)
+  const digests = undoneBy(spec, state)
+  const withdrew = [...new Set<Digest>([...(state.withdrew ?? []), ...digests])]
+  const { paused: _paused, ...rest } = state
+  return {
+    ok: true,
+    state: { ...rest, phase: 'RolledBack', endedAtMs: nowMs, withdrew, ended: { kind: 'undo', by, why } },
+    withdraw: digests.map((digest) => ({ digest, reason: `undone by ${by}: ${why}` })),
+    readmit: [],
+  }
+}
+
+function done(state: RolloutState): CommandOutcome {
+  return { ok: true, state, withdraw: [], readmit: [] }
+}
+
+function refused(because: string): CommandOutcome {
+  return { ok: false, because }
 }

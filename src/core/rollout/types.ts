@@ -82,8 +82,12 @@ export interface SiteProgress {
   readonly regressed?: true
   /** `progressDeadline` runs only while the site can act and is not healthy: run so far, and since when it runs (null: stopped). */
   readonly deadline?: { readonly ranMs: number; readonly sinceMs: number | null }
-  /** Where a rolled-back or undone site was sent. */
+  /** Where a rolled-back or undone site was sent; absent: there is nothing good to go back to. */
   readonly back?: Digest
+  /** Seen healthy where it was sent back to: no longer watched. */
+  readonly settled?: true
+  /** What it was granted and had not begun is being taken back. */
+  readonly revoke?: true
 }
 
 export interface WaveState {
@@ -98,6 +102,8 @@ export interface WaveState {
   readonly approvedBy?: string
   /** Since when nothing but missing evidence keeps it: an approval given after this stands in for the evidence. */
   readonly shortSinceMs?: number
+  /** Longer than the policy's: the soak of empty waves before it, whose place its canary takes. */
+  readonly soakMs?: number
 }
 
 export interface RolloutState {
@@ -108,8 +114,14 @@ export interface RolloutState {
   readonly paused?: { readonly by: string; readonly why: string; readonly atMs: number }
   readonly endedAtMs?: number
   /** Who ended it and why: abort, undo, or the policy (`by: 'policy'`). */
-  readonly ended?: { readonly kind: 'abort' | 'undo' | 'failure'; readonly by: string; readonly why: string }
-  /** What it withdrew; once one of these is readmitted the rollout begins anew. */
+  readonly ended?: {
+    readonly kind: 'abort' | 'undo' | 'failure'
+    readonly by: string
+    readonly why: string
+    /** Each site that had begun has been told where to go back to. */
+    readonly swept?: true
+  }
+  /** What it withdrew or found withdrawn; once one of these is readmitted the rollout begins anew. */
   readonly withdrew?: readonly Digest[]
   /** True where sites already ran a completed release of this workload when this rollout began (else: its very first). */
   readonly established: boolean
@@ -134,6 +146,11 @@ export interface RolloutWorld {
    * absent means that any may have changed.
    */
   readonly changed?: ReadonlySet<string>
+  /**
+   * Git revision that the sites' labels are of. Only speeds up: while it stays the same, sites are not put into waves again.
+   * Absent: they are, in every tick.
+   */
+  readonly revision?: string
 }
 
 export interface RolloutEntry {

@@ -1,0 +1,22 @@
+import type { Amount } from '../model/policy.ts'
+
+/** An amount of `total` sites: percent rounded up, never less than 1 and never more than there are. */
+export function amountOf(amount: Amount, total: number): number {
+  const wanted = 'count' in amount ? amount.count : percentOf(amount.percent, total)
+  return Math.max(1, Math.min(wanted, total))
+}
+
+/** Percent of a total, rounded up; the product is rounded first, so that 7 % of 100 is 7 and not 8 by binary fractions. */
+export function percentOf(percent: number, total: number): number {
+  return Math.ceil(Math.round(percent * total * 1e6) / 1e8)
+}
+
+/** For people: `3`, `5%`. */
+export function formatAmount(amount: Amount): string {
+  return 'count' in amount ? String(amount.count) : `${amount.percent}%`
+}
+
+/** How many of a wave's changed sites must be seen healthy: rounded down, so that one dark site of four does not block. */
+export function coverageNeeded(percent: number, changed: number): number {
+  return Math.max(1, Math.floor(Math.round(percent * changed * 1e6) / 1e8))
+}

@@ -1,0 +1,62 @@
+import type { Digest } from '../model/digest.ts'
+import { type Draft, putSite, putState, sitesOf } from './draft.ts'
+import type { RolloutSpec, RolloutState, RolloutWorld, SiteProgress } from './types.ts'
+
+/** Releases that an undo withdraws: what this rollout changed, or its whole map where it changed nothing by itself. */
+export function undoneBy(spec: RolloutSpec, state: RolloutState): readonly Digest[] {
+  const kept = new Set<Digest>()
+  const changed = new Set<Digest>()
+  for (const [site, target] of spec.targets) {
+    const place = state.sites.get(site)
+    const given = place !== undefined && place.phase !== 'unchanged' && place.provisioned === undefined
+    ;(given ? changed : kept).add(target)
+  }
+  const withdrawn = [...changed].filter((digest) => !kept.has(digest))
+  return withdrawn.length > 0 || changed.size > 0 ? withdrawn : [...kept]
+}
+
+/** Releases that a failed policy withdraws: those that failed somewhere and that no site ran before this rollout. */
+export function failedReleases(draft: Draft): readonly Digest[] {
+  const failed = new Set<Digest>()
+  const before = new Set<Digest>()
+  for (const [site, { phase, from, provisioned }] of sitesOf(draft)) {
+    if (from !== null) before.add(from)
+    const target = draft.spec.targets.get(site)
+    if (phase === 'failed' && provisioned === undefined && target !== undefined) failed.add(target)
+  }
+  return [...failed].filter((digest) => !before.has(digest))
+}
+
+/** After an undo or a failed policy: every site that was told the rollout's release is told where to go back to. Once. */
+export function sweep(draft: Draft, world: RolloutWorld): void {
+  const { spec, state } = draft
+  if (state.ended === undefined || state.ended.swept === true || state.phase !== 'RolledBack') return
+  const gone = new Set(state.withdrew ?? [])
+  const good = (digest: Digest | null): digest is Digest =>
+    digest !== null && !gone.has(digest) && !world.withdrawn.has(digest)
+  for (const [site, place] of sitesOf(draft)) {
+    const target = spec.targets.get(site)
+    if (target === undefined || place.phase === 'rolledBack') continue
+    const published = world.at(site, spec.workload)?.published ?? null
+    if (place.phase === 'granted' && published !== target) {
+      putSite(draft, site, { wave: place.wave, phase: 'waiting', from: place.from })
+      continue
+    }
+    if (published !== target || (place.phase === 'unchanged' && !gone.has(target))) continue
+    const lastGood = world.lastGood(site, spec.workload)
+    const back = good(lastGood) && lastGood !== target ? lastGood : place.from
+    putSite(draft, site, sentBack(place, good(back) && back !== target ? back : null))
+  }
+  putState(draft, { ended: { ...state.ended, swept: true } })
+}
+
+function sentBack(place: SiteProgress, back: Digest | null): SiteProgress {
+  const { wave, from, failure } = place
+  return {
+    wave,
+    phase: 'rolledBack',
+    from,
+    ...(failure === undefined ? {} : { failure }),
+    ...(back === null ? { settled: true } : { back }),
+  }
+}

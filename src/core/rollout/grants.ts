@@ -1,0 +1,166 @@
+import type { Digest } from '../model/digest.ts'
+import type { Waiting } from '../model/state.ts'
+import { amountOf } from './amount.ts'
+import { type FleetBudget, overBudget } from './budget.ts'
+import { type ByWorkload, unmetDependency } from './depends.ts'
+import { type Draft, putSite, sitesOf } from './draft.ts'
+import { changesInAll } from './gates.ts'
+import type { Look } from './look.ts'
+import { fill, type Slots } from './step.ts'
+import { openSites } from './tally.ts'
+import type { Grant, RolloutWorld, SiteProgress } from './types.ts'
+import type { Found } from './watch.ts'
+import { ruleOf } from './waves.ts'
+
+export interface Room {
+  readonly slots: Slots
+  readonly maxUnavailable: number
+  /** Waves whose sites may move: up to and with this one. */
+  readonly lastWave: number
+}
+
+/** How many more may move now. Returning sites of earlier waves share the running wave's places. */
+export function roomIn(draft: Draft, active: number, found: Found): Room {
+  const { spec, state, tally } = draft
+  const lastWave = Math.min(active, state.waves.length - 1)
+  const wave = state.waves[lastWave]
+  const rule = wave === undefined ? undefined : ruleOf(spec.policy, wave)
+  const width = rule === undefined ? 1 : amountOf(rule.maxConcurrent, tally.waves[lastWave]?.targeted ?? 0)
+  const proven = tally.waves.some(({ done }) => done > 0)
+  // Nothing before it gave evidence: the wave starts with a canary of its own.
+  const canary = state.phase === 'Progressing' && lastWave > 0 && !proven && changesInAll(draft) > 1
+  return {
+    slots: { capacity: canary ? 1 : width, used: found.used },
+    maxUnavailable: amountOf(spec.policy.maxUnavailable, spec.targets.size),
+    lastWave,
+  }
+}
+
+export interface Granting {
+  readonly draft: Draft
+  readonly world: RolloutWorld
+  readonly look: Look
+  readonly budget: FleetBudget
+  readonly rollouts: ByWorkload
+  readonly found: Found
+  /** Fresh sites that are about to be provisioned are no candidates of a wave. */
+  readonly provisioning: ReadonlySet<string>
+}
+
+/** What keeps one site from moving, its own reasons first; null: nothing but a place may be lacking. */
+export function blockOf(site: string, granting: Granting, room: Room): Waiting | null {
+  const { draft, look, world, found, budget, rollouts } = granting
+  const withdrawn = look.withdrawn(site)
+  if (withdrawn !== null) return withdrawn
+  const standing = look.standing(site)
+  if (standing.is !== 'ready') return standing.because
+  const dependency = unmetDependency(draft.spec, site, world, rollouts)
+  if (dependency !== null) return { reason: 'Dependency', detail: dependency }
+  if (found.unavailable >= room.maxUnavailable)
+    return { reason: 'Budget', detail: `maxUnavailable ${found.unavailable} of ${room.maxUnavailable}` }
+  return overBudget(budget, site)
+}
+
+/** Give free places to the sites whose turn it is. Writes their new place and the reasons of all the others. */
+export function grantPlaces(granting: Granting, room: Room): Granted {
+  const observers: string[] = []
+  const { draft, look, found, budget, world, provisioning } = granting
+  const admit = (site: string): Waiting | null => {
+    const because = blockOf(site, granting, room)
+    if (because === null) {
+      budget.changing.add(site)
+      found.unavailable += 1
+    }
+    return because
+  }
+  const { joins, kept, full } = fill(candidates(draft, room.lastWave, provisioning), room.slots, admit)
+  for (const [site, because] of kept) found.waiting.set(site, because)
+  const slot: Waiting = { reason: 'Slot', detail: `${room.slots.used} of ${room.slots.capacity}` }
+  for (const site of full) {
+    const standing = look.standing(site)
+    found.waiting.set(site, look.withdrawn(site) ?? (standing.is === 'ready' ? slot : standing.because))
+  }
+  for (const site of [...kept.keys(), ...full])
+    if (look.standing(site).is === 'observe' && look.withdrawn(site) === null) observers.push(site)
+  for (const site of joins) {
+    const place = sitesOf(draft).get(site)
+    if (place !== undefined) putSite(draft, site, granted(place, world.nowMs))
+    found.waiting.delete(site)
+  }
+  return { joins, observers }
+}
+
+export interface Granted {
+  readonly joins: readonly string[]
+  /** Sites that are told what they would run, and may not begin. */
+  readonly observers: readonly string[]
+}
+
+/** What an observing site is told: the content, with a permit that is already over. null: it was told. */
+export function contentFor(draft: Draft, site: string, world: RolloutWorld): Grant | null {
+  const release = draft.spec.targets.get(site)
+  const { workload } = draft.spec
+  if (release === undefined || world.at(site, workload)?.published === release) return null
+  return { site, workload, release, startAfterMs: world.nowMs, startByMs: world.nowMs, because: 'wave' }
+}
+
+export function granted(place: SiteProgress, nowMs: number): SiteProgress {
+  const { revoke: _revoke, begunAtMs: _begun, deadline: _deadline, failure: _failure, fresh: _fresh, ...rest } = place
+  return { ...rest, phase: 'granted', grantedAtMs: nowMs }
+}
+
+/** The grant that a place stands for, while what is published is not it; null: nothing to publish. */
+export function grantFor(draft: Draft, site: string, world: RolloutWorld, why: Grant['because']): Grant | null {
+  const place = sitesOf(draft).get(site)
+  const target = draft.spec.targets.get(site)
+  if (place === undefined || target === undefined) return null
+  const { workload, policy } = draft.spec
+  const at = world.at(site, workload)
+  const published = at?.published ?? null
+  const { nowMs } = world
+  const grant = (release: Digest, startByMs: number, because: Grant['because']): Grant => ({
+    site,
+    workload,
+    release,
+    startAfterMs: nowMs,
+    startByMs,
+    because,
+  })
+  const open = at?.startByMs != null && at.startByMs > nowMs
+  if (place.phase === 'granted') {
+    if (world.withdrawn.has(target)) return null
+    if (published !== target) return grant(target, nowMs + policy.startByMs, why)
+    return open ? null : grant(target, nowMs + policy.startByMs, 'renew')
+  }
+  if (place.phase === 'rolledBack') {
+    if (place.back === undefined || published === place.back || world.withdrawn.has(place.back)) return null
+    return grant(place.back, nowMs + WAY_BACK_MS, draft.state.ended?.kind === 'undo' ? 'undo' : 'rollback')
+  }
+  if (place.revoke !== undefined) return revocation(place, published, open, world, grant)
+  // Its permit is taken, its content stays: it had not begun when it was held or turned to observing.
+  const lapsed = place.phase === 'waiting' && place.grantedAtMs !== undefined && published === target
+  return lapsed && open && !world.withdrawn.has(target) ? grant(target, nowMs, 'revoke') : null
+}
+
+function revocation(
+  place: SiteProgress,
+  published: Digest | null,
+  open: boolean,
+  world: RolloutWorld,
+  grant: (release: Digest, startByMs: number, because: Grant['because']) => Grant,
+): Grant | null {
+  if (published === null || published === place.from) return null
+  if (place.from !== null && !world.withdrawn.has(place.from))
+    return grant(place.from, world.nowMs + WAY_BACK_MS, 'revoke')
+  // Nothing was there before: an entry that may not begin is as good as none, and deletes nothing.
+  return open && !world.withdrawn.has(published) ? grant(published, world.nowMs, 'revoke') : null
+}
+
+/** The way back to what it ran before stays open for a site that is dark for months. */
+export const WAY_BACK_MS = 400 * 86_400_000
+
+function* candidates(draft: Draft, lastWave: number, provisioning: ReadonlySet<string>): Iterable<string> {
+  for (let wave = 0; wave <= lastWave; wave++) {
+    for (const site of openSites(draft.tally, wave, sitesOf(draft))) if (!provisioning.has(site)) yield site
+  }
+}

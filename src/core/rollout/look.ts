@@ -1,0 +1,40 @@
+import { type Digest, shortDigest } from '../model/digest.ts'
+import type { Waiting } from '../model/state.ts'
+import { type Standing, standingOf } from './standing.ts'
+import type { RolloutSpec, RolloutWorld } from './types.ts'
+
+/** What one rollout asks of the world about a site, as of this tick. */
+export interface Look {
+  standing(site: string): Standing
+  /** Its target is withdrawn; null: it is not. */
+  withdrawn(site: string): Waiting | null
+}
+
+/** One memory a tick, shared by all rollouts: a site's standing is the same for each policy with the same patience. */
+export type Standings = Map<number, Map<string, Standing>>
+
+export function lookAt(spec: RolloutSpec, world: RolloutWorld, standings: Standings): Look {
+  const { excuseAfterMs } = spec.policy.offline
+  const known = standings.get(excuseAfterMs) ?? new Map<string, Standing>()
+  standings.set(excuseAfterMs, known)
+  const { nowMs, withdrawn } = world
+  return {
+    standing(site) {
+      let standing = known.get(site)
+      if (standing === undefined) {
+        standing = standingOf(world.site(site), excuseAfterMs, nowMs)
+        known.set(site, standing)
+      }
+      return standing
+    },
+    withdrawn(site) {
+      if (withdrawn.size === 0) return null
+      const target = spec.targets.get(site)
+      return target !== undefined && withdrawn.has(target) ? withdrawnReason(target) : null
+    },
+  }
+}
+
+export function withdrawnReason(digest: Digest): Waiting {
+  return { reason: 'Withdrawn', detail: shortDigest(digest) }
+}

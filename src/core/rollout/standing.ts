@@ -1,0 +1,78 @@
+import { formatDuration } from '../calendar/duration.ts'
+import type { Waiting } from '../model/state.ts'
+import type { SiteFacts } from './types.ts'
+
+/** How a site stands towards any change, whatever the workload. */
+export type Standing =
+  /** May be told to move. */
+  | { readonly is: 'ready' }
+  /** Missed its agreed next contact and not yet excused: counts as due, and is told nothing. */
+  | { readonly is: 'late'; readonly because: Waiting }
+  /** Outside its window: due, and not now. */
+  | { readonly is: 'closed'; readonly because: Waiting }
+  /** Neither blocks a wave nor counts, until it returns or is let go. */
+  | { readonly is: 'excused'; readonly because: Waiting; readonly why: 'enrol' | 'dark' | 'hold' | 'freeze' }
+  | { readonly is: 'observe'; readonly because: Waiting }
+
+const READY: Standing = { is: 'ready' }
+const OBSERVE: Standing = { is: 'observe', because: { reason: 'Observe' } }
+const NEVER: Standing = { is: 'excused', why: 'enrol', because: { reason: 'LinkDown', detail: 'never connected' } }
+
+/** The hub hands out a slot this long before a window opens, so that the site has the release in hand by then. */
+export const WINDOW_LEAD_MS = 15 * 60_000
+
+/** Is this site due? Silence before its agreed next contact is never lateness. */
+export function standingOf(site: SiteFacts | undefined, excuseAfterMs: number, nowMs: number): Standing {
+  if (site === undefined || !site.enrolled) return NEVER
+  if (site.mode === 'observe') return OBSERVE
+  const { hold, freeze, window } = site
+  if (hold !== null && (hold.untilMs === null || hold.untilMs > nowMs))
+    return excused('hold', { reason: 'Hold', detail: hold.reason, ...at(hold.untilMs) })
+  if (freeze !== null && freeze.untilMs > nowMs)
+    return excused('freeze', {
+      reason: 'Frozen',
+      detail: `until ${clockText(freeze.untilMs)}`,
+      nextAtMs: freeze.untilMs,
+    })
+  if (site.lastContactMs === null) return NEVER
+  const dueMs = site.dueAtMs ?? site.lastContactMs
+  if (nowMs > dueMs) {
+    const excuseMs = dueMs + excuseAfterMs
+    const because: Waiting = { reason: 'LinkDown', detail: ageText(nowMs - site.lastContactMs) }
+    if (nowMs >= excuseMs) return excused('dark', because)
+    return { is: 'late', because: { ...because, nextAtMs: excuseMs } }
+  }
+  if (window !== undefined && !window.open) {
+    if (window.opensAtMs === null || window.opensAtMs - WINDOW_LEAD_MS > nowMs) {
+      const detail = window.opensAtMs === null ? 'not foreseeable' : `opens ${clockText(window.opensAtMs)}`
+      const next = window.opensAtMs === null ? null : window.opensAtMs - WINDOW_LEAD_MS
+      return { is: 'closed', because: { reason: 'WindowClosed', detail, ...at(next) } }
+    }
+  }
+  return READY
+}
+
+/** When the site's silence will excuse it, while it is in the hub's good graces; null where it is excused already. */
+export function excusedAtMs(site: SiteFacts, excuseAfterMs: number): number | null {
+  if (site.lastContactMs === null) return null
+  return (site.dueAtMs ?? site.lastContactMs) + excuseAfterMs
+}
+
+/** `2026-11-21 14:10Z`: to the minute, by the hub's clock. */
+export function clockText(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')}Z`
+}
+
+/** `3h20m`: to the minute above one, to the second below. */
+export function ageText(ms: number): string {
+  const step = ms >= 60_000 ? 60_000 : 1_000
+  return formatDuration(Math.floor(Math.max(ms, 0) / step) * step)
+}
+
+function excused(why: 'enrol' | 'dark' | 'hold' | 'freeze', because: Waiting): Standing {
+  return { is: 'excused', why, because }
+}
+
+function at(ms: number | null): { readonly nextAtMs?: number } {
+  return ms === null ? {} : { nextAtMs: ms }
+}

@@ -1,0 +1,180 @@
+import type { Digest } from '../model/digest.ts'
+import type { Waiting } from '../model/state.ts'
+import type { FleetBudget } from './budget.ts'
+import { type Draft, putSite, sitesOf } from './draft.ts'
+import type { Look } from './look.ts'
+import { advance, answerOf, hasBegun, isBroken, isHealthyAt, isPresent, type Looked } from './observe.ts'
+import { excusedAtMs, clockText, type Standing } from './standing.ts'
+import type { RolloutWorld, SiteProgress, SiteWorkload } from './types.ts'
+import { ruleOf } from './waves.ts'
+
+/** What the look at one rollout's sites found, for gates and grants of the same tick. */
+export interface Found {
+  /** Places taken: told to move, present, not proven. */
+  used: number
+  /** Present and not seen healthy: moving, failed or broken again. */
+  unavailable: number
+  readonly waiting: Map<string, Waiting>
+  /** Soaking sites: the latest end. */
+  soakingUntilMs: number | null
+  nextAtMs: number | null
+}
+
+/** Look at every site that may change by itself; write its new place, and count it. */
+export function watchSites(draft: Draft, world: RolloutWorld, look: Look, budget: FleetBudget): Found {
+  const found: Found = { used: 0, unavailable: 0, waiting: new Map(), soakingUntilMs: null, nextAtMs: null }
+  for (const site of [...draft.tally.watched, ...doneToLookAt(draft, world)]) {
+    const place = sitesOf(draft).get(site)
+    const target = draft.spec.targets.get(site)
+    if (place === undefined || target === undefined) continue
+    const at = world.at(site, draft.spec.workload)
+    const seen: Seen = { site, target, at, standing: look.standing(site) }
+    const told = toldAnew(draft, place, seen, world.nowMs)
+    putSite(draft, site, told)
+    if (told.phase === 'granted' || told.phase === 'changing' || told.phase === 'failed' || told.phase === 'done')
+      watchMoving(draft, told, seen, world, found, budget)
+    else if (told.phase === 'rolledBack') watchBack(draft, told, seen, budget)
+    else if (isBroken(at?.observation ?? null) && isPresent(seen.standing)) budget.broken.add(site)
+  }
+  return found
+}
+
+/** The earlier of two times, where null is never. */
+export function soonest(a: number | null, b: number | null | undefined, nowMs: number): number | null {
+  if (b == null || b <= nowMs) return a
+  return a === null || b < a ? b : a
+}
+
+interface Seen {
+  readonly site: string
+  readonly target: Digest
+  readonly at: SiteWorkload | undefined
+  readonly standing: Standing
+}
+
+function doneToLookAt(draft: Draft, world: RolloutWorld): Iterable<string> {
+  const { phase } = draft.state
+  if (phase !== 'Progressing' && phase !== 'Paused') return []
+  const { done } = draft.tally
+  const { changed } = world
+  return changed === undefined || changed.size > done.size ? done : [...changed].filter((site) => done.has(site))
+}
+
+/** Where what is published says more than our own note of the site: it began after all, or somebody else moved it. */
+function toldAnew(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number): SiteProgress {
+  const { at, target, standing } = seen
+  const published = at?.published ?? null
+  const begun = published === target && hasBegun(answerOf(at, target), target)
+  switch (place.phase) {
+    case 'granted': {
+      if (begun) return place
+      const stopped = !isPresent(standing) || draft.state.phase === 'Paused'
+      const held = standing.is === 'excused' && (standing.why === 'hold' || standing.why === 'freeze')
+      // Decided and never published: nothing is in its hand.
+      if (published !== target) return stopped || held ? withoutRevoke(lapsed(place)) : place
+      const ended = at?.startByMs != null && at.startByMs < nowMs
+      // Out of reach it keeps its permit to the end; held or only observing, it must not begin.
+      return held || standing.is === 'observe' || (ended && stopped) ? lapsed(place) : place
+    }
+    case 'changing':
+    case 'failed':
+    case 'done':
+      return published === target ? place : { wave: place.wave, phase: 'waiting', from: published }
+    case 'waiting':
+    case 'unchanged': {
+      const wasTold = place.revoke !== undefined || place.grantedAtMs !== undefined
+      if (begun && wasTold && place.from !== target) {
+        const { revoke: _revoke, ...rest } = place
+        return { ...rest, phase: 'changing', grantedAtMs: place.grantedAtMs ?? nowMs, begunAtMs: nowMs }
+      }
+      if (place.revoke !== undefined && isTakenBack(place, at, nowMs)) return withoutRevoke(place)
+      if (place.fresh !== undefined && published !== null && published !== target)
+        return { wave: place.wave, phase: 'waiting', from: published }
+      return place
+    }
+    case 'rolledBack':
+      return place
+  }
+}
+
+function isTakenBack(place: SiteProgress, at: SiteWorkload | undefined, nowMs: number): boolean {
+  const published = at?.published ?? null
+  if (published === null || published === place.from) return true
+  return place.from === null && (at?.startByMs == null || at.startByMs <= nowMs)
+}
+
+function withoutRevoke(place: SiteProgress): SiteProgress {
+  const { revoke: _revoke, grantedAtMs: _granted, ...rest } = place
+  return rest
+}
+
+function lapsed(place: SiteProgress): SiteProgress {
+  const { deadline: _deadline, provisioned: _provisioned, ...rest } = place
+  return { ...rest, phase: 'waiting' }
+}
+
+function watchMoving(
+  draft: Draft,
+  place: SiteProgress,
+  seen: Seen,
+  world: RolloutWorld,
+  found: Found,
+  budget: FleetBudget,
+): void {
+  const { site, standing } = seen
+  const facts = world.site(site)
+  const { policy } = draft.spec
+  const looked = advance(place, {
+    release: seen.target,
+    at: seen.at,
+    facts,
+    standing,
+    soakMs: soakOf(draft, place.wave),
+    deadlineMs: policy.progressDeadlineMs,
+    nowMs: world.nowMs,
+  })
+  putSite(draft, site, looked.progress)
+  found.nextAtMs = soonest(found.nextAtMs, looked.nextAtMs, world.nowMs)
+  if (facts !== undefined && isPresent(standing))
+    found.nextAtMs = soonest(found.nextAtMs, excusedAtMs(facts, policy.offline.excuseAfterMs), world.nowMs)
+  countMoving(looked, seen, found, budget)
+  noteReason(looked, seen, found)
+}
+
+function countMoving({ progress, as }: Looked, { site, standing }: Seen, found: Found, budget: FleetBudget): void {
+  if (!isPresent(standing) || progress.phase === 'done') return
+  if (as === 'broken') budget.broken.add(site)
+  if (progress.provisioned !== undefined) return
+  if (as !== 'healthy') found.unavailable += 1
+  if (progress.phase === 'failed' || progress.regressed !== undefined) return
+  found.used += 1
+  budget.changing.add(site)
+}
+
+function noteReason({ progress, as, nextAtMs }: Looked, { site, standing, at, target }: Seen, found: Found): void {
+  if (progress.phase === 'done') return
+  if (standing.is !== 'ready') found.waiting.set(site, standing.because)
+  else if (as === 'healthy' && nextAtMs !== null) {
+    found.waiting.set(site, { reason: 'Soaking', detail: `until ${clockText(nextAtMs)}`, nextAtMs })
+    found.soakingUntilMs = Math.max(found.soakingUntilMs ?? 0, nextAtMs)
+  } else {
+    const own = answerOf(at, target)?.waiting
+    if (own !== undefined && progress.phase !== 'failed') found.waiting.set(site, own)
+  }
+}
+
+/** A site going back counts as changing until it is seen healthy where it was sent. */
+function watchBack(draft: Draft, place: SiteProgress, seen: Seen, budget: FleetBudget): void {
+  const { site, at, standing } = seen
+  if (place.back === undefined) return
+  if (isHealthyAt(answerOf(at, place.back), place.back)) return putSite(draft, site, { ...place, settled: true })
+  if (!isPresent(standing)) return
+  budget.changing.add(site)
+  if (isBroken(at?.observation ?? null)) budget.broken.add(site)
+}
+
+export function soakOf(draft: Draft, wave: number): number {
+  const state = draft.state.waves[wave]
+  if (state === undefined) return 0
+  return Math.max(state.soakMs ?? 0, ruleOf(draft.spec.policy, state).soakMs)
+}
