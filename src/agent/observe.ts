@@ -49,6 +49,8 @@ interface KindWatch {
   fault: Error | undefined
   readonly ready: PromiseWithResolvers<void>
   keys: Set<string>
+  /** Ends a pause between two tries. */
+  kick: () => void
 }
 
 export function createObserver(ports: ObserverPorts, applySetId: string, onChange: (key: string) => void): Observer {
@@ -80,43 +82,61 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
 
   async function run(watch: KindWatch): Promise<void> {
     const { signal } = watch.stop
+    const query = { ...watch.name, labelSelector }
     let waitMs = 0
+    let from: string | undefined
     while (!signal.aborted) {
       try {
-        const query = { ...watch.name, labelSelector }
-        counts.lists += 1
-        const { items, resourceVersion } = await cluster.list(query, signal)
-        relist(watch, items)
-        waitMs = 0
-        counts.watches += 1
-        let from = resourceVersion
-        for await (const event of cluster.watch(query, from, signal)) {
-          if (event.type === 'bookmark') {
-            from = event.resourceVersion
-            continue
-          }
-          counts.events += 1
-          const key = refKey(refOf(event.object))
-          if (event.type === 'deleted') {
-            watch.keys.delete(key)
-            drop(key)
-          } else put(event.object)
-          onChange(key)
+        if (from === undefined) {
+          counts.lists += 1
+          const { items, resourceVersion } = await cluster.list(query, signal)
+          signal.throwIfAborted()
+          relist(watch, items)
+          from = resourceVersion
         }
+        counts.watches += 1
+        for await (const event of cluster.watch(query, from, signal)) {
+          waitMs = 0
+          if (event.type === 'bookmark') from = event.resourceVersion
+          else {
+            from = event.object.metadata.resourceVersion ?? from
+            heard(watch, event.type, event.object)
+          }
+        }
+        // A server that ends every watch at once must not be asked without a pause.
+        waitMs = nextBackoffMs(waitMs / 3, ports.random())
       } catch (error) {
         if (signal.aborted) return
         const fault = asFault(error)
-        if (fault.reason !== 'WatchExpired') {
-          if (watch.state === 'listing')
-            log.debug({ kind: watch.name.kind, reason: fault.reason }, 'cannot watch this kind yet')
-          watch.state = watch.state === 'synced' ? 'synced' : 'failed'
-          watch.fault = fault
-          watch.ready.resolve()
-          waitMs = nextBackoffMs(waitMs, ports.random(), fault.retryAfterMs)
-          await clock.sleep(waitMs, signal).catch(() => undefined)
-        }
+        if (fault.reason === 'WatchExpired') from = undefined
+        if (watch.state === 'listing') watch.state = 'failed'
+        watch.fault = fault
+        watch.ready.resolve()
+        waitMs = nextBackoffMs(waitMs, ports.random(), fault.retryAfterMs)
       }
+      const kicked = Promise.withResolvers<void>()
+      watch.kick = kicked.resolve
+      const timer = new AbortController()
+      await Promise.race([
+        clock.sleep(waitMs, AbortSignal.any([signal, timer.signal])).catch(() => undefined),
+        kicked.promise,
+      ])
+      timer.abort()
     }
+  }
+
+  function heard(watch: KindWatch, type: 'added' | 'modified' | 'deleted', object: Manifest): void {
+    counts.events += 1
+    const key = refKey(refOf(object))
+    if (type === 'deleted') {
+      watch.keys.delete(key)
+      drop(key)
+    } else put(object)
+    // A definition that changed may be the one that another watch waits for.
+    if (object.kind === 'CustomResourceDefinition') {
+      for (const other of watches.values()) if (other.state === 'failed') other.kick()
+    }
+    onChange(key)
   }
 
   function relist(watch: KindWatch, items: readonly Manifest[]): void {
@@ -133,11 +153,10 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
       drop(key)
       onChange(key)
     }
-    const first = watch.state !== 'synced'
     watch.state = 'synced'
     watch.fault = undefined
     watch.ready.resolve()
-    if (!first || items.length > 0) for (const key of watch.keys) onChange(key)
+    for (const key of watch.keys) onChange(key)
   }
 
   async function probeKind(name: KindName, wanted: readonly ObjectRef[], signal: AbortSignal): Promise<void> {
@@ -172,6 +191,7 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
       fault: undefined,
       ready: Promise.withResolvers<void>(),
       keys: new Set(),
+      kick: () => undefined,
     }
     void run(watch)
     return watch
