@@ -15,8 +15,6 @@ const KEPT_CONFIRMED = 5
 export interface Adoption {
   readonly draft: Draft
   readonly fleet: FleetState
-  /** Sites whose manifest changes although no rollout grants them anything. */
-  readonly unpublished: readonly string[]
 }
 
 export interface AdoptFacts {
@@ -33,7 +31,7 @@ export async function changeTargets(
   facts: AdoptFacts,
 ): Promise<Adoption> {
   const maps = byWorkload(sites)
-  const records = changedSites(world, fleet, sites, facts)
+  const records = new Map(changedSites(world, fleet, sites, facts).map((site) => [site.name, site]))
   const rollouts: RolloutRecord[] = []
   for (const [workload, targets] of maps) {
     const next = nextRollout(world.rollouts.get(workload), specOf(fleet, workload, targets, facts))
@@ -41,19 +39,22 @@ export async function changeTargets(
   }
   const gone = [...world.rollouts.keys()].filter((workload) => !maps.has(workload))
   const entriesGone = await goneEntries(world, sites, maps)
-  const told = new Set([
+  const behind = [
     ...entriesGone.map(({ site }) => site),
-    ...records.filter((site) => tellsMore(world.sites.get(site.name), site)).map(({ name }) => name),
-  ])
+    ...[...records.values()].filter((site) => tellsMore(world.sites.get(site.name), site)).map(({ name }) => name),
+  ]
+  for (const name of behind) {
+    const record = records.get(name) ?? world.sites.get(name)
+    if (record !== undefined) records.set(name, { ...record, published: 'behind' })
+  }
   return {
     draft: {
-      sites: records,
+      sites: [...records.values()],
       rollouts: rollouts.map((record) => ({ record, whole: true, sites: new Map() })),
       rolloutsGone: gone,
       entriesGone,
     },
     fleet: fleetStateOf(fleet, facts.held),
-    unpublished: [...told],
   }
 }
 
@@ -180,7 +181,7 @@ export function expected(name: string): SiteRecord {
     fork: null,
     lastContactMs: null,
     dueAtMs: null,
-    summary: { sync: 'Unknown', health: 'Unknown' },
+    published: 'current',
     confirmed: [],
   }
 }
@@ -207,11 +208,7 @@ function affectedBy(list: DeletionList): ReadonlySet<string> {
 /** Does its manifest say more than its entries do? Labels decide which freezes it echoes. */
 function tellsMore(before: SiteRecord | undefined, after: SiteRecord): boolean {
   if (before === undefined || before.current === null) return false
-  return (
-    before.mode !== after.mode ||
-    before.confirmed !== after.confirmed ||
-    !jsonEqual(before.labels as Json, after.labels as Json)
-  )
+  return before.mode !== after.mode || before.confirmed !== after.confirmed || !jsonEqual(before.labels, after.labels)
 }
 
 function fleetStateOf(fleet: Fleet, held: readonly HeldWorkload[]): FleetState {

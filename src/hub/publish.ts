@@ -78,18 +78,19 @@ async function publishSome(
   commit: (draft: Draft) => Promise<void>,
 ): Promise<readonly string[]> {
   const made: Made[] = []
+  const asTold: SiteRecord[] = []
   for (const [name, grants] of sites) {
     // Read again under the lock: a site may have been retired, or found to be ahead of us, since it was listed.
     const site = parts.world.sites.get(name)
     if (!canPublish(site)) continue
     const next = await nextOf(parts, site, site.siteId, grants, when)
     if (next !== undefined) made.push(next)
+    else if (site.published === 'behind') asTold.push({ ...site, published: 'current' })
   }
-  if (made.length === 0) return []
   await commit({
     entries: made.flatMap(({ entries }) => entries),
     manifests: made.map(({ manifest }) => manifest),
-    sites: made.map(({ site }) => site),
+    sites: [...made.map(({ site }) => site), ...asTold],
   })
   return made.map(({ site }) => site.name)
 }
@@ -137,7 +138,7 @@ async function nextOf(
   const body = bodyDigest(payload)
   const { root, revision } = manifest
   return {
-    site: { ...site, current: { generation, root, body, revision, expiresMs: nowMs + LIFE_MS } },
+    site: { ...site, published: 'current', current: { generation, root, body, revision, expiresMs: nowMs + LIFE_MS } },
     entries: changed,
     manifest: { record: { site: site.name, generation, body, payload }, expected: site.current?.generation ?? null },
   }

@@ -164,7 +164,6 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
         { atMs: nowMs(), kind: 'Revision', subject: tip.revision, message: tip.message },
       ],
     })
-    for (const site of change.unpublished) world.unpublished.add(site)
   })
   log.info({ sites: sites.size, releases: rendered.releases.size }, 'revision accepted')
   return fleet

@@ -8,7 +8,6 @@ import type { JsonObject } from '../core/model/json.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { BlobDomain } from '../core/model/release.ts'
 import type { LabelSelector } from '../core/model/selector.ts'
-import type { HealthState, SyncState } from '../core/model/state.ts'
 import type { Grant, RolloutSpec, RolloutState, SiteProgress } from '../core/rollout/types.ts'
 import type { Role } from './api.ts'
 
@@ -43,7 +42,8 @@ export interface SiteRecord {
   readonly fork: { readonly reason: 'HubBehind' | 'ForkedHub'; readonly seen: Have; readonly atMs: number } | null
   readonly lastContactMs: number | null
   readonly dueAtMs: number | null
-  readonly summary: { readonly sync: SyncState; readonly health: HealthState }
+  /** `behind`: what it should be told may differ from its current manifest; published in the next turn, after a crash too. */
+  readonly published: 'current' | 'behind'
   /** Deletion lists confirmed in Git that concern this site, latest last. */
   readonly confirmed: readonly Digest[]
 }
@@ -192,8 +192,11 @@ export interface HubChange {
   readonly tokens?: readonly { readonly hash: string; readonly site: string; readonly expiresMs: number }[]
   readonly apiTokens?: readonly ApiTokenRecord[]
   readonly keys?: readonly KeyRecord[]
-  /** Single use: Fault TokenRefused (and nothing is written) unless it is there, for this site, unused and not expired. */
-  readonly spend?: { readonly hash: string; readonly site: string; readonly nowMs: number }
+  /**
+   * Single use: Fault TokenRefused (and nothing is written) unless it is there, for this site, not expired, and unused or used by
+   * this same key: the answer to a first try may have been lost.
+   */
+  readonly spend?: { readonly hash: string; readonly site: string; readonly by: string; readonly nowMs: number }
   /** Forget what a retired identity of this name had. */
   readonly forgetSites?: readonly string[]
 }

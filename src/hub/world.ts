@@ -90,6 +90,7 @@ export class World {
     this.holds = new Map(loaded.holds.map((hold) => [hold.site, hold]))
     this.freezes = new Map(loaded.freezes.map((freeze) => [freeze.id, freeze]))
     this.apiTokens = new Map(loaded.apiTokens.map((token) => [token.hash, token]))
+    for (const { name, published } of loaded.sites) if (published === 'behind') this.unpublished.add(name)
     this.#lastAudit = loaded.lastAudit
     this.#lastEvent = loaded.lastEvent
   }
@@ -188,6 +189,7 @@ export class World {
     for (const site of change.sites ?? []) {
       this.sites.set(site.name, site)
       this.changed.add(site.name)
+      if (site.published === 'behind') this.unpublished.add(site.name)
     }
     for (const key of change.keys ?? []) this.keys.set(key.hash, key)
     this.#foldAtSites(change)

@@ -39,10 +39,10 @@ export async function writeChange(tx: Tx, change: HubChange): Promise<void> {
 async function spend(tx: Tx, token: NonNullable<HubChange['spend']>): Promise<void> {
   const spent = await tx
     .updateTable('join_token')
-    .set({ used_at: token.nowMs })
+    .set({ used_by: token.by })
     .where('hash', '=', token.hash)
     .where('site', '=', token.site)
-    .where('used_at', 'is', null)
+    .where((e) => e.or([e('used_by', 'is', null), e('used_by', '=', token.by)]))
     .where('expires_at', '>', token.nowMs)
     .executeTakeFirst()
   if (spent.numUpdatedRows !== 1n)
@@ -247,7 +247,7 @@ async function writeOperators(tx: Tx, change: HubChange): Promise<void> {
       .execute()
   for (const id of change.freezesGone ?? []) await tx.deleteFrom('freeze').where('id', '=', id).execute()
   for (const { hash, site, expiresMs } of change.tokens ?? [])
-    await tx.insertInto('join_token').values({ hash, site, expires_at: expiresMs, used_at: null }).execute()
+    await tx.insertInto('join_token').values({ hash, site, expires_at: expiresMs, used_by: null }).execute()
   for (const record of change.apiTokens ?? [])
     await tx
       .insertInto('api_token')

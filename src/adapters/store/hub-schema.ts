@@ -14,7 +14,7 @@ export interface HubTables {
     doc: string
   }
   site_key: { hash: string; site: string; site_id: string; state: string }
-  join_token: { hash: string; site: string; expires_at: number; used_at: number | null }
+  join_token: { hash: string; site: string; expires_at: number; used_by: string | null }
   api_token: { hash: string; doc: string }
   blob: { digest: string; domain: string; bytes: Uint8Array }
   render: { input: string; renderer: string; doc: string; seq: Generated<number> }
@@ -41,7 +41,7 @@ const TABLES: readonly string[] = [
   'meta (name text primary key, value text not null)',
   'site (name text primary key, epoch integer not null, counter integer not null, last_contact integer, due_at integer, doc text not null)',
   'site_key (hash text primary key, site text not null, site_id text not null, state text not null)',
-  'join_token (hash text primary key, site text not null, expires_at integer not null, used_at integer)',
+  'join_token (hash text primary key, site text not null, expires_at integer not null, used_by text)',
   'api_token (hash text primary key, doc text not null)',
   'blob (digest text primary key, domain text not null, bytes blob not null)',
   'render (seq integer primary key, input text not null, renderer text not null, doc text not null, unique (input, renderer))',

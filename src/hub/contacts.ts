@@ -1,0 +1,45 @@
+/** When sites were last heard and are next due. In memory, for an exchange in which nothing changed writes nothing; flushed now and then. */
+import type { Contact } from './facts.ts'
+import type { World } from './world.ts'
+
+/** Sites a flush writes in one transaction. */
+const FLUSH_ROWS = 1_000
+
+const NEVER: Contact = { lastContactMs: null, dueAtMs: null }
+
+export class Contacts {
+  readonly #world: World
+  readonly #startedAtMs: number
+  readonly #heard = new Map<string, Contact>()
+  readonly #unwritten = new Set<string>()
+
+  constructor(world: World, startedAtMs: number) {
+    this.#world = world
+    this.#startedAtMs = startedAtMs
+  }
+
+  /** A site could not come while this hub was away: nobody is due before it has been up for as long as the site was to wait. */
+  get(site: string): Contact {
+    const heard = this.#heard.get(site)
+    if (heard !== undefined) return heard
+    const record = this.#world.sites.get(site)
+    if (record?.lastContactMs == null) return NEVER
+    const { lastContactMs, dueAtMs } = record
+    const waitsMs = Math.max(0, (dueAtMs ?? lastContactMs) - lastContactMs)
+    return { lastContactMs, dueAtMs: Math.max(dueAtMs ?? lastContactMs, this.#startedAtMs + waitsMs) }
+  }
+
+  heard(site: string, lastContactMs: number, dueAtMs: number): void {
+    this.#heard.set(site, { lastContactMs, dueAtMs })
+    this.#unwritten.add(site)
+  }
+
+  async flush(): Promise<void> {
+    const names = [...this.#unwritten]
+    for (let i = 0; i < names.length; i += FLUSH_ROWS) {
+      const part = names.slice(i, i + FLUSH_ROWS)
+      await this.#world.turn((commit) => commit({ contacts: part.map((name) => ({ name, ...this.get(name) })) }))
+      for (const name of part) this.#unwritten.delete(name)
+    }
+  }
+}

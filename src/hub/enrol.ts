@@ -1,0 +1,107 @@
+/** Joining: a token is spent once, the key it proved is recorded, and the name gets its identity. */
+import { createHash, randomBytes } from 'node:crypto'
+import type { EnrolRequest, Enrolled } from '../core/protocol/ports.ts'
+import { Fault } from '../core/model/fault.ts'
+import { expected } from './adopt.ts'
+import type { Authority } from './ports.ts'
+import type { SiteRecord } from './store.ts'
+import type { World } from './world.ts'
+
+/** Bytes of a site id, a token's secret and an API token: all unguessable, the first unique. */
+const ID_BYTES = 16
+const SECRET_BYTES = 24
+
+export function hashSecret(secret: string): string {
+  return createHash('sha256').update(`flotilla/token/v1\0${secret}`).digest('hex')
+}
+
+export function makeSecret(): string {
+  return randomBytes(SECRET_BYTES).toString('base64url')
+}
+
+export interface EnrolParts {
+  readonly world: World
+  readonly authority: Authority
+  readonly nowMs: () => number
+}
+
+/** Fault TokenRefused; then nothing was changed and the token, where it is valid for another site, is not spent. */
+export async function enrolSite(parts: EnrolParts, request: EnrolRequest): Promise<Enrolled> {
+  const { world, authority, nowMs } = parts
+  const latest = authority.chain.at(-1)
+  if (latest === undefined) throw new Fault('Unexpected', 'this hub has no statement of its keys')
+  const site = await world.turn(async (commit) => {
+    const before = world.sites.get(request.site) ?? expected(request.site)
+    const key = world.keys.get(request.keyHash)
+    if (key !== undefined && (key.site !== request.site || key.state === 'retired'))
+      throw new Fault('TokenRefused', 'this key was used before', { facts: { site: request.site } })
+    const after = joined(before, request.recipient)
+    const atMs = nowMs()
+    const fenced = [...world.keys.values()].filter(
+      ({ site: name, state, hash }) => name === request.site && state === 'active' && hash !== request.keyHash,
+    )
+    const replaced = before.siteId === after.siteId
+    await commit({
+      spend: { hash: hashSecret(request.secret), site: request.site, by: request.keyHash, nowMs: atMs },
+      // What another identity saw is not what this box runs; a reused name inherits nothing at all.
+      ...(replaced ? {} : { forgetSites: [request.site] }),
+      observationsGone: replaced ? await seenAt(world, request.site) : [],
+      sites: [after],
+      keys: [
+        ...fenced.map((old) => ({ ...old, state: 'retired' as const })),
+        { hash: request.keyHash, site: after.name, siteId: after.siteId, state: 'active' },
+      ],
+      audit: [
+        {
+          atMs,
+          actor: `token for ${request.site}`,
+          action: replaced ? 'site replaced' : 'site enrolled',
+          subject: request.site,
+          detail: { siteId: after.siteId, keyHash: request.keyHash },
+        },
+      ],
+      events: [
+        {
+          atMs,
+          kind: replaced ? 'SiteReplaced' : 'SiteEnrolled',
+          subject: `site/${request.site}`,
+          message: replaced ? 'a new box joined in its place; the key of the old one is refused' : 'joined',
+        },
+      ],
+    })
+    return after
+  })
+  const certificate = await authority.certify({ site: site.name, siteId: site.siteId, publicKey: request.publicKey })
+  const { current } = site
+  return {
+    siteId: site.siteId,
+    certificate,
+    keys: latest,
+    ...(current === null ? {} : { floor: { generation: current.generation, body: current.body } }),
+  }
+}
+
+/** A box that replaces another goes on where that one stood; a name that was retired begins anew. */
+function joined(before: SiteRecord, recipient: string): SiteRecord & { readonly siteId: string } {
+  if (before.siteId !== null && before.standing === 'active')
+    return { ...before, siteId: before.siteId, recipient, agent: null, have: null, fork: null, conditions: [] }
+  return {
+    ...before,
+    siteId: randomBytes(ID_BYTES).toString('hex'),
+    standing: 'active',
+    recipient,
+    agent: null,
+    have: null,
+    fork: null,
+    conditions: [],
+    current: null,
+    confirmed: [],
+    lastContactMs: null,
+    dueAtMs: null,
+  }
+}
+
+async function seenAt(world: World, site: string): Promise<readonly { site: string; workload: string }[]> {
+  const at = await world.store.atSite(site)
+  return [...at].filter(([, { observation }]) => observation !== null).map(([workload]) => ({ site, workload }))
+}

@@ -1,0 +1,233 @@
+/** One exchange with a site: what it saw is stored before it is acknowledged, and it is told what it should have. */
+import type { Digest } from '../core/model/digest.ts'
+import { Fault } from '../core/model/fault.ts'
+import { jsonEqual, type Json } from '../core/model/json.ts'
+import { compareGenerations, type WorkloadObservation } from '../core/model/observation.ts'
+import { PROTOCOL_VERSION, type SyncUp } from '../core/protocol/messages.ts'
+import type { Caller, SyncHandler, SyncReply } from '../core/protocol/ports.ts'
+import { signTime, timeSubject } from '../core/protocol/time.ts'
+import { createAnswers, type Told } from './answer.ts'
+import type { ClockGuard } from './clock-guard.ts'
+import type { Contacts } from './contacts.ts'
+import { enrolSite } from './enrol.ts'
+import type { Authority } from './ports.ts'
+import type { Publisher } from './publish.ts'
+import type { Releases } from './releases.ts'
+import type { Have, SiteRecord } from './store.ts'
+import { sameObservation, type Draft, type World } from './world.ts'
+
+/** A manifest that ends sooner than this is given anew to a site that does not have it yet. */
+const RENEW_BEFORE_MS = 86_400_000
+/** Sites of a connected class come a tenth earlier or later than asked, so that they never come together. */
+const JITTER = 0.1
+
+export interface PollTimes {
+  readonly connectedMs: number
+  /** Sites that pay for every byte come at a moment between these. */
+  readonly meteredMs: readonly [number, number]
+}
+
+export const POLL_TIMES: PollTimes = { connectedMs: 60_000, meteredMs: [110 * 60_000, 130 * 60_000] }
+
+export interface ObserveParts {
+  readonly world: World
+  readonly publisher: Publisher
+  readonly releases: Releases
+  readonly authority: Authority
+  readonly contacts: Contacts
+  readonly guard: ClockGuard
+  readonly polls: PollTimes
+  readonly nowMs: () => number
+  /** 0..1. */
+  readonly random: () => number
+}
+
+export function createHandler(parts: ObserveParts): SyncHandler {
+  const { world, authority, contacts, guard } = parts
+  const answers = createAnswers(world.store, parts.releases, authority.signer)
+  /** The latest message of each site, by its process and store: one that comes late says nothing new. */
+  const latest = new Map<string, { readonly of: string; readonly seq: number }>()
+
+  return {
+    standing(keyHash) {
+      const key = world.keys.get(keyHash)
+      return key === undefined ? undefined : { state: key.state, site: key.site, siteId: key.siteId }
+    },
+    async blob(caller, _domain, digest) {
+      const site = world.sites.get(caller.site)
+      if (site === undefined || site.siteId !== caller.siteId || !(await answers.mayRead(site, digest)))
+        return undefined
+      return (await answers.blob(digest))?.bytes
+    },
+    enrol: (request) => enrolSite(parts, request),
+    async sync(caller, up) {
+      const site = known(world, caller, up)
+      const nowMs = parts.nowMs()
+      guard.witness(site.name, up.clockMs, nowMs)
+      guard.trusted(nowMs)
+      await receive(parts, site, up, latest, nowMs)
+      const nextDueMs = dueIn(parts, site)
+      contacts.heard(site.name, nowMs, nowMs + nextDueMs)
+      let now = world.sites.get(site.name) ?? site
+      if (isStale(now, up, nowMs)) {
+        await parts.publisher.renew(site.name)
+        now = world.sites.get(site.name) ?? now
+      }
+      const told = await answers.manifest(now, up.have)
+      const ackOutbox = up.outbox.reduce((most, { seq }) => Math.max(most, seq), 0)
+      return {
+        head: { v: PROTOCOL_VERSION, ack: up.seq, ackOutbox, nextDueMs },
+        manifest: told?.reply,
+        blobs: await answers.blobs(now, told, up.want ?? []),
+        time: statement(parts, now, up, told),
+        ...newerTrust(authority, up),
+      }
+    },
+  }
+}
+
+/** Who it says it is, is who its key says it is, and is a site that may speak. Faults: KeyUnknown, KeyRetired, WrongSite. */
+function known(world: World, caller: Caller, up: SyncUp): SiteRecord {
+  const site = world.sites.get(caller.site)
+  const facts = { site: caller.site }
+  if (site === undefined || site.siteId !== caller.siteId)
+    throw new Fault('KeyUnknown', 'no site of this name and id', { facts })
+  if (site.standing === 'retired') throw new Fault('KeyRetired', 'this site was retired', { facts })
+  if (up.site !== site.name || up.siteId !== site.siteId)
+    throw new Fault('WrongSite', 'the report is of another site than its sender', { facts })
+  return site
+}
+
+async function receive(
+  parts: ObserveParts,
+  site: SiteRecord,
+  up: SyncUp,
+  latest: Map<string, { readonly of: string; readonly seq: number }>,
+  nowMs: number,
+): Promise<void> {
+  const { world } = parts
+  const of = `${up.storeEpoch}/${up.boot}`
+  const before = latest.get(site.name)
+  const late = before?.of === of && up.seq < before.seq
+  const observations = late ? [] : await changedObservations(world, site.name, up.observations)
+  const gone = late ? [] : await goneObservations(world, site.name, up.goneWorkloads ?? [])
+  const results = up.outbox.filter((item) => item.class === 'result' || item.class === 'audit')
+  const siteChanged = !late && afterSync(site, up, nowMs) !== site
+  if (observations.length + gone.length + results.length > 0 || siteChanged)
+    await world.submit(site.name, () => {
+      const now = world.sites.get(site.name) ?? site
+      const next = late ? now : afterSync(now, up, nowMs)
+      return {
+        observations: observations.map((observation) => ({ site: site.name, observation })),
+        observationsGone: gone.map((workload) => ({ site: site.name, workload })),
+        ...(next === now ? {} : { sites: [{ ...next, ...parts.contacts.get(site.name), lastContactMs: nowMs }] }),
+        results: results.map((item) => ({
+          site: site.name,
+          storeEpoch: up.storeEpoch,
+          seq: item.seq,
+          class: item.class,
+          atMs: nowMs,
+          body: { ...item.body, siteAtMs: item.atMs },
+        })),
+        events: eventsOf(now, next, nowMs),
+      }
+    })
+  if (!late) latest.set(site.name, { of, seq: up.seq })
+}
+
+async function changedObservations(
+  world: World,
+  site: string,
+  observations: readonly WorkloadObservation[],
+): Promise<readonly WorkloadObservation[]> {
+  if (observations.length === 0) return []
+  const at = await world.atSite(
+    site,
+    observations.map(({ workload }) => workload),
+  )
+  return observations.filter((seen) => !sameObservation(at.get(seen.workload)?.observation, seen))
+}
+
+async function goneObservations(world: World, site: string, gone: readonly string[]): Promise<readonly string[]> {
+  if (gone.length === 0) return []
+  const at = await world.atSite(site, gone)
+  return gone.filter((workload) => at.get(workload)?.observation != null)
+}
+
+/** The record after a message; the same object where it says nothing new. */
+function afterSync(site: SiteRecord, up: SyncUp, nowMs: number): SiteRecord {
+  const have = up.have
+  const fork = site.fork ?? forkOf(site, have, nowMs)
+  const same =
+    site.agent === up.agent &&
+    jsonEqual(site.have as unknown as Json, have as unknown as Json) &&
+    jsonEqual(site.conditions as unknown as Json, up.conditions as unknown as Json) &&
+    fork === site.fork
+  return same ? site : { ...site, agent: up.agent, have, conditions: up.conditions, fork }
+}
+
+/** A site that has what this hub never signed: a restored backup or a clone must not roll it back. */
+function forkOf(site: SiteRecord, have: Have | null, atMs: number): SiteRecord['fork'] {
+  if (have === null) return null
+  const order = site.current === null ? 1 : compareGenerations(have.generation, site.current.generation)
+  if (order > 0) return { reason: 'HubBehind', seen: have, atMs }
+  return order === 0 && have.body !== site.current?.body ? { reason: 'ForkedHub', seen: have, atMs } : null
+}
+
+function eventsOf(before: SiteRecord, after: SiteRecord, atMs: number): NonNullable<Draft['events']> {
+  const subject = `site/${after.name}`
+  const events: { atMs: number; kind: string; subject: string; message: string }[] = []
+  if (before.fork === null && after.fork !== null) {
+    const { epoch, counter } = after.fork.seen.generation
+    events.push({
+      atMs,
+      kind: after.fork.reason,
+      subject,
+      message: `it has generation ${epoch}.${counter}, which this hub never published; nothing is published there`,
+    })
+  }
+  for (const condition of after.conditions) {
+    const old = before.conditions.find(({ type }) => type === condition.type)
+    if (old?.reason === condition.reason) continue
+    events.push({ atMs, kind: condition.type, subject, message: `${condition.reason}: ${condition.message}` })
+  }
+  return events
+}
+
+function isStale(site: SiteRecord, up: SyncUp, nowMs: number): boolean {
+  const { current } = site
+  return (
+    current !== null &&
+    site.fork === null &&
+    up.have?.body !== current.body &&
+    current.expiresMs < nowMs + RENEW_BEFORE_MS
+  )
+}
+
+function dueIn({ polls, random }: ObserveParts, site: SiteRecord): number {
+  if (site.linkClass === 'metered') {
+    const [least, most] = polls.meteredMs
+    return Math.round(least + random() * (most - least))
+  }
+  return Math.round(polls.connectedMs * (1 - JITTER + 2 * JITTER * random()))
+}
+
+function statement(parts: ObserveParts, site: SiteRecord, up: SyncUp, told: Told | undefined): SyncReply['time'] {
+  const { authority, nowMs } = parts
+  const timeMs = nowMs()
+  const { timeEpoch } = authority.trust
+  const sent =
+    told === undefined || site.current === null
+      ? undefined
+      : { generation: site.current.generation, root: site.current.root }
+  const { generation, root }: { generation: Have['generation']; root: Digest } = timeSubject(sent, up.have)
+  const sig = signTime({ siteId: up.siteId, nonce: up.nonce, timeMs, timeEpoch, generation, root }, authority.signer)
+  return { timeMs, timeEpoch, keyid: authority.signer.keyid, sig }
+}
+
+function newerTrust(authority: Authority, up: SyncUp): { trust?: NonNullable<SyncReply['trust']> } {
+  const { version } = authority.trust
+  const latest = authority.chain.at(-1)
+  if (latest === undefined || up.trust === undefined || up.trust >= version) return {}
+  return { trust: { version, statement: latest } }
+}
