@@ -48,6 +48,8 @@ export interface Trust {
   readonly timeEpoch: number
   readonly rings: Readonly<Record<Role, KeyRing>>
   readonly authorities: readonly Uint8Array[]
+  /** The root that signed this one: what a site that begins with it pins. */
+  readonly signedBy: KeyObject
   /** Who signs the next statement. */
   readonly root: KeyObject
   readonly digest: Digest
@@ -151,6 +153,7 @@ function readBody(payload: Uint8Array, root: KeyObject): Trust {
     authorities: list(it.authorities, 'trust.authorities', 16).map((item, i) =>
       bytesOf(item, `trust.authorities[${i}]`),
     ),
+    signedBy: root,
     root: it.root === undefined ? root : ed25519PublicKey(bytesOf(it.root, 'trust.root')),
     digest: digestBytes('trust', payload),
   }
