@@ -35,9 +35,8 @@ function container(draft: Draft): void {
     if (isObject(env.valueFrom?.fieldRef)) fill(env.valueFrom.fieldRef as Draft, { apiVersion: 'v1' })
 }
 
-function podSpec(spec: Draft | undefined): void {
-  if (!isObject(spec)) return
-  const draft = spec
+function podSpec(draft: Draft | undefined): void {
+  if (draft === undefined) return
   for (const list of ['containers', 'initContainers']) for (const item of draft[list] ?? []) container(item)
   fill(draft, {
     dnsPolicy: 'ClusterFirst',
@@ -162,6 +161,9 @@ const DEFAULTS: Record<string, Default> = {
   '/Service': service,
   '/PersistentVolumeClaim': (draft) => {
     claim(draft)
+    // Held until no pod uses it; the finalizer comes with the claim, never again later.
+    if (draft['metadata'].resourceVersion === undefined && draft['metadata'].finalizers === undefined)
+      draft['metadata'].finalizers = ['kubernetes.io/pvc-protection']
   },
   '/PersistentVolume': (draft) => {
     fill((draft['spec'] ??= {}), { persistentVolumeReclaimPolicy: 'Retain', volumeMode: 'Filesystem' })

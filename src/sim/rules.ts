@@ -4,7 +4,6 @@ import { matches } from '../core/kube/selector.ts'
 import { Fault } from '../core/model/fault.ts'
 import { isObject, jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
 import type { Manifest } from '../core/model/object.ts'
-import type { LabelSelector } from '../core/model/selector.ts'
 import type { Objection } from './structural.ts'
 
 const LABEL_NAMES = new Set(['/Namespace', '/Service'])
@@ -108,7 +107,7 @@ function judgeSelector(object: Manifest): readonly Objection[] {
   const template = dig(object, 'spec.template')
   if (!isObject(selector) || !isObject(template)) return []
   const labels = (dig(template, 'metadata.labels') ?? {}) as Record<string, string>
-  if (matches(selector as LabelSelector, labels)) return []
+  if (matches(selector, labels)) return []
   return [
     {
       field: 'spec.template.metadata.labels',
@@ -188,7 +187,7 @@ export function refuseImmutable(key: string, live: Manifest, next: Manifest): vo
 
 function without(value: Json | undefined, keys: readonly string[] | undefined): Json | undefined {
   if (keys === undefined || !isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key))) as JsonObject
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key)))
 }
 
 /** Of a pod's containers only the image may change. */

@@ -1,0 +1,276 @@
+/** Scheduler and kubelet: a pod from pending to ready, failed or gone. */
+import { milliOf, parseQuantity } from '../../core/kube/quantity.ts'
+import type { Json, JsonObject } from '../../core/model/json.ts'
+import type { Manifest } from '../../core/model/object.ts'
+import { agendaKey, conditionsOf, POD, put, specOf, statusOf, type Behaviour, type Desk } from './desk.ts'
+
+export const SCHEDULER = 'Scheduler'
+const CRASH_BACKOFF_MS = [10_000, 20_000, 40_000, 80_000, 160_000, 300_000]
+
+/** `registry/team/app:broken` does not exist, `:crashloop` crashes, `:unready` never gets ready, `:fail` ends with an error. */
+export function behaviourOfTag(image: string): Behaviour {
+  const tag = image.slice(image.lastIndexOf(':') + 1)
+  if (tag.includes('broken')) return 'image-missing'
+  if (tag.includes('crashloop')) return 'crash'
+  if (tag.includes('unready')) return 'never-ready'
+  return tag.includes('fail') ? 'fail' : 'run'
+}
+
+/** All pods that wait, oldest first, onto nodes where their requests fit. */
+export function schedulePods(desk: Desk): void {
+  const waiting = desk.server.storage
+    .all(POD)
+    .filter((pod) => specOf(pod)['nodeName'] === undefined && specOf(pod)['schedulerName'] === 'default-scheduler')
+    .filter(
+      (pod) =>
+        pod.metadata.deletionTimestamp === undefined &&
+        ((specOf(pod)['schedulingGates'] ?? []) as readonly Json[]).length === 0,
+    )
+  if (waiting.length === 0) return
+  const nodes = desk.server.storage.all('/Node')
+  const room = new Map(nodes.map((node) => [node.metadata.name, roomOf(node)]))
+  for (const pod of desk.server.storage.all(POD)) {
+    const node = specOf(pod)['nodeName'] as string | undefined
+    const phase = statusOf(pod)['phase']
+    if (node !== undefined && phase !== 'Succeeded' && phase !== 'Failed') take(room.get(node), requestsOf(pod))
+  }
+  const at = desk.server.now()
+  for (const pod of waiting) {
+    const wanted = requestsOf(pod)
+    const chosen =
+      desk.options.schedule?.(pod, nodes) ??
+      nodes.find((node) => suits(node, pod) && fits(room.get(node.metadata.name), wanted))?.metadata.name
+    if (chosen === undefined) unschedulable(desk, pod, nodes.length, at)
+    else {
+      take(room.get(chosen), wanted)
+      const scheduled = { type: 'PodScheduled', status: 'True', lastTransitionTime: at }
+      put(desk, { ...pod, spec: { ...specOf(pod), nodeName: chosen }, status: withCondition(pod, scheduled) })
+    }
+  }
+}
+
+function unschedulable(desk: Desk, pod: Manifest, nodes: number, at: string): void {
+  if (conditionsOf(pod).some((one) => one['type'] === 'PodScheduled')) return
+  const message = `0/${nodes} nodes are available: insufficient resources.`
+  put(desk, {
+    ...pod,
+    status: withCondition(pod, {
+      type: 'PodScheduled',
+      status: 'False',
+      reason: 'Unschedulable',
+      message,
+      lastTransitionTime: at,
+    }),
+  })
+}
+
+function suits(node: Manifest, pod: Manifest): boolean {
+  if (specOf(node)['unschedulable'] === true) return false
+  const wanted = (specOf(pod)['nodeSelector'] ?? {}) as Record<string, string>
+  return Object.entries(wanted).every(([key, value]) => node.metadata.labels?.[key] === value)
+}
+
+type Amounts = Map<string, number>
+
+function milli(value: Json | undefined): number {
+  const parsed = parseQuantity(value as string | number)
+  return parsed.ok ? (milliOf(parsed.quantity) ?? Number.MAX_SAFE_INTEGER) : 0
+}
+
+function roomOf(node: Manifest): Amounts {
+  const allocatable = (statusOf(node)['allocatable'] ?? {}) as JsonObject
+  return new Map(Object.entries(allocatable).map(([name, value]) => [name, milli(value)]))
+}
+
+function requestsOf(pod: Manifest): Amounts {
+  const total: Amounts = new Map([['pods', 1000]])
+  for (const container of (specOf(pod)['containers'] ?? []) as readonly JsonObject[]) {
+    const requests = ((container['resources'] as JsonObject | undefined)?.['requests'] ?? {}) as JsonObject
+    for (const [name, value] of Object.entries(requests)) total.set(name, (total.get(name) ?? 0) + milli(value))
+  }
+  return total
+}
+
+function fits(room: Amounts | undefined, wanted: Amounts): boolean {
+  for (const [name, amount] of wanted) if (amount > 0 && (room?.get(name) ?? 0) < amount) return false
+  return room !== undefined
+}
+
+function take(room: Amounts | undefined, wanted: Amounts): void {
+  for (const [name, amount] of wanted) room?.set(name, (room.get(name) ?? 0) - amount)
+}
+
+type Stage = 'bound' | 'starting' | 'running' | 'ready' | 'crashed' | 'missing' | 'ended'
+
+/** What the kubelet does with each pod, stage by stage; stages are read from the status, so that nothing is kept but due times. */
+export class Kubelet {
+  readonly #due = new Map<string, { readonly stage: Stage | 'stopping'; readonly atMs: number }>()
+
+  reconcile(desk: Desk, pod: Manifest): void {
+    if (specOf(pod)['nodeName'] === undefined) return
+    const terminating = pod.metadata.deletionTimestamp !== undefined
+    const stage = terminating ? 'stopping' : stageOf(pod)
+    const waitMs = this.#waitMs(desk, pod, stage)
+    if (waitMs === undefined) return
+    const uid = pod.metadata.uid as string
+    const known = this.#due.get(uid)
+    if (known?.stage !== stage) {
+      this.#due.set(uid, { stage, atMs: desk.monotonicMs() + waitMs })
+      return desk.later(agendaKey(POD, pod), waitMs)
+    }
+    const leftMs = known.atMs - desk.monotonicMs()
+    if (leftMs > 0) return desk.later(agendaKey(POD, pod), leftMs)
+    this.#due.delete(uid)
+    if (stage === 'stopping') desk.server.finishPod(pod)
+    else advance(desk, pod, stage)
+  }
+
+  forget(uid: string): void {
+    this.#due.delete(uid)
+  }
+
+  #waitMs(desk: Desk, pod: Manifest, stage: Stage | 'stopping'): number | undefined {
+    const { delays } = desk
+    const behaviour = behaviourOf(desk, pod)
+    switch (stage) {
+      case 'bound':
+        return delays.reactMs
+      case 'starting':
+        return delays.startMs
+      case 'running':
+        if (isJobLike(pod)) return delays.jobMs
+        if (behaviour === 'never-ready') return undefined
+        return behaviour === 'crash' && delays.readyMs > delays.crashMs ? delays.crashMs : delays.readyMs
+      case 'ready':
+        return behaviour === 'crash' ? delays.crashMs : undefined
+      case 'crashed':
+        return CRASH_BACKOFF_MS[Math.min(restartsOf(pod), CRASH_BACKOFF_MS.length) - 1] ?? CRASH_BACKOFF_MS[0]
+      case 'stopping':
+        return Math.min(delays.stopMs, Number(pod.metadata['deletionGracePeriodSeconds'] ?? 0) * 1000)
+      default:
+        return undefined
+    }
+  }
+}
+
+function behaviourOf(desk: Desk, pod: Manifest): Behaviour {
+  const images = ((specOf(pod)['containers'] ?? []) as readonly JsonObject[]).map((one) => one['image'] as string)
+  return images.map((image) => desk.options.behaviour(image, pod)).find((one) => one !== 'run') ?? 'run'
+}
+
+function isJobLike(pod: Manifest): boolean {
+  return specOf(pod)['restartPolicy'] !== 'Always'
+}
+
+function restartsOf(pod: Manifest): number {
+  const containers = (statusOf(pod)['containerStatuses'] ?? []) as readonly JsonObject[]
+  return Math.max(0, ...containers.map((one) => Number(one['restartCount'] ?? 0)))
+}
+
+function stageOf(pod: Manifest): Stage {
+  const status = statusOf(pod)
+  if (status['phase'] === 'Succeeded' || status['phase'] === 'Failed') return 'ended'
+  if (status['startTime'] === undefined) return 'bound'
+  const waiting = ((status['containerStatuses'] ?? []) as readonly JsonObject[]).map(
+    (one) => ((one['state'] as JsonObject)['waiting'] as JsonObject | undefined)?.['reason'],
+  )
+  if (waiting.includes('ContainerCreating')) return 'starting'
+  if (waiting.includes('CrashLoopBackOff')) return 'crashed'
+  if (waiting.includes('ImagePullBackOff')) return 'missing'
+  return conditionsOf(pod).some((one) => one['type'] === 'Ready' && one['status'] === 'True') ? 'ready' : 'running'
+}
+
+function advance(desk: Desk, pod: Manifest, stage: Stage): void {
+  const behaviour = behaviourOf(desk, pod)
+  if (stage === 'bound') return show(desk, pod, 'Pending', { waiting: { reason: 'ContainerCreating' } }, 'False')
+  if (stage === 'starting' && behaviour === 'image-missing') {
+    const image = ((specOf(pod)['containers'] as readonly JsonObject[])[0] as JsonObject)['image'] as string
+    return show(
+      desk,
+      pod,
+      'Pending',
+      {
+        waiting: { reason: 'ImagePullBackOff', message: `Back-off pulling image "${image}": ErrImagePull: not found` },
+      },
+      'False',
+    )
+  }
+  if (stage === 'starting' || stage === 'crashed')
+    return show(desk, pod, 'Running', { running: { startedAt: desk.server.now() } }, 'False')
+  if (stage === 'running' && isJobLike(pod)) {
+    const failed = behaviour === 'fail' || behaviour === 'crash'
+    const terminated = {
+      exitCode: failed ? 1 : 0,
+      reason: failed ? 'Error' : 'Completed',
+      finishedAt: desk.server.now(),
+    }
+    return show(desk, pod, failed ? 'Failed' : 'Succeeded', { terminated }, 'False')
+  }
+  if (stage === 'ready' && behaviour === 'crash') {
+    const waiting = {
+      reason: 'CrashLoopBackOff',
+      message: `back-off restarting failed container of pod ${pod.metadata.name}`,
+    }
+    return show(desk, pod, 'Running', { waiting }, 'False', restartsOf(pod) + 1)
+  }
+  if (stage === 'running') show(desk, pod, 'Running', { running: { startedAt: desk.server.now() } }, 'True')
+}
+
+function show(
+  desk: Desk,
+  pod: Manifest,
+  phase: string,
+  state: JsonObject,
+  ready: 'True' | 'False',
+  restarts = restartsOf(pod),
+): void {
+  const at = desk.server.now()
+  const status = statusOf(pod)
+  const started = state['running'] !== undefined
+  const containerStatuses = ((specOf(pod)['containers'] ?? []) as readonly JsonObject[]).map((container) => ({
+    name: container['name'] as string,
+    image: container['image'] as string,
+    ready: ready === 'True',
+    started,
+    restartCount: restarts,
+    state,
+  }))
+  const ended = phase === 'Succeeded' ? { reason: 'PodCompleted' } : {}
+  const notReady =
+    ready === 'False' && phase !== 'Succeeded'
+      ? { reason: 'ContainersNotReady', message: 'containers with unready status' }
+      : ended
+  const conditions = [
+    { type: 'PodReadyToStartContainers', status: 'True' },
+    { type: 'Initialized', status: 'True' },
+    { type: 'Ready', status: ready, ...notReady },
+    { type: 'ContainersReady', status: ready, ...notReady },
+    { type: 'PodScheduled', status: 'True' },
+  ].map((next) => {
+    const before = conditionsOf(pod).find((one) => one['type'] === next.type)
+    const same = before?.['status'] === next.status
+    return { ...next, lastTransitionTime: same ? (before['lastTransitionTime'] as Json) : at }
+  })
+  put(desk, {
+    ...pod,
+    status: {
+      ...status,
+      phase,
+      observedGeneration: pod.metadata.generation ?? 1,
+      startTime: status['startTime'] ?? at,
+      conditions,
+      containerStatuses,
+      ...(started ? { podIP: podIp(pod), hostIP: '10.0.0.1' } : {}),
+    },
+  })
+}
+
+function podIp(pod: Manifest): string {
+  const uid = pod.metadata.uid ?? '0000'
+  return `10.244.${Number.parseInt(uid.slice(0, 2), 16)}.${Number.parseInt(uid.slice(2, 4), 16)}`
+}
+
+function withCondition(pod: Manifest, condition: JsonObject): JsonObject {
+  const others = conditionsOf(pod).filter((one) => one['type'] !== condition['type'])
+  return { ...statusOf(pod), conditions: [...others, condition] }
+}
