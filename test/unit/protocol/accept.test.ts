@@ -234,17 +234,17 @@ describe('what is refused, and the site keeps what it has', () => {
     ],
   ])('%s: %s', (_name, reason, run) => expect(run()).toMatchObject({ verdict: 'refuse', reason }))
 
-  test('one flipped bit anywhere in the payload or the signature', () => {
-    for (let bit = 0; bit < GOOD.payload.length * 8; bit++) {
+  test('a flipped bit in any byte in the payload or the signature', () => {
+    for (let byte = 0; byte < GOOD.payload.length; byte++) {
       const payload = Buffer.from(GOOD.payload)
-      payload[bit >> 3]! ^= 1 << (bit & 7)
-      if (judge({ ...GOOD, payload }).verdict !== 'refuse') expect.fail(`bit ${bit} of the payload`)
+      payload[byte]! ^= 1 << (byte & 7)
+      if (judge({ ...GOOD, payload }).verdict !== 'refuse') expect.fail(`byte ${byte} of the payload`)
     }
-    for (let bit = 0; bit < 512; bit++) {
+    for (let byte = 0; byte < 64; byte++) {
       const sig = Buffer.from(GOOD.signatures[0]!.sig)
-      sig[bit >> 3]! ^= 1 << (bit & 7)
+      sig[byte]! ^= 1 << (byte & 7)
       const { verdict } = judge({ ...GOOD, signatures: [{ keyid: HUB.keyid, sig }] })
-      if (verdict !== 'refuse') expect.fail(`bit ${bit} of the signature`)
+      if (verdict !== 'refuse') expect.fail(`byte ${byte} of the signature`)
     }
   })
 
