@@ -1,0 +1,164 @@
+/** What this site should have, from its store: per entry whether it may begin, and the objects that are to be there now. */
+import type { DesiredWorkload } from '../core/diff/types.ts'
+import type { Digest } from '../core/model/digest.ts'
+import { asFault } from '../core/model/fault.ts'
+import type { ObjectRef } from '../core/model/object.ts'
+import type { Release, ReleaseRules } from '../core/model/release.ts'
+import type { Waiting } from '../core/model/state.ts'
+import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
+import type { HubNow } from '../core/protocol/time.ts'
+import { mayBegin } from './begin.ts'
+import type { Library } from './library.ts'
+import type { WorkloadRecord } from './ports.ts'
+
+export interface DesiredInput {
+  readonly manifest: SiteManifest
+  readonly acceptedAtMs: number
+  readonly records: ReadonlyMap<string, WorkloadRecord>
+  readonly library: Library
+  readonly hubNow: HubNow
+  readonly mode: 'enforce' | 'observe'
+  /** Healthy here at the release of its current entry. */
+  settled(workload: string): boolean
+}
+
+/** One entry as this turn takes it. */
+export interface Intent {
+  readonly entry: ManifestEntry
+  /** As it is to be after this turn's first write. */
+  readonly record: WorkloadRecord | undefined
+  readonly waiting: Waiting | undefined
+  /** What is to be here now: the release of the record, or of the entry where it only looks. */
+  readonly release: Release | undefined
+  readonly digest: Digest | undefined
+  readonly desired: DesiredWorkload
+  /** Its release cannot be read. */
+  readonly fault: { readonly reason: string; readonly message: string } | undefined
+}
+
+export interface Desired {
+  readonly intents: readonly Intent[]
+  /** Records that begin now, to be written before the cluster is touched. */
+  readonly begins: ReadonlyMap<string, WorkloadRecord | null>
+  /** Rules of workloads that are here and are no longer named, and their accounts. */
+  readonly gone: ReadonlyMap<string, Release>
+}
+
+export function desiredOf(input: DesiredInput): Desired {
+  const entries = input.manifest.entries.toSorted((a, b) => a.order - b.order)
+  const named = new Set(entries.map(({ workload }) => workload))
+  const intents = entries.map((entry) => intentOf(entry, input, named))
+  const begins = new Map<string, WorkloadRecord | null>()
+  for (const { entry, record, waiting, desired } of intents) {
+    if (record === undefined || waiting !== undefined || record === input.records.get(entry.workload)) continue
+    begins.set(entry.workload, record)
+    for (const former of desired.rules.formerNames) if (input.records.has(former)) begins.set(former, null)
+  }
+  const gone = new Map<string, Release>()
+  const renamed = new Set(intents.flatMap(({ desired }) => desired.rules.formerNames))
+  for (const [workload, { release }] of input.records) {
+    const last = named.has(workload) || renamed.has(workload) ? undefined : input.library.pastRelease(release)
+    if (last !== undefined) gone.set(workload, last)
+  }
+  return { intents, begins, gone }
+}
+
+function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<string>): Intent {
+  const { library, records } = input
+  let before = records.get(entry.workload)
+  try {
+    const target = library.release(entry.release)
+    // A renamed workload goes on from what it was under its former name.
+    const former =
+      before === undefined ? target.rules.formerNames.find((name) => records.has(name) && !named.has(name)) : undefined
+    if (former !== undefined) before = records.get(former)
+    const begin = mayBegin({
+      entry,
+      record: before,
+      release: target,
+      hubNow: input.hubNow,
+      withdrawn: new Set(input.manifest.withdrawn),
+      dependency: (name) => (!named.has(name) ? 'absent' : input.settled(name) ? 'met' : 'unmet'),
+    })
+    if (input.mode === 'observe') {
+      const record = begin.kind === 'begun' ? before : undefined
+      const waiting: Waiting | undefined = begin.kind === 'begun' ? undefined : { reason: 'Observe' }
+      return made(entry, record, waiting, target, entry.release, target, input)
+    }
+    if (begin.kind === 'waits') {
+      const release = before === undefined ? undefined : library.release(before.release)
+      const waits = made(entry, before, begin.waiting, release, before?.release, target, input)
+      return former === undefined ? waits : { ...waits, desired: { ...waits.desired, state: 'held' } }
+    }
+    const record = begin.kind === 'begun' ? before : began(entry, before, input.acceptedAtMs)
+    return made(entry, record, undefined, target, entry.release, target, input)
+  } catch (error) {
+    const { reason, message } = asFault(error)
+    const unread = {
+      name: entry.workload,
+      order: entry.order,
+      rules: NO_RULES,
+      objects: [],
+      reserved: [],
+      state: 'held',
+    } as const
+    return {
+      entry,
+      record: before,
+      waiting: undefined,
+      release: undefined,
+      digest: undefined,
+      desired: unread,
+      fault: { reason, message },
+    }
+  }
+}
+
+function began(entry: ManifestEntry, before: WorkloadRecord | undefined, receivedAtMs: number): WorkloadRecord {
+  return {
+    workload: entry.workload,
+    since: entry.since,
+    release: entry.release,
+    receivedAtMs,
+    applied: before?.applied ?? null,
+    healthy: before?.healthy ?? null,
+    transitions: 0,
+    unhealthyMs: 0,
+  }
+}
+
+function made(
+  entry: ManifestEntry,
+  record: WorkloadRecord | undefined,
+  waiting: Waiting | undefined,
+  release: Release | undefined,
+  digest: Digest | undefined,
+  target: Release,
+  { library }: DesiredInput,
+): Intent {
+  const reserved: readonly ObjectRef[] = release === target ? [] : target.objects.map(({ ref }) => ref)
+  const rules = (release ?? target).rules
+  const objects = (release?.objects ?? []).map(({ ref, apiVersion, blob, sealed }) => ({
+    ref,
+    apiVersion,
+    digest: blob,
+    manifest: sealed === true ? null : () => library.object(blob),
+  }))
+  // Suspended: everything stays as it is, whichever release it is at.
+  const state = target.rules.suspend ? 'held' : 'active'
+  const desired: DesiredWorkload = { name: entry.workload, order: entry.order, rules, objects, reserved, state }
+  return { entry, record, waiting, release, digest, desired, fault: undefined }
+}
+
+/** Of a workload that cannot be read: it is held, so none of these is ever used to act. */
+const NO_RULES: ReleaseRules = {
+  prune: 'off',
+  pruneFirst: [],
+  pruneConfirm: [],
+  adopt: 'never',
+  replace: 'never',
+  drift: { mode: 'report', ignore: [] },
+  healthChecks: [],
+  suspend: true,
+  formerNames: [],
+}
