@@ -113,7 +113,9 @@ function placeOf(site: string, target: Digest, { spec, previous, world, wave }: 
   if (told && !begun) {
     // The same content: what it holds is what it should have, and a permit that ended needs a new word only.
     if (target === pastTarget && past.revoke === undefined) return carried(past, wave)
-    return { wave, phase: past.from === target ? 'unchanged' : 'waiting', from: past.from, revoke: true }
+    if (past.from === target) return { wave, phase: 'unchanged', from: past.from, revoke: 'back' }
+    const revoke = world.withdrawn.has(pastTarget) ? 'back' : 'close'
+    return { wave, phase: 'waiting', from: past.from, revoke, ...(past.onOld === undefined ? {} : { onOld: true }) }
   }
   const backUnheard = past.phase === 'rolledBack' && published === pastTarget
   const moving = begun || backUnheard || past.phase === 'changing' || past.phase === 'failed'

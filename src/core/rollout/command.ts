@@ -65,7 +65,7 @@ function abort(state: RolloutState, spec: RolloutSpec, by: string, why: string, 
   const draft = openDraft(spec, state)
   for (const [site, place] of state.sites) {
     const inHand = place.phase === 'granted' || (place.phase === 'waiting' && place.grantedAtMs !== undefined)
-    if (inHand && place.provisioned === undefined) putSite(draft, site, { ...place, phase: 'waiting', revoke: true })
+    if (inHand && place.provisioned === undefined) putSite(draft, site, { ...place, phase: 'waiting', revoke: 'back' })
   }
   putState(draft, { phase: 'Aborted', endedAtMs: nowMs, ended: { kind: 'abort', by, why } })
   return done(closeDraft(draft))

@@ -150,7 +150,7 @@ function revocation(
   grant: (release: Digest, startByMs: number, because: Grant['because']) => Grant,
 ): Grant | null {
   if (published === null || published === place.from) return null
-  if (place.from !== null && !world.withdrawn.has(place.from))
+  if (place.revoke === 'back' && place.from !== null && !world.withdrawn.has(place.from))
     return grant(place.from, world.nowMs + WAY_BACK_MS, 'revoke')
   // Nothing was there before: an entry that may not begin is as good as none, and deletes nothing.
   return open && !world.withdrawn.has(published) ? grant(published, world.nowMs, 'revoke') : null

@@ -83,7 +83,9 @@ export function advance(before: SiteProgress, watch: Watch): Looked {
   if (deadline === undefined || deadline.sinceMs === null)
     return { progress, nextAtMs: null, as: isBroken(answer) ? 'broken' : 'moving' }
   const ran = { state: 'Progressing', sinceMs: deadline.sinceMs - deadline.ranMs } as const
-  const judged = judge(ran, { soakMs: watch.soakMs, deadlineMs: watch.deadlineMs }, nowMs)
+  // Judged at the last contact: until the next one it may well have become healthy in time.
+  const heardMs = watch.facts?.lastContactMs ?? 0
+  const judged = judge(ran, { soakMs: watch.soakMs, deadlineMs: watch.deadlineMs }, heardMs)
   if (judged.is === 'timedOut') {
     const message = `not healthy within the progress deadline${answer === null ? '' : `: ${answer.sync}, ${answer.health}`}`
     return { progress: fail(progress, { reason: 'ProgressDeadline', message }, nowMs), nextAtMs: null, as: 'broken' }
@@ -102,7 +104,7 @@ export function isPresent(standing: Standing): boolean {
 function mayAct(progress: SiteProgress, watch: Watch, answer: WorkloadObservation | null): boolean {
   const { standing, facts } = watch
   if (!isPresent(standing) || standing.is === 'late' || progress.phase === 'failed') return false
-  if (facts?.lastContactMs == null || facts.lastContactMs < (progress.grantedAtMs ?? 0)) return false
+  if (facts?.lastContactMs == null || facts.lastContactMs <= (progress.grantedAtMs ?? 0)) return false
   if (progress.phase === 'changing') return true
   return standing.is === 'ready' && answer?.waiting?.reason !== 'WindowClosed'
 }

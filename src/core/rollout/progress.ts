@@ -37,7 +37,7 @@ export function passWaves(draft: Draft, look: Look, nowMs: number, stay: boolean
     const wave = draft.state.waves[active]
     if (wave === undefined) break
     if (wave.state === 'pending') {
-      if (stay && active > 0) return { active, gate: null }
+      if (stay && active > 0) return { active: active - 1, gate: null }
       putWave(draft, active, { ...wave, state: 'active', startedAtMs: nowMs })
     }
     const gate = gateOf(draft, active, look)

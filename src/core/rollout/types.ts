@@ -86,8 +86,11 @@ export interface SiteProgress {
   readonly back?: Digest
   /** Seen healthy where it was sent back to: no longer watched. */
   readonly settled?: true
-  /** What it was granted and had not begun is being taken back. */
-  readonly revoke?: true
+  /**
+   * What it was granted and was not seen to begin is being taken back: `back` publishes what it had; `close` ends the permit only,
+   * so that a site that did begin meanwhile does not go there and back again.
+   */
+  readonly revoke?: 'back' | 'close'
 }
 
 export interface WaveState {

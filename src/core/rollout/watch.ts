@@ -72,7 +72,7 @@ function toldAnew(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number):
       const held = standing.is === 'excused' && (standing.why === 'hold' || standing.why === 'freeze')
       // Decided and never published: nothing is in its hand.
       if (published !== target) return stopped || held ? withoutRevoke(lapsed(place)) : place
-      const ended = at?.startByMs != null && at.startByMs < nowMs
+      const ended = at?.startByMs != null && at.startByMs <= nowMs
       // Out of reach it keeps its permit to the end; held or only observing, it must not begin.
       return held || standing.is === 'observe' || (ended && stopped) ? lapsed(place) : place
     }
@@ -87,6 +87,11 @@ function toldAnew(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number):
         const { revoke: _revoke, ...rest } = place
         return { ...rest, phase: 'changing', grantedAtMs: place.grantedAtMs ?? nowMs, begunAtMs: nowMs }
       }
+      if (place.revoke === 'close' && published !== null && published !== target && published !== place.from)
+        // The older release began before its permit was closed: that is what it runs now.
+        return hasBegun(answerOf(at, published), published)
+          ? { wave: place.wave, phase: 'waiting', from: published, onOld: true }
+          : place
       if (place.revoke !== undefined && isTakenBack(place, at, nowMs)) return withoutRevoke(place)
       if (place.fresh !== undefined && published !== null && published !== target)
         return { wave: place.wave, phase: 'waiting', from: published }
