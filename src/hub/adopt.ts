@@ -5,7 +5,7 @@ import { Fault } from '../core/model/fault.ts'
 import { byUtf16, jsonEqual, type Json } from '../core/model/json.ts'
 import type { SiteTargets } from './compile.ts'
 import { rolloutId } from './rollouts.ts'
-import type { FleetState } from './source-state.ts'
+import type { FleetState, Held } from './source-state.ts'
 import type { KeptSpec, RolloutRecord, SiteRecord } from './store.ts'
 import type { Draft, World } from './world.ts'
 
@@ -212,12 +212,10 @@ function tellsMore(before: SiteRecord | undefined, after: SiteRecord): boolean {
 }
 
 function fleetStateOf(fleet: Fleet, held: readonly HeldWorkload[]): FleetState {
+  const heldOf = (name: string): readonly Held[] =>
+    held.filter(({ workload }) => workload === name).map(({ sites, problem }) => ({ sites, problem }))
   const workloads = [...fleet.workloads.values()].map(
-    ({ name, team, rollout }) =>
-      [
-        name,
-        { team, policy: rollout, held: held.filter(({ workload }) => workload === name).map(({ problem }) => problem) },
-      ] as const,
+    ({ name, team, rollout }) => [name, { team, policy: rollout, held: heldOf(name) }] as const,
   )
   const { name, budget, link } = fleet
   return { name, budget, link, workloads: Object.fromEntries(workloads) }

@@ -44,11 +44,10 @@ export interface TokenGiven {
   readonly expiresAtMs: number
 }
 
-/** Faults: NotFound, InvalidInput, Forbidden, Conflict. Every write is in the audit log before it answers. */
+/** Reads need any known token; writes check the actor. Faults: NotFound, InvalidInput, Forbidden, Conflict. Every write is in the audit log before it answers. */
 export interface HubApi {
   /** Who a bearer token is; undefined: nobody. */
   authenticate(bearer: string): Actor | undefined
-  /** Fault Forbidden when the actor may not. */
   status(): Promise<StatusView>
   sites(query: SiteQuery): Promise<Page<SiteView>>
   site(name: string): Promise<SiteView>
@@ -56,6 +55,8 @@ export interface HubApi {
   workload(name: string): Promise<WorkloadView>
   rollouts(): Promise<Page<RolloutView>>
   rollout(workload: string): Promise<RolloutView>
+  /** What runs, then what is over, latest first. */
+  history(workload: string): Promise<Page<RolloutView>>
   why(kind: 'site' | 'rollout' | 'workload', name: string): Promise<WhyView>
   events(after: number, limit: number): Promise<Page<EventView>>
   command(actor: Actor, workload: string, verb: RolloutVerb, word: RolloutWord): Promise<RolloutView>
@@ -64,8 +65,8 @@ export interface HubApi {
   freeze(actor: Actor, request: FreezeRequest): Promise<{ readonly id: string; readonly sites: number }>
   createToken(actor: Actor, site: string, ttlMs: number): Promise<TokenGiven>
   retire(actor: Actor, site: string): Promise<void>
-  /** Poll Git now and decide again. */
-  reconcile(actor: Actor): Promise<void>
+  /** Look at Git now and decide again. `accept`: a revision whose rewritten history an admin takes. */
+  reconcile(actor: Actor, accept?: string): Promise<void>
   /** A token for people; `secret` is shown once. */
   createApiToken(name: string, role: Role, teams: readonly string[]): Promise<{ readonly secret: string }>
   /** Ready once the store is open and the first look at Git was made. */

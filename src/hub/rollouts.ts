@@ -63,6 +63,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
       first = false
       for (const site of changed) world.changed.delete(site)
       decisions.clear()
+      world.version += 1
       for (const decision of decided) decisions.set(decision.workload, decision)
       const grants: Grant[] = decided.flatMap((decision) => decision.grants)
       const published =

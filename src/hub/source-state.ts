@@ -21,13 +21,19 @@ export interface SourceState {
   readonly brake: { readonly digest: string; readonly message: string } | null
 }
 
+/** An error that keeps a workload as it is; `sites` null: wherever it is targeted. */
+export interface Held {
+  readonly sites: readonly string[] | null
+  readonly problem: Problem
+}
+
 /** What of the last good Fleet is asked between revisions. */
 export interface FleetState {
   readonly name: string
   readonly budget: { readonly changingSites: Amount | null; readonly brokenSites: Amount | null }
   readonly link: { readonly lateAfterMs: number; readonly lostAfterMs: number }
   readonly workloads: Readonly<
-    Record<string, { readonly team: string | null; readonly policy: string; readonly held: readonly Problem[] }>
+    Record<string, { readonly team: string | null; readonly policy: string; readonly held: readonly Held[] }>
   >
 }
 

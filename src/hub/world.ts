@@ -70,6 +70,9 @@ export class World {
   /** Called with sites that have a new manifest: the link may tell them to come. */
   onPublished: (sites: readonly string[]) => void = () => undefined
 
+  /** Raised by every change: what views were made from. */
+  version = 0
+
   #lastAudit: AuditRecord | null
   #lastEvent: number
   #lock: Promise<unknown> = Promise.resolve()
@@ -178,6 +181,7 @@ export class World {
     await this.store.commit(change)
     if (this.store.written === before) return
     this.#fold(change)
+    this.version += 1
     this.onChange()
   }
 

@@ -1,0 +1,253 @@
+/** What people may do, each word checked against who says it, and in the audit log before it is answered. */
+import { randomBytes } from 'node:crypto'
+import { isDigest } from '../core/model/digest.ts'
+import { Fault } from '../core/model/fault.ts'
+import { matches } from '../core/kube/selector.ts'
+import { SITE_NAME } from '../core/protocol/shape.ts'
+import type { RolloutCommand, RolloutState } from '../core/rollout/types.ts'
+import { API_FORMAT } from '../core/api/types.ts'
+import type { Actor, HubApi, Role, RolloutVerb, RolloutWord } from './api.ts'
+import { expected } from './adopt.ts'
+import { hashSecret, makeSecret } from './enrol.ts'
+import type { Authority } from './ports.ts'
+import type { Rollouts } from './rollouts.ts'
+import { sourceState } from './source-state.ts'
+import type { KeptSpec } from './store.ts'
+import type { Views } from './views.ts'
+import type { StandingParts } from './standing.ts'
+import { whyRollout, whySite, whyWorkload } from './why.ts'
+import type { Draft } from './world.ts'
+
+/** A join token lives for an hour at most (RELIABILITY.md). */
+const MOST_TOKEN_MS = 3_600_000
+/** A freeze ends by itself; a longer one belongs in Git. */
+const MOST_FREEZE_MS = 30 * 86_400_000
+const MOST_REASON = 500
+const MOST_EVENTS = 500
+
+/** Which roles may use which verbs. An approver speaks for teams and does nothing else. */
+const MAY: Readonly<Record<'operate' | 'approve' | 'admin', readonly Role[]>> = {
+  operate: ['operator', 'admin'],
+  approve: ['approver', 'admin'],
+  admin: ['admin'],
+}
+
+export interface OperateParts extends StandingParts {
+  readonly rollouts: Rollouts
+  readonly views: Views
+  readonly authority: Authority
+  /** Where sites reach this hub. */
+  readonly linkUrl: () => string
+  readonly wake: () => void
+  readonly ready: () => HubApi['ready']
+}
+
+export function createApi(parts: OperateParts): HubApi {
+  const { world, views, nowMs } = parts
+  return {
+    get ready() {
+      return parts.ready()
+    },
+    authenticate(bearer) {
+      const token = world.apiTokens.get(hashSecret(bearer))
+      return token === undefined ? undefined : { name: token.name, role: token.role, teams: token.teams }
+    },
+    status: async () => views.status(),
+    sites: (query) => views.sites(query),
+    site: (name) => views.site(name),
+    workloads: async () => views.workloads(),
+    workload: async (name) => views.workload(name),
+    rollouts: async () => views.rollouts(),
+    rollout: async (workload) => views.rollout(workload),
+    history: (workload) => views.history(workload),
+    async why(kind, name) {
+      if (kind === 'site') return whySite(parts, name)
+      return kind === 'rollout' ? whyRollout(parts, name) : whyWorkload(parts, name)
+    },
+    async events(after, limit) {
+      const rows = await world.store.events(after, Math.min(Math.max(1, limit), MOST_EVENTS))
+      const items = rows.map(({ atMs, kind, subject, message }) => ({ atMs, kind, subject, message }))
+      const last = rows.at(-1)
+      const next = last === undefined ? null : String(last.seq)
+      return { formatVersion: API_FORMAT, asOfMs: nowMs(), total: items.length, items, next }
+    },
+    async command(actor, workload, verb, word) {
+      const record = world.rollouts.get(workload)
+      if (record?.state == null) throw new Fault('NotFound', `no rollout of a workload named ${workload}`)
+      const said = commandOf(actor, record.spec, record.state, verb, word)
+      await parts.rollouts.say(workload, said, {
+        id: record.spec.id,
+        ...(word.why === undefined ? {} : { why: word.why }),
+      })
+      parts.wake()
+      return views.rollout(workload)
+    },
+    async hold(actor, site, reason, untilMs) {
+      allow(actor, 'operate')
+      checkReason(reason)
+      if (untilMs !== null && untilMs <= nowMs()) throw new Fault('InvalidInput', 'a hold that is over already')
+      const record = { site, reason, by: actor.name, untilMs }
+      await change(parts, site, { holds: [record] }, actor, 'hold', { reason, untilMs })
+      return views.site(site)
+    },
+    async release(actor, site) {
+      allow(actor, 'operate')
+      if (!world.holds.has(site)) throw new Fault('NotFound', `site ${site} has no hold of an operator`)
+      await change(parts, site, { holdsGone: [site] }, actor, 'release', {})
+      return views.site(site)
+    },
+    async freeze(actor, { selector, reason, untilMs }) {
+      allow(actor, 'operate')
+      checkReason(reason)
+      if (untilMs <= nowMs() || untilMs > nowMs() + MOST_FREEZE_MS)
+        throw new Fault('InvalidInput', 'a freeze ends within 30 days; a longer one belongs in Git')
+      const id = randomBytes(6).toString('hex')
+      const frozen = [...world.sites.values()].filter(
+        ({ inGit, labels }) => inGit && (selector === null || matches(selector, labels)),
+      )
+      if (frozen.length === 0) throw new Fault('NotFound', 'the selector matches no site')
+      await world.turn((commit) =>
+        commit({
+          freezes: [{ id, selector, reason, by: actor.name, untilMs }],
+          sites: frozen.map(({ name }) => ({ ...(world.sites.get(name) ?? expected(name)), published: 'behind' })),
+          ...logged(nowMs(), actor, 'freeze', id, { reason, untilMs, sites: frozen.length }),
+        }),
+      )
+      parts.wake()
+      return { id, sites: frozen.length }
+    },
+    async createToken(actor, site, ttlMs) {
+      allow(actor, 'admin')
+      if (!SITE_NAME.test(site)) throw new Fault('InvalidInput', `${site} is not a site name: a DNS label is`)
+      if (!(ttlMs > 0 && ttlMs <= MOST_TOKEN_MS)) throw new Fault('InvalidInput', 'a token lives for an hour at most')
+      const secret = makeSecret()
+      const expiresAtMs = nowMs() + ttlMs
+      await world.turn((commit) =>
+        commit({
+          tokens: [{ hash: hashSecret(secret), site, expiresMs: expiresAtMs }],
+          ...logged(nowMs(), actor, 'token create', site, { expiresAtMs }),
+        }),
+      )
+      return { token: secret, line: parts.authority.joinLine(parts.linkUrl(), site, secret), expiresAtMs }
+    },
+    async retire(actor, site) {
+      allow(actor, 'admin')
+      const keys = [...world.keys.values()].filter((key) => key.site === site && key.state === 'active')
+      const draft: Draft = { keys: keys.map((key) => ({ ...key, state: 'retired' })) }
+      await change(parts, site, draft, actor, 'retire', { keys: keys.length }, { standing: 'retired' })
+    },
+    async reconcile(actor, accept) {
+      allow(actor, accept === undefined ? 'operate' : 'admin')
+      if (accept !== undefined) {
+        const state = { ...sourceState(world), accept }
+        await world.turn((commit) =>
+          commit({ meta: { source: JSON.stringify(state) }, ...logged(nowMs(), actor, 'accept history', accept, {}) }),
+        )
+      }
+      parts.wake()
+    },
+    async createApiToken(name, role, teams) {
+      const secret = makeSecret()
+      await world.turn((commit) =>
+        commit({
+          apiTokens: [{ hash: hashSecret(secret), name, role, teams, createdAtMs: nowMs() }],
+          ...logged(nowMs(), { name: 'hub', role: 'admin', teams: [] }, 'api token', name, { role, teams }),
+        }),
+      )
+      return { secret }
+    },
+  }
+}
+
+/** Fault Forbidden. */
+function allow(actor: Actor, what: keyof typeof MAY): void {
+  if (!MAY[what].includes(actor.role))
+    throw new Fault('Forbidden', `${actor.name} is ${actor.role}; this takes ${MAY[what].join(' or ')}`)
+}
+
+function checkReason(reason: string): void {
+  if (reason.trim() === '' || reason.length > MOST_REASON)
+    throw new Fault('InvalidInput', `a reason of 1 to ${MOST_REASON} characters: whoever finds it must see why`)
+}
+
+function commandOf(
+  actor: Actor,
+  spec: KeptSpec,
+  state: RolloutState,
+  verb: RolloutVerb,
+  word: RolloutWord,
+): RolloutCommand {
+  const by = actor.name
+  if (verb === 'approve') {
+    allow(actor, 'approve')
+    const wave = word.wave ?? waveToApprove(spec, state)
+    const id = word.id ?? spec.id
+    if (!isDigest(id)) throw new Fault('InvalidInput', 'id is the digest of the rollout, as status shows it')
+    const place = state.waves.find(({ name }) => name === wave)
+    const team = place === undefined ? null : (spec.policy.waves[place.policyWave]?.approval ?? null)
+    const speaksFor =
+      actor.role === 'admin' || actor.teams.includes('*') || (team !== null && actor.teams.includes(team))
+    if (!speaksFor) throw new Fault('Forbidden', `${by} does not speak for ${team ?? 'this wave'}`)
+    return { kind: 'approve', by, wave, id }
+  }
+  allow(actor, 'operate')
+  const why = word.why ?? 'no reason given'
+  if (why.length > MOST_REASON) throw new Fault('InvalidInput', `a reason of at most ${MOST_REASON} characters`)
+  switch (verb) {
+    case 'pause':
+    case 'abort':
+    case 'undo':
+      return { kind: verb, by, why }
+    case 'promote':
+      return word.wave === undefined ? { kind: verb, by } : { kind: verb, by, wave: word.wave }
+    case 'resume':
+    case 'readmit':
+      return { kind: verb, by }
+  }
+}
+
+/** The running wave where it waits for a yes or for evidence, else the next that asks for one. */
+function waveToApprove(spec: KeptSpec, state: RolloutState): string {
+  const open = state.waves.filter(({ state: of }) => of === 'active' || of === 'pending')
+  const gated = open.find(
+    ({ name, policyWave }) => spec.policy.waves[policyWave]?.approval != null && state.approvals[name] === undefined,
+  )
+  const wave = gated ?? open[0]
+  if (wave === undefined) throw new Fault('Conflict', 'all waves are through')
+  return wave.name
+}
+
+/** A word about one site: its manifest echoes it. */
+async function change(
+  { world, nowMs, wake }: OperateParts,
+  site: string,
+  draft: Draft,
+  actor: Actor,
+  action: string,
+  detail: Record<string, string | number | null>,
+  part: { readonly standing?: 'retired' } = {},
+): Promise<void> {
+  await world.turn((commit) => {
+    const record = world.sites.get(site)
+    if (record === undefined) throw new Fault('NotFound', `no site named ${site}`)
+    return commit({
+      ...draft,
+      sites: [{ ...record, ...part, published: 'behind' }],
+      ...logged(nowMs(), actor, action, site, detail),
+    })
+  })
+  wake()
+}
+
+function logged(
+  atMs: number,
+  actor: Actor,
+  action: string,
+  subject: string,
+  detail: NonNullable<Draft['audit']>[number]['detail'],
+): Pick<Draft, 'audit' | 'events'> {
+  return {
+    audit: [{ atMs, actor: actor.name, action, subject, detail }],
+    events: [{ atMs, kind: 'Operator', subject, message: `${action} by ${actor.name}` }],
+  }
+}

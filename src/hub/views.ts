@@ -1,0 +1,283 @@
+/** What people see of the fleet as a whole: status, lists that are filtered, counted and paged here, and one rollout. */
+import type { Page, RolloutView, SiteView, StatusView, WorkloadView } from '../core/api/types.ts'
+import { API_FORMAT } from '../core/api/types.ts'
+import { parseSelector } from '../core/kube/selector-text.ts'
+import { selectorMatches } from '../core/kube/selector.ts'
+import { Fault } from '../core/model/fault.ts'
+import { byUtf16, type JsonObject } from '../core/model/json.ts'
+import type { SiteProgress } from '../core/rollout/types.ts'
+import type { SiteQuery } from './api.ts'
+import { needsYou } from './needs.ts'
+import type { Source } from './source.ts'
+import { fleetState, sourceState } from './source-state.ts'
+import { siteView, standings, type Standing, type StandingParts } from './standing.ts'
+import type { AtSite, RolloutRecord, SiteRecord } from './store.ts'
+
+/** A page is never longer; more is asked for with `next`. */
+const MOST_ITEMS = 500
+/** Above this the counts of a fleet are made at most once a second: they say as of when. */
+const COUNTED_EACH_TIME = 1_000
+
+export interface ViewParts extends StandingParts {
+  readonly source: Source
+  readonly git: { readonly url: string; readonly branch: string }
+  readonly version: string
+}
+
+export interface Views {
+  status(): StatusView
+  sites(query: SiteQuery): Promise<Page<SiteView>>
+  site(name: string): Promise<SiteView>
+  workloads(): Page<WorkloadView>
+  workload(name: string): WorkloadView
+  rollouts(): Page<RolloutView>
+  rollout(workload: string): RolloutView
+  history(workload: string): Promise<Page<RolloutView>>
+  standings(): ReadonlyMap<string, Standing>
+}
+
+export function createViews(parts: ViewParts): Views {
+  const { world, nowMs } = parts
+  let counted:
+    | { readonly atMs: number; readonly version: number; readonly map: ReadonlyMap<string, Standing> }
+    | undefined
+
+  const all = (): ReadonlyMap<string, Standing> => {
+    const now = nowMs()
+    const age = counted === undefined ? Number.POSITIVE_INFINITY : Math.abs(now - counted.atMs)
+    const isFresh = world.sites.size > COUNTED_EACH_TIME ? age < 1_000 : age === 0 && counted?.version === world.version
+    if (counted === undefined || !isFresh) counted = { atMs: now, version: world.version, map: standings(parts) }
+    return counted.map
+  }
+  const page = <T>(items: readonly T[], total = items.length, next: string | null = null): Page<T> => ({
+    formatVersion: API_FORMAT,
+    asOfMs: nowMs(),
+    total,
+    items,
+    next,
+  })
+  const record = (workload: string): RolloutRecord => {
+    const found = world.rollouts.get(workload)
+    if (found === undefined) throw new Fault('NotFound', `no workload named ${workload} is rolled out`)
+    return found
+  }
+  const sorted = (): RolloutRecord[] =>
+    [...world.rollouts.values()].sort((a, b) => byUtf16(a.spec.workload, b.spec.workload))
+  return {
+    standings: all,
+    status: () => statusView(parts, all()),
+    async sites(query) {
+      const names = selected(parts, query, all())
+      const limit = Math.min(Math.max(1, query.limit ?? MOST_ITEMS), MOST_ITEMS)
+      const from = query.cursor === undefined ? 0 : names.findIndex((name) => name > (query.cursor ?? ''))
+      const part = from < 0 ? [] : names.slice(from, from + limit)
+      const items: SiteView[] = []
+      for (const name of part) items.push(siteView(parts, world.sites.get(name)!, await atSite(parts, name)))
+      const more = from >= 0 && from + limit < names.length
+      return page(items, names.length, more ? (part.at(-1) ?? null) : null)
+    },
+    async site(name) {
+      return siteView(parts, siteOf(parts, name), await atSite(parts, name))
+    },
+    workloads: () =>
+      page(
+        Object.keys(fleetState(world).workloads)
+          .sort(byUtf16)
+          .map((name) => workloadView(parts, name)),
+      ),
+    workload(name) {
+      if (fleetState(world).workloads[name] === undefined) throw new Fault('NotFound', `no workload named ${name}`)
+      return workloadView(parts, name)
+    },
+    rollouts: () => page(sorted().map((found) => rolloutView(parts, found))),
+    rollout: (workload) => rolloutView(parts, record(workload)),
+    async history(workload) {
+      const found = world.rollouts.get(workload)
+      const past = (await world.store.history(workload, MOST_ITEMS)).map(pastView)
+      if (found === undefined && past.length === 0) throw new Fault('NotFound', `no workload named ${workload}`)
+      const running = found?.state?.endedAtMs === undefined && found !== undefined ? [rolloutView(parts, found)] : []
+      return page([...running, ...past])
+    },
+  }
+}
+
+export function siteOf({ world }: StandingParts, name: string): SiteRecord {
+  const site = world.sites.get(name)
+  if (site === undefined) throw new Fault('NotFound', `no site named ${name}`)
+  return site
+}
+
+/** Every workload of a site: from memory where all books are filled, with what stands in none of them. */
+export async function atSite({ world }: StandingParts, name: string): Promise<ReadonlyMap<string, AtSite>> {
+  const site = world.sites.get(name)
+  const inMemory = [...world.rollouts.keys()].every((workload) => world.books.has(workload))
+  if (!inMemory || site?.listed !== true) return world.store.atSite(name)
+  const out = new Map<string, AtSite>()
+  for (const [workload, book] of world.books) {
+    const at = book.get(name)
+    if (at !== undefined && (at.entry !== null || at.observation !== null)) out.set(workload, at)
+  }
+  return out
+}
+
+function selected(parts: ViewParts, query: SiteQuery, all: ReadonlyMap<string, Standing>): readonly string[] {
+  const parsed = parseSelector(query.selector ?? '')
+  if (!parsed.ok) throw new Fault('InvalidInput', `selector: ${parsed.because}`)
+  const has = (wanted: string | undefined, value: string): boolean =>
+    wanted === undefined || wanted.toLowerCase() === value.toLowerCase()
+  const names: string[] = []
+  for (const [name, standing] of all) {
+    const site = parts.world.sites.get(name)
+    if (site === undefined || !selectorMatches(parsed.selector, site.labels)) continue
+    if (has(query.link, standing.link) && has(query.sync, standing.sync) && has(query.health, standing.health))
+      names.push(name)
+  }
+  return names.sort(byUtf16)
+}
+
+function statusView(parts: ViewParts, all: ReadonlyMap<string, Standing>): StatusView {
+  const { world, source, git, nowMs } = parts
+  const state = sourceState(world)
+  const link = { Online: 0, Late: 0, Lost: 0, Never: 0 }
+  const sync = { Synced: 0, Progressing: 0, Waiting: 0, Drifted: 0, Failed: 0, Unknown: 0 }
+  const health = { Healthy: 0, Progressing: 0, Degraded: 0, Suspended: 0, Unknown: 0 }
+  for (const standing of all.values()) {
+    link[standing.link] += 1
+    sync[standing.sync] += 1
+    health[standing.health] += 1
+  }
+  const rollouts = [...world.rollouts.values()]
+    .filter(({ state: of, next }) => of === null || next !== null || of.phase !== 'Completed')
+    .sort((a, b) => a.spec.createdAtMs - b.spec.createdAtMs || byUtf16(a.spec.workload, b.spec.workload))
+    .map((record) => rolloutView(parts, record))
+  return {
+    formatVersion: API_FORMAT,
+    asOfMs: nowMs(),
+    fleet: fleetState(world).name,
+    version: parts.version,
+    source: {
+      url: git.url,
+      branch: git.branch,
+      revision: state.revision,
+      seen: state.seen === state.revision ? null : state.seen,
+      message: state.message,
+      checkedAtMs: source.checkedAtMs ?? 0,
+      fault: state.fault,
+      problems: state.problems,
+    },
+    sites: { total: all.size, link, sync, health },
+    rollouts,
+    brake: state.brake,
+    needsYou: needsYou(parts, rollouts),
+  }
+}
+
+function workloadView(parts: ViewParts, name: string): WorkloadView {
+  const { world } = parts
+  const facts = fleetState(world).workloads[name]
+  const record = world.rollouts.get(name)
+  const targets = (record?.next ?? record?.spec)?.targets ?? new Map<string, string>()
+  const book = world.books.get(name)
+  let synced = 0
+  let healthy = 0
+  for (const [site, digest] of targets) {
+    const seen = book?.get(site)?.observation
+    if (seen?.applied?.digest !== digest) continue
+    if (seen.sync === 'Synced') synced += 1
+    if (seen.health === 'Healthy' && seen.healthy?.digest === digest) healthy += 1
+  }
+  return {
+    name,
+    team: facts?.team ?? null,
+    policy: facts?.policy ?? '',
+    sites: targets.size,
+    synced,
+    healthy,
+    releases: new Set(targets.values()).size,
+    heldBy: facts?.held.map(({ problem }) => problem) ?? [],
+  }
+}
+
+export function rolloutView(parts: StandingParts, { spec, state, next }: RolloutRecord): RolloutView {
+  const decision = parts.decisions.get(spec.workload)
+  const because = decision?.because ?? null
+  const places = [...(state?.sites.values() ?? [])]
+  const active = state?.waves.findIndex((wave) => wave.state === 'active') ?? -1
+  const count = (...phases: readonly SiteProgress['phase'][]): number =>
+    places.filter(({ phase }) => phases.includes(phase)).length
+  let excused = 0
+  for (const [name, { phase }] of state?.sites ?? [])
+    if (phase === 'waiting' && decision?.waiting.get(name)?.reason === 'LinkDown') excused += 1
+  const waves = (state?.waves ?? []).map((wave, index) => {
+    const own = places.filter((place) => place.wave === index)
+    const moved = own.filter(({ phase }) => phase !== 'unchanged')
+    return {
+      name: wave.name,
+      state: wave.state,
+      sites: moved.length,
+      done: moved.filter(({ phase }) => phase === 'done').length,
+      waiting: index === active ? because : null,
+    }
+  })
+  const total = places.length - count('unchanged')
+  return {
+    workload: spec.workload,
+    id: spec.id,
+    revision: spec.revision,
+    policy: spec.policy.name,
+    phase: state === null ? 'Waiting' : state.phase,
+    wave: active < 0 ? null : { index: active, name: state?.waves[active]?.name ?? '', of: waves.length },
+    waves,
+    counts: {
+      total,
+      done: count('done'),
+      changing: count('granted', 'changing'),
+      failed: count('failed', 'rolledBack'),
+      excused,
+      waiting: count('waiting') - excused,
+    },
+    waiting: because ?? (next === null ? null : { reason: 'WaveNotReached', detail: 'a newer map waits' }),
+    paused: state?.paused ?? null,
+    startedAtMs: spec.createdAtMs,
+    endedAtMs: state?.endedAtMs ?? null,
+  }
+}
+
+/** One that is over, as it was written down when it ended. */
+function pastView(doc: JsonObject): RolloutView {
+  const past = doc as unknown as {
+    readonly workload: string
+    readonly id: string
+    readonly revision: string
+    readonly policy: string
+    readonly phase: RolloutView['phase']
+    readonly waves: readonly { readonly name: string; readonly state: string }[]
+    readonly counts: Readonly<Record<string, number>>
+    readonly total: number
+    readonly startedAtMs: number
+    readonly endedAtMs: number
+  }
+  const of = (...phases: readonly string[]): number => phases.reduce((sum, phase) => sum + (past.counts[phase] ?? 0), 0)
+  const { workload, id, revision, policy, phase, startedAtMs, endedAtMs } = past
+  return {
+    workload,
+    id,
+    revision,
+    policy,
+    phase,
+    wave: null,
+    waves: past.waves.map(({ name, state }) => ({ name, state, sites: 0, done: 0, waiting: null })),
+    counts: {
+      total: past.total - of('unchanged'),
+      done: of('done'),
+      changing: of('granted', 'changing'),
+      failed: of('failed', 'rolledBack'),
+      excused: 0,
+      waiting: of('waiting'),
+    },
+    waiting: null,
+    paused: null,
+    startedAtMs,
+    endedAtMs,
+  }
+}

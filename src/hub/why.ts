@@ -1,0 +1,287 @@
+/** Why something is not as desired: numbered causes with their numbers, and when it is decided again. */
+import { API_FORMAT, type Cause, type WhyView, type WorkloadAtSite } from '../core/api/types.ts'
+import { shortDigest } from '../core/model/digest.ts'
+import { Fault } from '../core/model/fault.ts'
+import { byUtf16 } from '../core/model/json.ts'
+import { formatRef } from '../core/model/object.ts'
+import { formatWaiting, type Waiting, type WaitingReason } from '../core/model/state.ts'
+import { activeFreeze } from './facts.ts'
+import { fleetState, sourceState } from './source-state.ts'
+import { linkOf, siteView, workloadAt, type StandingParts } from './standing.ts'
+import { atSite, siteOf } from './views.ts'
+
+/** Causes shown; a person reads the first few, and groups say how many more there are. */
+const MOST_CAUSES = 50
+const NAMED_SITES = 5
+
+/** One sentence a reason; the detail in brackets carries the numbers. */
+const SENTENCES: Readonly<Record<WaitingReason, string>> = {
+  WaveNotReached: 'its wave has not begun',
+  Slot: 'all places of its wave are taken',
+  Soaking: 'it runs and is watched before it counts as done',
+  Coverage: 'too few sites give evidence yet',
+  ApprovalNeeded: 'the wave waits for a yes',
+  Paused: 'the rollout is paused',
+  Budget: 'the fleet allows no more changing or broken sites at once',
+  WindowClosed: 'no maintenance window is open',
+  Frozen: 'an operator froze it',
+  Hold: 'the site is on hold',
+  Dependency: 'what it depends on is not healthy here at this revision',
+  LinkDown: 'the site has missed its agreed contact',
+  HeldByError: 'an error in the fleet repository keeps it as it is',
+  DeletionBrake: 'the revision would delete too much',
+  Withdrawn: 'this release was withdrawn: Git is ahead of the fleet',
+  Staging: 'the site is fetching what it needs',
+  Secret: 'a secret cannot be decrypted at the site',
+  AgentTooOld: 'the agent does not know a field that it must obey',
+  ClockUnknown: 'the site does not know what time it is',
+  Capacity: 'the site has no room',
+  QueueLimit: 'its queue is full',
+  Priority: 'others go first',
+  Suspended: 'it is suspended in Git',
+  PermitExpired: 'the permit to begin ran out; it needs the word of the hub again',
+  Observe: 'the site only observes',
+  Unlisted: 'no workload of the fleet targets the site: it keeps what it has',
+}
+
+export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
+  const site = siteOf(parts, name)
+  const { world, nowMs, contacts } = parts
+  return atSite(parts, name).then((at) => {
+    const view = siteView(parts, site, at)
+    const { revision } = sourceState(world)
+    const causes: Cause[] = []
+    const add = (
+      reason: string,
+      subject: string,
+      message: string,
+      sinceMs: number | null,
+      nextAtMs: number | null,
+    ): void => {
+      causes.push({ reason, subject, message, sinceMs, nextAtMs })
+    }
+    for (const { type, reason, message, sinceMs } of view.conditions) add(reason, type, message, sinceMs, null)
+    const { lastContactMs, dueAtMs } = contacts.get(name)
+    if (site.siteId === null)
+      add('NotEnrolled', `site/${name}`, `it has never joined: \`flotilla token create --site ${name}\``, null, null)
+    else if (view.link === 'Never') add('NeverHeard', `site/${name}`, 'it joined and was never heard since', null, null)
+    else if (view.link !== 'Online')
+      add('LinkDown', `site/${name}`, `${view.link}: it was due ${ago(dueAtMs, nowMs())} ago`, lastContactMs, null)
+    if (view.hold !== null)
+      add('Hold', `site/${name}`, `${view.hold.reason} (by ${view.hold.by})`, null, view.hold.untilMs)
+    const freeze = activeFreeze(world, site, nowMs())
+    if (freeze !== undefined) add('Frozen', `site/${name}`, `${freeze.reason} (by ${freeze.by})`, null, freeze.untilMs)
+    if (!view.listed) add('Unlisted', `site/${name}`, SENTENCES.Unlisted, null, null)
+    for (const workload of view.workloads) causes.push(...workloadCauses(workload, workload.workload))
+    causes.push(...revisionCauses(parts))
+    return answer(parts, `site/${name}`, causes, {
+      fine: `is at ${short(revision)}: ${view.workloads.length} workloads, all as desired`,
+      not: `is not at ${short(revision)}`,
+    })
+  })
+}
+
+export function whyRollout(parts: StandingParts, workload: string): WhyView {
+  const { world, decisions } = parts
+  const record = world.rollouts.get(workload)
+  if (record === undefined) throw new Fault('NotFound', `no workload named ${workload} is rolled out`)
+  const { spec, state, next } = record
+  const decision = decisions.get(workload)
+  const subject = `rollout/${workload}`
+  const causes: Cause[] = []
+  if (state?.ended !== undefined)
+    causes.push(
+      cause(
+        state.phase,
+        subject,
+        `${state.ended.kind} by ${state.ended.by}: ${state.ended.why}`,
+        state.endedAtMs ?? null,
+        null,
+      ),
+    )
+  if (state?.paused !== undefined)
+    causes.push(cause('Paused', subject, `${state.paused.why} (by ${state.paused.by})`, state.paused.atMs, null))
+  if (decision?.because != null && decision.because.reason !== 'Paused')
+    causes.push(fromWaiting(decision.because, subject, null))
+  for (const [key, sites] of groupBy([...(state?.sites ?? [])], ([, { failure }]) =>
+    failure === undefined ? null : `${failure.reason}\n${failure.message}`,
+  )) {
+    const [reason = '', message = ''] = key.split('\n')
+    causes.push(cause(reason, named(sites.map(([name]) => name)), message, sites[0]?.[1].failure?.atMs ?? null, null))
+  }
+  const waiting = [...(state?.sites.keys() ?? [])].flatMap((site) => {
+    const why = decision?.waiting.get(site)
+    return why === undefined ? [] : [{ site, why }]
+  })
+  for (const [, group] of groupBy(waiting, ({ why }) => formatWaiting(why))) {
+    const [first] = group
+    if (first !== undefined) causes.push(fromWaiting(first.why, named(group.map(({ site }) => site)), null))
+  }
+  if (next !== null)
+    causes.push(
+      cause(
+        'WaveNotReached',
+        subject,
+        `a newer map of ${short(next.revision)} waits for the running wave`,
+        next.createdAtMs,
+        null,
+      ),
+    )
+  const done = [...(state?.sites.values() ?? [])].filter(({ phase }) => phase === 'done').length
+  const moved = [...(state?.sites.values() ?? [])].filter(({ phase }) => phase !== 'unchanged').length
+  const ends = decision?.nextAtMs ?? null
+  return answer(
+    parts,
+    subject,
+    causes,
+    {
+      fine: `is complete at ${short(spec.revision)}: ${done} of ${moved} sites`,
+      not: `is at ${done} of ${moved} sites of ${short(spec.revision)}`,
+    },
+    ends === null ? null : { atMs: ends, what: `rollout/${workload}` },
+  )
+}
+
+export function whyWorkload(parts: StandingParts, workload: string): WhyView {
+  const { world } = parts
+  const facts = fleetState(world).workloads[workload]
+  const record = world.rollouts.get(workload)
+  if (facts === undefined && record === undefined) throw new Fault('NotFound', `no workload named ${workload}`)
+  const causes: Cause[] = (facts?.held ?? []).map(({ sites, problem }) =>
+    cause(
+      'HeldByError',
+      sites === null ? `workload/${workload}` : named(sites),
+      `${problem.code} ${problem.place.file}:${problem.place.line}:${problem.place.column} ${problem.message}`,
+      null,
+      null,
+    ),
+  )
+  const book = world.books.get(workload)
+  const targets = (record?.next ?? record?.spec)?.targets ?? new Map<string, string>()
+  const unsettled = [...targets.keys()].flatMap((name) => {
+    const site = world.sites.get(name)
+    if (site === undefined) return []
+    const at = workloadAt(parts, site, workload, book?.get(name), linkOf(parts, name))
+    return workloadCauses(at, name).map((found) => ({ name, found }))
+  })
+  for (const [, group] of groupBy(unsettled, ({ found }) => `${found.reason}\n${found.message}`)) {
+    const [first] = group
+    if (first !== undefined) causes.push({ ...first.found, subject: named(group.map(({ name }) => name)) })
+  }
+  const fine = targets.size - new Set(unsettled.map(({ name }) => name)).size
+  return answer(parts, `workload/${workload}`, causes, {
+    fine: `is as desired at ${targets.size} sites`,
+    not: `is as desired at ${fine} of ${targets.size} sites`,
+  })
+}
+
+/** Nothing where the workload is what it should be and well. */
+function workloadCauses(at: WorkloadAtSite, subject: string): Cause[] {
+  const causes: Cause[] = []
+  if (at.failure !== null) causes.push(cause(at.failure.reason, subject, at.failure.message, at.atMs, null))
+  if (at.waiting !== null) causes.push(fromWaiting(at.waiting, subject, at.atMs))
+  else if (at.sync !== 'Synced' && at.failure === null)
+    causes.push(cause(at.sync, subject, progressOf(at), at.atMs, null))
+  for (const { ref, reason, message } of at.objects)
+    if (at.health !== 'Healthy' || at.sync !== 'Synced')
+      causes.push(cause(reason, `${subject}: ${formatRef(ref)}`, message, at.atMs, null))
+  if (causes.length === 0 && at.health !== 'Healthy' && at.health !== 'Suspended')
+    causes.push(cause(at.health, subject, `health is ${at.health}`, at.atMs, null))
+  return causes
+}
+
+function progressOf({ target, desired, received, applied, healthy }: WorkloadAtSite): string {
+  const has = (digest: string | null): string => (digest === null ? 'none' : shortDigest(digest))
+  if (desired === null) return `should have ${has(target)} and was not told yet`
+  return `told ${has(desired)}; received ${has(received)}, applied ${has(applied)}, healthy ${has(healthy)}`
+}
+
+/** A revision that Git has and the fleet does not follow. */
+function revisionCauses({ world }: StandingParts): Cause[] {
+  const { seen, revision, brake, fault, problems } = sourceState(world)
+  const causes: Cause[] = []
+  if (fault !== null) causes.push(cause(fault.reason, 'source', fault.message, fault.sinceMs, null))
+  if (brake !== null) causes.push(cause('DeletionBrake', `revision ${short(seen)}`, brake.message, null, null))
+  const first = problems.find(({ severity }) => severity === 'error')
+  if (seen !== revision && brake === null && first !== undefined)
+    causes.push(
+      cause(
+        first.code,
+        `revision ${short(seen)}`,
+        `${first.place.file}:${first.place.line} ${first.message}`,
+        null,
+        null,
+      ),
+    )
+  return causes
+}
+
+function answer(
+  { nowMs }: StandingParts,
+  subject: string,
+  causes: readonly Cause[],
+  summaries: { readonly fine: string; readonly not: string },
+  next: WhyView['nextDecision'] = null,
+): WhyView {
+  const settled = causes.length === 0
+  const known = causes
+    .filter(({ nextAtMs }) => nextAtMs !== null)
+    .toSorted((a, b) => (a.nextAtMs ?? 0) - (b.nextAtMs ?? 0))
+  const first = known[0]
+  const soonest = first?.nextAtMs == null ? null : { atMs: first.nextAtMs, what: `${first.reason} of ${first.subject}` }
+  const shown = causes.slice(0, MOST_CAUSES)
+  return {
+    formatVersion: API_FORMAT,
+    asOfMs: nowMs(),
+    subject,
+    settled,
+    summary: `${subject} ${settled ? summaries.fine : `${summaries.not} because:`}`,
+    causes: shown,
+    nextDecision: soonest !== null && (next === null || soonest.atMs <= next.atMs) ? soonest : next,
+  }
+}
+
+function fromWaiting(waiting: Waiting, subject: string, sinceMs: number | null): Cause {
+  const sentence = Object.hasOwn(SENTENCES, waiting.reason) ? SENTENCES[waiting.reason] : waiting.reason
+  return cause(formatWaiting(waiting), subject, sentence, sinceMs, waiting.nextAtMs ?? null)
+}
+
+function cause(
+  reason: string,
+  subject: string,
+  message: string,
+  sinceMs: number | null,
+  nextAtMs: number | null,
+): Cause {
+  return { reason, subject, message, sinceMs, nextAtMs }
+}
+
+/** `12 sites: 0401 0402 0403 …`, or the one name. */
+function named(sites: readonly string[]): string {
+  const sorted = sites.toSorted(byUtf16)
+  if (sorted.length === 1) return `site/${sorted[0]}`
+  const more = sorted.length > NAMED_SITES ? ' …' : ''
+  return `${sorted.length} sites: ${sorted.slice(0, NAMED_SITES).join(' ')}${more}`
+}
+
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string | null): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>()
+  for (const item of items) {
+    const key = keyOf(item)
+    if (key !== null) groups.set(key, [...(groups.get(key) ?? []), item])
+  }
+  return groups
+}
+
+function short(revision: string | null): string {
+  return revision === null ? 'no revision' : revision.slice(0, 12)
+}
+
+function ago(ms: number | null, nowMs: number): string {
+  const seconds = Math.max(0, Math.round((nowMs - (ms ?? nowMs)) / 1000))
+  return seconds < 120
+    ? `${seconds}s`
+    : seconds < 7200
+      ? `${Math.round(seconds / 60)}m`
+      : `${Math.round(seconds / 3600)}h`
+}
