@@ -7,6 +7,7 @@ const GENERATOR = [0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3]
 const PUBLIC_PREFIX = 'age'
 const SECRET_PREFIX = 'age-secret-key-'
 const KEY_BYTES = 32
+const KEY_WORDS = 52
 
 export interface AgeKeys {
   readonly recipient: string
@@ -43,12 +44,11 @@ export function encodeBech32(prefix: string, bytes: Uint8Array): string {
 /** Lower case, 32 bytes. Fault InvalidInput. */
 export function decodeBech32(prefix: string, text: string): Buffer {
   const words = Array.from(text.slice(prefix.length + 1), (c) => ALPHABET.indexOf(c))
-  const wellFormed = text.length < 100 && text.startsWith(`${prefix}1`) && words.length > 6 && !words.includes(-1)
+  const wellFormed = text.startsWith(`${prefix}1`) && words.length === KEY_WORDS + 6 && !words.includes(-1)
   if (!wellFormed || checksum([...expand(prefix), ...words]) !== 1) throw new Fault('InvalidInput', 'not an age key')
   const bytes = Buffer.from(regroup(words.slice(0, -6), 5, 8))
-  // The last group's padding is at most four zero bits.
-  if (bytes.length !== KEY_BYTES + 1 && bytes.length !== KEY_BYTES) throw new Fault('InvalidInput', 'not an age key')
-  if (bytes.length === KEY_BYTES + 1 && bytes[KEY_BYTES] !== 0) throw new Fault('InvalidInput', 'not an age key')
+  // 52 groups of five bits are 32 bytes and four bits of padding, which are zero.
+  if (bytes[KEY_BYTES] !== 0) throw new Fault('InvalidInput', 'not an age key')
   return bytes.subarray(0, KEY_BYTES)
 }
 
