@@ -1,7 +1,7 @@
 /** What a good revision changes: site records, the rollouts' maps, and entries that Git takes away. Under the lock. */
 import type { DeletionList, Fleet, HeldWorkload, Site } from '../core/fleet/types.ts'
 import type { Digest } from '../core/model/digest.ts'
-import { Fault } from '../core/model/fault.ts'
+import { rolloutPolicyOf } from '../core/fleet/policy.ts'
 import { byUtf16, jsonEqual, type Json } from '../core/model/json.ts'
 import type { SiteTargets } from './compile.ts'
 import { rolloutId } from './rollouts.ts'
@@ -38,7 +38,7 @@ export async function changeTargets(
     if (next !== null) rollouts.push(next)
   }
   const gone = [...world.rollouts.keys()].filter((workload) => !maps.has(workload))
-  const entriesGone = await goneEntries(world, sites, maps)
+  const entriesGone = await goneEntries(world, fleet, sites, maps)
   const behind = [
     ...entriesGone.map(({ site }) => site),
     ...[...records.values()].filter((site) => tellsMore(world.sites.get(site.name), site)).map(({ name }) => name),
@@ -70,15 +70,13 @@ function byWorkload(sites: SiteTargets): ReadonlyMap<string, ReadonlyMap<string,
 
 function specOf(fleet: Fleet, name: string, targets: ReadonlyMap<string, Digest>, facts: AdoptFacts): KeptSpec {
   const workload = fleet.workloads.get(name)
-  const policy = fleet.policies.get(workload?.rollout ?? fleet.defaults.rollout)
-  if (policy === undefined) throw new Fault('Unexpected', `workload ${name} names a policy that parsing let through`)
   return {
     workload: name,
     id: rolloutId(name, targets),
     revision: facts.revision,
     createdAtMs: facts.nowMs,
     priority: 0,
-    policy,
+    policy: rolloutPolicyOf(fleet, name),
     targets,
     dependsOn: (workload?.dependsOn ?? []).map((needed) => ({ name: needed.name, optional: needed.optional })),
     confirm: workload?.confirm ?? null,
@@ -124,23 +122,31 @@ function movement(
 /** Entries that Git takes away: at sites that are still listed, for a site that is not keeps all that it has. */
 async function goneEntries(
   world: World,
+  fleet: Fleet,
   sites: SiteTargets,
   maps: ReadonlyMap<string, ReadonlyMap<string, Digest>>,
 ): Promise<NonNullable<Draft['entriesGone']>> {
   const gone = new Map<string, { site: string; workload: string }>()
   const listed = (site: string): boolean => (sites.get(site)?.size ?? 0) > 0
+  // What was renamed stays until its new name is published there.
+  const heirs = new Map(
+    [...fleet.workloads.values()].flatMap((heir) => heir.formerNames.map((old) => [old, heir.name])),
+  )
+  const inherited = (site: string, workload: string): boolean =>
+    sites.get(site)?.has(heirs.get(workload) ?? '') === true
   for (const { spec, next } of world.rollouts.values()) {
     const { workload } = spec
     for (const targets of next === null ? [spec.targets] : [spec.targets, next.targets])
       for (const site of targets.keys())
-        if (maps.get(workload)?.has(site) !== true && listed(site)) gone.set(`${site}/${workload}`, { site, workload })
+        if (maps.get(workload)?.has(site) !== true && listed(site) && !inherited(site, workload))
+          gone.set(`${site}/${workload}`, { site, workload })
   }
   // A site that comes back into the list may hold workloads that were taken away while it was out of it.
   for (const [site, targets] of sites) {
     const known = world.sites.get(site)
     if (!listed(site) || known === undefined || known.listed || known.current === null) continue
     for (const { workload } of await world.store.entries(site))
-      if (!targets.has(workload)) gone.set(`${site}/${workload}`, { site, workload })
+      if (!targets.has(workload) && !inherited(site, workload)) gone.set(`${site}/${workload}`, { site, workload })
   }
   return [...gone.values()]
 }

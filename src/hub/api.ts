@@ -44,6 +44,17 @@ export interface TokenGiven {
   readonly expiresAtMs: number
 }
 
+/** Counts for metrics; never a series per site. */
+export interface HubMeasures {
+  readonly link: Readonly<Record<string, number>>
+  readonly sync: Readonly<Record<string, number>>
+  readonly health: Readonly<Record<string, number>>
+  readonly rollouts: Readonly<Record<string, number>>
+  readonly storeWrites: number
+  /** 1 while Git cannot be followed, or a revision or a workload is held back. */
+  readonly sourceFault: 0 | 1
+}
+
 /** Reads need any known token; writes check the actor. Faults: NotFound, InvalidInput, Forbidden, Conflict. Every write is in the audit log before it answers. */
 export interface HubApi {
   /** Who a bearer token is; undefined: nobody. */
@@ -69,6 +80,7 @@ export interface HubApi {
   reconcile(actor: Actor, accept?: string): Promise<void>
   /** A token for people; `secret` is shown once. */
   createApiToken(name: string, role: Role, teams: readonly string[]): Promise<{ readonly secret: string }>
+  measure(): HubMeasures
   /** Ready once the store is open and the first look at Git was made. */
   readonly ready: { readonly ok: boolean; readonly because: string }
 }

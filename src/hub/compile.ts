@@ -1,16 +1,17 @@
 /** What a revision says, and what of it may be taken: the fleet room's functions as one value, so that a renderer has a version. */
 import { digestBytes, type Digest } from '../core/model/digest.ts'
 import { byUtf16 } from '../core/model/json.ts'
+import { judgeDeletions, type BrakeInput } from '../core/fleet/deletions.ts'
+import { parseFleet } from '../core/fleet/parse.ts'
+import { RENDERER_VERSION, renderFleet } from '../core/fleet/render.ts'
 import type {
   BrakeVerdict,
   Fleet,
   FleetCache,
-  HeldWorkload,
   ParsedFleet,
   ParseOptions,
   RenderedFleet,
   SourceTree,
-  Targets,
 } from '../core/fleet/types.ts'
 
 export interface Compiler {
@@ -18,7 +19,14 @@ export interface Compiler {
   readonly version: string
   parse(tree: SourceTree, options: ParseOptions): ParsedFleet
   render(fleet: Fleet, tree: SourceTree, cache: FleetCache): RenderedFleet
-  brake(before: Targets, after: Targets, fleet: Fleet): BrakeVerdict
+  judgeDeletions(input: BrakeInput): BrakeVerdict
+}
+
+export const compiler: Compiler = {
+  version: RENDERER_VERSION,
+  parse: parseFleet,
+  render: renderFleet,
+  judgeDeletions,
 }
 
 export type SiteTargets = ReadonlyMap<string, ReadonlyMap<string, Digest>>
@@ -30,38 +38,25 @@ export function inputDigest(tree: SourceTree): Digest {
 }
 
 /**
- * What each site should have. Where this renderer makes of the revision before what it makes of this one, Git did not ask for a
- * change, and what was meant before stays, whichever renderer made it. Where an error holds a workload, what was meant stays too.
+ * What each site should have, where nothing is held. Where this renderer makes of the revision before what it makes of this one,
+ * Git did not ask for a change, and what was meant before stays, whichever renderer made it.
  */
-export function settleTargets(input: {
+export function pinTargets(input: {
   readonly rendered: SiteTargets
-  readonly held: readonly HeldWorkload[]
   /** Meant before. */
   readonly before: SiteTargets
   /** The revision before, as this renderer makes it; null: there was none, or it cannot be read. */
   readonly renderedBefore: SiteTargets | null
 }): SiteTargets {
-  const { rendered, held, before, renderedBefore } = input
-  const holds = new Map<string, ReadonlySet<string> | 'everywhere'>()
-  for (const { workload, sites } of held) {
-    const known = holds.get(workload)
-    if (known === 'everywhere') continue
-    holds.set(workload, sites === null ? 'everywhere' : new Set([...(known ?? []), ...sites]))
-  }
-  const isHeld = (workload: string, site: string): boolean => {
-    const at = holds.get(workload)
-    return at === 'everywhere' || at?.has(site) === true
-  }
+  const { rendered, before, renderedBefore } = input
+  if (renderedBefore === null) return rendered
   const out = new Map<string, ReadonlyMap<string, Digest>>()
   for (const [site, workloads] of rendered) {
     const targets = new Map<string, Digest>()
     for (const [workload, digest] of workloads) {
-      if (isHeld(workload, site)) continue
-      const meant = before.get(site)?.get(workload)
-      const unasked = meant !== undefined && renderedBefore?.get(site)?.get(workload) === digest
-      targets.set(workload, unasked ? meant : digest)
+      const unasked = renderedBefore.get(site)?.get(workload) === digest
+      targets.set(workload, (unasked ? before.get(site)?.get(workload) : undefined) ?? digest)
     }
-    for (const [workload, digest] of before.get(site) ?? []) if (isHeld(workload, site)) targets.set(workload, digest)
     out.set(site, targets)
   }
   return out

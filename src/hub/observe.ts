@@ -67,6 +67,12 @@ export function createHandler(parts: ObserveParts): SyncHandler {
       guard.trusted(nowMs)
       await receive(parts, site, up, latest, nowMs)
       const nextDueMs = dueIn(parts, site)
+      const { lastContactMs, dueAtMs } = contacts.get(site.name)
+      if (lastContactMs === null || (dueAtMs !== null && dueAtMs < nowMs)) {
+        // Back after a missed due time: what was excused may go on, though it has nothing new to say.
+        world.changed.add(site.name)
+        world.onChange()
+      }
       contacts.heard(site.name, nowMs, nowMs + nextDueMs)
       let now = world.sites.get(site.name) ?? site
       if (isStale(now, up, nowMs)) {

@@ -6,7 +6,7 @@ import { matches } from '../core/kube/selector.ts'
 import { SITE_NAME } from '../core/protocol/shape.ts'
 import type { RolloutCommand, RolloutState } from '../core/rollout/types.ts'
 import { API_FORMAT } from '../core/api/types.ts'
-import type { Actor, HubApi, Role, RolloutVerb, RolloutWord } from './api.ts'
+import type { Actor, HubApi, HubMeasures, Role, RolloutVerb, RolloutWord } from './api.ts'
 import { expected } from './adopt.ts'
 import { hashSecret, makeSecret } from './enrol.ts'
 import type { Authority } from './ports.ts'
@@ -38,7 +38,10 @@ export interface OperateParts extends StandingParts {
   readonly authority: Authority
   /** Where sites reach this hub. */
   readonly linkUrl: () => string
+  /** Decide again. */
   readonly wake: () => void
+  /** Look at Git now. */
+  readonly look: () => void
   readonly ready: () => HubApi['ready']
 }
 
@@ -48,6 +51,7 @@ export function createApi(parts: OperateParts): HubApi {
     get ready() {
       return parts.ready()
     },
+    measure: () => measure(parts),
     authenticate(bearer) {
       const token = world.apiTokens.get(hashSecret(bearer))
       return token === undefined ? undefined : { name: token.name, role: token.role, teams: token.teams }
@@ -144,6 +148,7 @@ export function createApi(parts: OperateParts): HubApi {
           commit({ meta: { source: JSON.stringify(state) }, ...logged(nowMs(), actor, 'accept history', accept, {}) }),
         )
       }
+      parts.look()
       parts.wake()
     },
     async createApiToken(name, role, teams) {
@@ -156,6 +161,25 @@ export function createApi(parts: OperateParts): HubApi {
       )
       return { secret }
     },
+  }
+}
+
+function measure({ world, views }: OperateParts): HubMeasures {
+  const sites = { link: {}, sync: {}, health: {} } as Record<'link' | 'sync' | 'health', Record<string, number>>
+  for (const standing of views.standings().values())
+    for (const axis of ['link', 'sync', 'health'] as const)
+      sites[axis][standing[axis]] = (sites[axis][standing[axis]] ?? 0) + 1
+  const rollouts: Record<string, number> = {}
+  for (const { state } of world.rollouts.values()) {
+    const phase = state?.phase ?? 'Waiting'
+    rollouts[phase] = (rollouts[phase] ?? 0) + 1
+  }
+  const { fault, brake, problems } = sourceState(world)
+  return {
+    ...sites,
+    rollouts,
+    storeWrites: world.store.written,
+    sourceFault: fault === null && brake === null && !problems.some(({ severity }) => severity === 'error') ? 0 : 1,
   }
 }
 

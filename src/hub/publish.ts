@@ -89,6 +89,7 @@ async function publishSome(
   }
   await commit({
     entries: made.flatMap(({ entries }) => entries),
+    entriesGone: made.flatMap(({ gone }) => gone),
     manifests: made.map(({ manifest }) => manifest),
     sites: [...made.map(({ site }) => site), ...asTold],
   })
@@ -98,6 +99,7 @@ async function publishSome(
 interface Made {
   readonly site: SiteRecord
   readonly entries: readonly EntryRecord[]
+  readonly gone: NonNullable<Draft['entriesGone']>
   readonly manifest: NonNullable<Draft['manifests']>[number]
 }
 
@@ -120,7 +122,12 @@ async function nextOf(
     return entry === null ? [] : [entry]
   })
   const touched = new Set(changed.map(({ workload }) => workload))
-  const entries = [...before.filter(({ workload }) => !touched.has(workload)), ...changed]
+  const kept = before.filter(({ workload }) => !touched.has(workload))
+  // A renamed workload leaves in the generation in which its new name comes: the site hands its objects over.
+  const former = new Set<string>()
+  for (const { release } of changed)
+    for (const name of (await parts.releases.facts(release)).formerNames) former.add(name)
+  const entries = [...kept.filter(({ workload }) => !former.has(workload)), ...changed]
   // A site that was never told anything, and that nothing is meant for, is not told that.
   if (entries.length === 0 && site.current === null) return undefined
   const nowMs = parts.nowMs()
@@ -140,6 +147,7 @@ async function nextOf(
   return {
     site: { ...site, published: 'current', current: { generation, root, body, revision, expiresMs: nowMs + LIFE_MS } },
     entries: changed,
+    gone: kept.filter(({ workload }) => former.has(workload)).map(({ workload }) => ({ site: site.name, workload })),
     manifest: { record: { site: site.name, generation, body, payload }, expected: site.current?.generation ?? null },
   }
 }

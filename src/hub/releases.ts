@@ -10,6 +10,8 @@ const KEPT = 2_000
 export interface ReleaseFacts {
   readonly workload: string
   readonly dependsOn: readonly string[]
+  /** Workloads that it takes over from: a rename hands the inventory over. */
+  readonly formerNames: readonly string[]
   /** Every blob it needs with its domain, the release's own included; object refs by digest for finding delta bases. */
   readonly blobs: ReadonlyMap<Digest, { readonly domain: BlobDomain; readonly ref: string }>
 }
@@ -49,7 +51,12 @@ function factsOf(digest: Digest, release: Release): ReleaseFacts {
       domain: sealed === true ? 'sealed' : 'object',
       ref: `${ref.group}/${ref.kind}/${ref.namespace}/${ref.name}`,
     })
-  return { workload: release.workload, dependsOn: release.dependsOn.map(({ name }) => name), blobs }
+  return {
+    workload: release.workload,
+    dependsOn: release.dependsOn.map(({ name }) => name),
+    formerNames: release.rules.formerNames,
+    blobs,
+  }
 }
 
 /** Depth in the dependency graph, by workload: dependencies before dependents. A cycle, which parsing refuses, ends the walk. */

@@ -2,7 +2,7 @@
 import { digestJson, type Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
-import { formatWaiting } from '../core/model/state.ts'
+import { matches } from '../core/kube/selector.ts'
 import type { Amount } from '../core/model/policy.ts'
 import { command } from '../core/rollout/command.ts'
 import { decide } from '../core/rollout/decide.ts'
@@ -54,6 +54,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
       const changed = new Set(world.changed)
       const nowMs = parts.nowMs()
       const decided = await world.turn(async (commit) => {
+        await commit(ended(world, nowMs))
         const records = [...world.rollouts.values()]
         for (const { spec } of records) await world.book(spec.workload)
         const made = decide(worldOf(parts, records, nowMs, first ? undefined : changed))
@@ -94,6 +95,23 @@ export function createRollouts(parts: RolloutParts): Rollouts {
         })
       })
     },
+  }
+}
+
+/** Words of operators that ended by themselves: what their sites echo changes with them. */
+function ended(world: World, nowMs: number): Draft {
+  const holds = [...world.holds.values()].filter(({ untilMs }) => untilMs !== null && untilMs <= nowMs)
+  const freezes = [...world.freezes.values()].filter(({ untilMs }) => untilMs <= nowMs)
+  const sites = [...world.sites.values()].filter(
+    ({ name, labels, current }) =>
+      current !== null &&
+      (holds.some(({ site }) => site === name) ||
+        freezes.some(({ selector }) => selector === null || matches(selector, labels))),
+  )
+  return {
+    holdsGone: holds.map(({ site }) => site),
+    freezesGone: freezes.map(({ id }) => id),
+    sites: sites.map((site) => ({ ...site, published: 'behind' })),
   }
 }
 
@@ -247,11 +265,6 @@ function eventsOf(before: RolloutState | null, { spec, state }: RolloutRecord, a
   if (before !== null && state.phase !== before.phase)
     events.push({ atMs, kind: 'Rollout', subject, message: `${before.phase} → ${state.phase}` })
   return events
-}
-
-/** `rollout/pos: Soaking(until …)`: for logs. */
-export function said(decision: RolloutDecision): string {
-  return decision.because === null ? decision.state.phase : formatWaiting(decision.because)
 }
 
 function earliest(times: readonly (number | null)[]): number | null {

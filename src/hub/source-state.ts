@@ -19,6 +19,8 @@ export interface SourceState {
   readonly problems: readonly Problem[]
   /** Why the tip waits although it is valid. */
   readonly brake: { readonly digest: string; readonly message: string } | null
+  /** Deletion lists whose yes was used: each counts once. */
+  readonly spent: readonly Digest[]
 }
 
 /** An error that keeps a workload as it is; `sites` null: wherever it is targeted. */
@@ -47,6 +49,7 @@ const NO_SOURCE: SourceState = {
   fault: null,
   problems: [],
   brake: null,
+  spent: [],
 }
 
 const NO_FLEET: FleetState = {

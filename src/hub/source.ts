@@ -3,10 +3,11 @@ import { asFault, type Fault } from '../core/model/fault.ts'
 import type { Digest } from '../core/model/digest.ts'
 import type { Problem } from '../core/model/problem.ts'
 import type { Release } from '../core/model/release.ts'
-import type { Fleet, FleetCache, RenderedFleet, SourceTree, Targets } from '../core/fleet/types.ts'
+import type { Fleet, FleetCache, RenderedFleet, SourceTree } from '../core/fleet/types.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { carryHeld } from '../core/fleet/carry.ts'
 import { changeTargets } from './adopt.ts'
-import { inputDigest, settleTargets, type Compiler, type SiteTargets } from './compile.ts'
+import { inputDigest, pinTargets, type Compiler, type SiteTargets } from './compile.ts'
 import type { GitSource } from './ports.ts'
 import type { Releases } from './releases.ts'
 import { sourceState, type SourceState } from './source-state.ts'
@@ -117,18 +118,19 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
   const problems = [...parsed.problems, ...rendered.problems]
   const input = inputDigest(tip.tree)
   const before = targetsNow(world)
-  const sites = settleTargets({
+  const pinned = pinTargets({
     rendered: rendered.sites,
-    held: rendered.held,
     before,
     renderedBefore: await renderedBefore(parts, signal),
   })
-  const after: Targets = { sites, releases: await releasesOf(parts.releases, sites, rendered) }
-  const verdict = compiler.brake(
-    { sites: before, releases: await releasesOf(parts.releases, before, rendered) },
-    after,
+  const sites = carryHeld(before, fleet, { sites: pinned, held: rendered.held })
+  const { spent } = sourceState(world)
+  const verdict = compiler.judgeDeletions({
+    previous: { sites: before, releases: await releasesOf(parts.releases, before, rendered) },
+    next: { ...rendered, sites: pinned, releases: await releasesOf(parts.releases, sites, rendered) },
     fleet,
-  )
+    spent: new Set(spent),
+  })
   if (verdict.kind === 'stopped') {
     log.warn({ deletions: verdict.digest }, 'revision stopped by the deletion brake')
     await refuse(parts, tip, problems, { digest: verdict.digest, message: verdict.message })
@@ -153,6 +155,7 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
       fault: null,
       problems: kept(problems),
       brake: null,
+      spent: verdict.confirmed === null ? spent : [...spent, verdict.confirmed],
     }
     await commit({
       ...change.draft,
