@@ -14,8 +14,8 @@ type DeleteStep = Extract<Step, { kind: 'delete' }>
 type Acting = WriteStep | DeleteStep
 
 export interface ExecutePorts {
-  /** The account that the workload's objects are handled with, for every verb. */
-  clusterOf(workload: string): Cluster
+  /** Acting as the account that the workload's objects are handled with, for every verb. */
+  clusterOf(step: Acting): Cluster
   readonly marks: Marks
   readonly parallel: number
   /** Whether what others wait for is there and ready. */
@@ -80,7 +80,7 @@ async function settleDoubt(step: Acting, fault: Fault, ports: ExecutePorts, sign
   if (!doubtful) return
   try {
     const name = step.kind === 'delete' ? step.actual : step.desired
-    const live = await ports.clusterOf(step.workload).get(name, step.ref, signal)
+    const live = await ports.clusterOf(step).get(name, step.ref, signal)
     ports.saw(refKey(step.ref), live ?? null)
   } catch (error) {
     if (signal.aborted) throw error
@@ -89,7 +89,7 @@ async function settleDoubt(step: Acting, fault: Fault, ports: ExecutePorts, sign
 }
 
 async function write(step: WriteStep, ports: ExecutePorts, signal: AbortSignal): Promise<Outcome> {
-  const cluster = ports.clusterOf(step.workload)
+  const cluster = ports.clusterOf(step)
   const key = refKey(step.ref)
   if (step.kind === 'create') return create(step, cluster, ports, signal)
   if (step.kind === 'replace') return replace(step, cluster, ports, signal)
@@ -164,7 +164,7 @@ async function replace(
 }
 
 async function remove(step: DeleteStep, ports: ExecutePorts, signal: AbortSignal): Promise<Outcome> {
-  const cluster = ports.clusterOf(step.workload)
+  const cluster = ports.clusterOf(step)
   const key = refKey(step.ref)
   const name = { apiVersion: step.apiVersion, kind: step.ref.kind }
   for (let tries = 1; ; tries++) {

@@ -50,6 +50,8 @@ function openOrRebuild(file: string): { readonly rows: AgentRows; readonly rebui
   rows.close()
   setAside(file)
   const fresh = openAgentRows(file)
+  // A site without notes looks for its inventory in the cluster.
+  if (rebuilt.includes('inventory')) read.delete('note')
   const kept = [...read, ['blob', { rows: blobs }] as const].flatMap(([group, found]) =>
     [...found.rows].map(([key, value]) => ({ group, key, value })),
   )
@@ -67,6 +69,8 @@ function setAside(file: string): void {
 
 function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, rebuilt: readonly string[]): AgentStore {
   const storeEpoch = epochOf(rows, rebuilt)
+  let manifests: readonly StoredManifest[] | undefined
+  let identityHeld: SiteIdentity | undefined
   let inventory: Map<string, InventoryEntry> | undefined
   let workloads: Map<string, WorkloadRecord> | undefined
   const readAll = <T>(group: string): Map<string, T> =>
@@ -79,24 +83,28 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
     storeEpoch,
     opened: { rebuilt },
     identity: () => {
-      const body = identity.read()
-      return body === undefined ? null : identityFrom(body)
+      const body = identityHeld === undefined ? identity.read() : undefined
+      if (body !== undefined) identityHeld = identityFrom(body)
+      return identityHeld ?? null
     },
     saveIdentity: (it) => {
       identity.write(identityBody(it))
+      identityHeld = it
       if (it.floor !== undefined && higher(it.floor, floorOf() ?? undefined) === it.floor) {
         rows.write([{ group: 'meta', key: 'floor', value: encode(it.floor) }])
         floorFile.write(it.floor as unknown as JsonObject)
       }
     },
     floor: floorOf,
-    manifests: () => [...readAll<JsonObject>('manifest').values()].flatMap(manifestFrom).toSorted(newestFirst),
+    manifests: () =>
+      (manifests ??= [...readAll<JsonObject>('manifest').values()].flatMap(manifestFrom).toSorted(newestFirst)),
     accept: (manifest) => {
       const floor: Floor = { generation: manifest.generation, body: manifest.body }
       const key = ({ generation }: Pick<StoredManifest, 'generation'>): string =>
         `${generation.epoch}.${generation.counter}`
       const older = [...readAll<JsonObject>('manifest').values()].flatMap(manifestFrom).toSorted(newestFirst)
       const dropped = older.filter((it) => key(it) !== key(manifest)).slice(KEPT_MANIFESTS - 1)
+      manifests = undefined
       rows.write([
         { group: 'manifest', key: key(manifest), value: encode(manifestBody(manifest)) },
         { group: 'meta', key: 'floor', value: encode(floor) },

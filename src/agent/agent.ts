@@ -1,0 +1,164 @@
+/** A site's agent: turns, exchanges with the hub, and slow comparison, each a loop of its own. It needs no hub to go on. */
+import { randomUUID } from 'node:crypto'
+import { marksOf } from '../core/diff/marks.ts'
+import { asFault } from '../core/model/fault.ts'
+import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
+import type { SiteCondition } from '../core/protocol/messages.ts'
+import { nextBackoffMs } from './backoff.ts'
+import { createHubClock } from './hub-time.ts'
+import { createObserver } from './observe.ts'
+import { createOutbox } from './outbox.ts'
+import { AGENT_DEFAULTS, type AgentOptions, type AgentPorts } from './ports.ts'
+import { createReconciler } from './reconcile.ts'
+import { resyncLoop } from './resync.ts'
+import type { ReconcileDeps } from './settled.ts'
+import { createSync } from './sync.ts'
+import { createBell, syncLoop, type Bell } from './sync-loop.ts'
+import { createTurnState, setCondition, type Counts } from './turn-state.ts'
+
+export interface AgentStatus {
+  readonly site: string | null
+  readonly siteId: string | null
+  readonly mode: 'enforce' | 'observe'
+  readonly generation: Generation | null
+  readonly revision: string | null
+  readonly conditions: readonly SiteCondition[]
+  readonly workloads: readonly WorkloadObservation[]
+  readonly inventory: number
+  /** Ms of the site's clock; null: never in this process. */
+  readonly lastSyncMs: number | null
+  readonly lastTurnMs: number | null
+  readonly counts: Readonly<Counts>
+  readonly requests: {
+    readonly lists: number
+    readonly gets: number
+    readonly watches: number
+    readonly events: number
+  }
+}
+
+export interface Agent {
+  /** Until the signal aborts; resolves when what was under way has ended. Faults of store and cluster are met inside. */
+  run(signal: AbortSignal): Promise<void>
+  /** One turn, for tests and tools: ms until the next is due. */
+  turn(signal: AbortSignal): Promise<{ readonly nextMs: number }>
+  /** One exchange with the hub. */
+  exchange(signal: AbortSignal): Promise<{ readonly nextDueMs: number }>
+  status(): AgentStatus
+  /** Ends the watches. The store and the cluster stay open: they are the caller's. */
+  stop(): void
+}
+
+export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { readonly version: string }): Agent {
+  const options: AgentOptions = { ...AGENT_DEFAULTS, ...given }
+  const { clock, store, log } = ports
+  const state = createTurnState(() => ports.random())
+  const marks = marksOf(options.applySet)
+  const changed = createBell()
+  const news = createBell()
+  const observer = createObserver(ports, marks.applySetId, () => changed.ring())
+  const hubClock = createHubClock(store, ports.machine)
+  const deps: ReconcileDeps = { ports, options, marks, observer, state, hubNow: () => hubClock.now() }
+  const reconciler = createReconciler(deps)
+  const outbox = createOutbox(store)
+  const link = ports.link
+  const sync =
+    link === null || store.identity() === null
+      ? null
+      : {
+          ...deps,
+          link,
+          outbox,
+          hubClock,
+          reconciler,
+          boot: randomUUID(),
+          onManifest: () => changed.ring(),
+        }
+  const site = sync === null ? null : createSync(sync)
+  const last = { syncMs: null as number | null, turnMs: null as number | null }
+  if (store.opened.rebuilt.length > 0) {
+    const message = `rebuilt; lost were ${store.opened.rebuilt.join(', ')}`
+    setCondition(state, 'Store', { reason: 'StoreCorrupt', message }, clock.nowMs())
+  }
+
+  async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
+    const done = await reconciler.turn(signal)
+    last.turnMs = clock.nowMs()
+    news.ring()
+    return done
+  }
+
+  async function turns(signal: AbortSignal): Promise<void> {
+    let backoffMs = 0
+    while (!signal.aborted) {
+      let nextMs: number
+      try {
+        nextMs = (await turn(signal)).nextMs
+        backoffMs = 0
+      } catch (error) {
+        if (signal.aborted) return
+        const fault = asFault(error)
+        log.warn({ reason: fault.reason, because: fault.message }, 'a turn did not end')
+        setCondition(state, fault.reason.startsWith('Store') ? 'Store' : 'Cluster', fault, clock.nowMs())
+        backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
+        nextMs = backoffMs
+      }
+      await rest(Math.min(nextMs, options.resyncMs), changed, signal)
+    }
+  }
+
+  /** Until something changed or the time is up. A process that stood still for long knows nothing any more. */
+  async function rest(ms: number, bell: Bell, signal: AbortSignal): Promise<void> {
+    const timer = new AbortController()
+    const startMs = clock.monotonicMs()
+    const slept = clock.sleep(Math.max(ms, 0), AbortSignal.any([signal, timer.signal])).catch(() => undefined)
+    await Promise.race([slept, bell.heard()])
+    timer.abort()
+    if (signal.aborted) return
+    await clock.sleep(options.debounceMs, signal).catch(() => undefined)
+    const overMs = clock.monotonicMs() - startMs - ms - options.debounceMs
+    if (overMs <= options.maxGapMs && !state.broken) return
+    log.warn({ overMs: Math.round(overMs) }, 'the process stood still: everything is read again')
+    state.broken = true
+    observer.restart()
+  }
+
+  return {
+    turn,
+    exchange: async (signal) => {
+      if (site === null) return { nextDueMs: Infinity }
+      const done = await site.exchange(signal)
+      last.syncMs = clock.nowMs()
+      return done
+    },
+    async run(signal) {
+      const counted = { exchange: async (s: AbortSignal) => this.exchange(s), trust: () => site!.trust() }
+      const loops = [turns(signal), resyncLoop(deps, reconciler, () => changed.ring(), signal)]
+      if (sync !== null) loops.push(syncLoop(counted, sync, news, signal))
+      try {
+        await Promise.all(loops)
+      } finally {
+        observer.stop()
+      }
+    },
+    status() {
+      const current = reconciler.manifest()
+      const identity = store.identity()
+      return {
+        site: identity?.site ?? null,
+        siteId: identity?.siteId ?? null,
+        mode: options.mode === 'observe' ? 'observe' : (current?.manifest.mode ?? 'enforce'),
+        generation: current?.stored.generation ?? null,
+        revision: current?.manifest.revision ?? null,
+        conditions: [...state.conditions.values()],
+        workloads: [...state.observations.values()],
+        inventory: store.inventory().size,
+        lastSyncMs: last.syncMs,
+        lastTurnMs: last.turnMs,
+        counts: { ...state.counts },
+        requests: { ...observer.counts },
+      }
+    },
+    stop: () => observer.stop(),
+  }
+}

@@ -1,0 +1,100 @@
+/** What the hub has not yet acknowledged: the latest of each workload, and items that must arrive. */
+import type { JsonObject } from '../core/model/json.ts'
+import type { WorkloadObservation } from '../core/model/observation.ts'
+import type { OutboxItem } from '../core/protocol/messages.ts'
+import type { AgentStore } from './ports.ts'
+
+/** Sequences are taken from the disk in blocks, so that a sync in which nothing changed writes nothing. */
+const SEQ_BLOCK = 1_000
+const NOTE_SEQ = 'sequence'
+/** Below this a soak is told at each exchange; above, when it has grown by a quarter: a soak must be seen, an age need not. */
+const YOUNG_MS = 600_000
+const GROWTH = 1.25
+const OLD_MS = 86_400_000
+
+export interface Outbox {
+  /** To be sent now, with the sequence of the message. */
+  next(observations: ReadonlyMap<string, WorkloadObservation>): {
+    readonly seq: number
+    readonly observations: readonly WorkloadObservation[]
+    readonly goneWorkloads: readonly string[]
+    readonly items: readonly OutboxItem[]
+  }
+  /** True: something other than an age waits to be told. */
+  hasNews(observations: ReadonlyMap<string, WorkloadObservation>): boolean
+  acknowledged(seq: number, outboxSeq: number): void
+  /** On the disk when it returns. */
+  put(kind: OutboxItem['class'], atMs: number, body: JsonObject): void
+}
+
+interface Told {
+  readonly observation: WorkloadObservation
+  readonly seq: number
+  readonly acked: boolean
+}
+
+export function createOutbox(store: AgentStore): Outbox {
+  const told = new Map<string, Told>()
+  const gone = new Map<string, number>()
+  let items = store.outbox()
+  let itemSeq = Math.max(0, ...items.map(({ seq }) => seq), numberOf(store.note(NOTE_SEQ)?.['item']))
+  let reserved = numberOf(store.note(NOTE_SEQ)?.['upTo'])
+  let seq = reserved
+
+  const reserve = (): void => {
+    reserved = seq + SEQ_BLOCK
+    store.write({ notes: new Map([[NOTE_SEQ, { upTo: reserved, item: itemSeq }]]) })
+  }
+
+  return {
+    next: (observations) => {
+      if (seq >= reserved) reserve()
+      seq += 1
+      const sent = [...observations.values()].filter((it) => isDue(told.get(it.workload), it))
+      for (const observation of sent) {
+        told.set(observation.workload, { observation, seq, acked: false })
+        gone.delete(observation.workload)
+      }
+      for (const name of told.keys()) {
+        if (observations.has(name)) continue
+        told.delete(name)
+        gone.set(name, seq)
+      }
+      return { seq, observations: sent, goneWorkloads: [...gone.keys()], items }
+    },
+    hasNews: (observations) =>
+      [...observations.values()].some((it) => {
+        const before = told.get(it.workload)
+        return before === undefined || !sameButAge(before.observation, it)
+      }),
+    acknowledged: (ack, outboxSeq) => {
+      for (const [name, it] of told) if (it.seq <= ack && !it.acked) told.set(name, { ...it, acked: true })
+      for (const [name, at] of gone) if (at <= ack) gone.delete(name)
+      if (!items.some((item) => item.seq <= outboxSeq)) return
+      store.write({ outboxAck: outboxSeq, notes: new Map([[NOTE_SEQ, { upTo: reserved, item: itemSeq }]]) })
+      items = items.filter((item) => item.seq > outboxSeq)
+    },
+    put: (kind, atMs, body) => {
+      itemSeq += 1
+      const item: OutboxItem = { class: kind, seq: itemSeq, atMs, body }
+      store.write({ outbox: [item] })
+      items = [...items, item]
+    },
+  }
+}
+
+function isDue(before: Told | undefined, now: WorkloadObservation): boolean {
+  if (before === undefined || !before.acked || !sameButAge(before.observation, now)) return true
+  const { healthyForMs } = before.observation
+  if (healthyForMs === now.healthyForMs || healthyForMs >= OLD_MS) return false
+  return now.healthyForMs < YOUNG_MS || now.healthyForMs >= healthyForMs * GROWTH
+}
+
+function sameButAge(a: WorkloadObservation, b: WorkloadObservation): boolean {
+  const bare = (it: WorkloadObservation): string => JSON.stringify({ ...it, healthyForMs: 0, unhealthyMs: 0 })
+  return bare(a) === bare(b)
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : 0
+}

@@ -1,0 +1,269 @@
+/**
+ * One turn of a site: gather, plan, write down what is intended, act, write down what is owned, report. The decisions are in
+ * `plan` and `desiredOf`; a turn in which nothing changed writes nothing and reads nothing but its watches.
+ */
+import { endedJobs, intend, inventoryAfter } from '../core/diff/inventory.ts'
+import type { Inventory, InventoryChange, Outcome, Step, WriteStep } from '../core/diff/types.ts'
+import { plan } from '../core/diff/plan.ts'
+import { healthOf } from '../core/health/health.ts'
+import type { Cluster } from '../core/kube/cluster.ts'
+import type { Digest } from '../core/model/digest.ts'
+import { Fault } from '../core/model/fault.ts'
+import { refKey, type Manifest } from '../core/model/object.ts'
+import type { Release } from '../core/model/release.ts'
+import { parseManifest } from '../core/protocol/manifest.ts'
+import type { SiteManifest } from '../core/protocol/messages.ts'
+import { desiredOf, type Desired } from './desired.ts'
+import { execute, type ExecutePorts } from './execute.ts'
+import { gather } from './gather.ts'
+import { createLibrary, type Library } from './library.ts'
+import { isOlder } from './observe.ts'
+import { ensureParent } from './parent.ts'
+import type { StoredManifest, StoreWrite } from './ports.ts'
+import { recoverInventory } from './recover.ts'
+import { isGood } from './soak.ts'
+import { concludeTurn } from './conclude.ts'
+import { isSettled, type ReconcileDeps } from './settled.ts'
+
+/** Set once an inventory was looked for in the cluster. */
+const NOTE_RECOVERED = 'recovered'
+const NOTE_SPENT = 'deletions'
+/** Another turn may find what this one could not read. */
+const UNREAD_RETRY_MS = 5_000
+/** Some health changes with time alone (a progress deadline). */
+const UNHEALTHY_LOOK_MS = 10_000
+
+export interface Reconciler {
+  /** Ms until the next turn is due without a change; Infinity: none is. */
+  turn(signal: AbortSignal): Promise<{ readonly nextMs: number }>
+  /** The manifest that turns act on. */
+  manifest(): { readonly stored: StoredManifest; readonly manifest: SiteManifest } | undefined
+  readonly library: Library
+}
+
+export function createReconciler(deps: ReconcileDeps): Reconciler {
+  const { ports, options, marks, observer, state } = deps
+  const { store, clock } = ports
+  const library = createLibrary(store)
+  let held: { readonly stored: StoredManifest; readonly manifest: SiteManifest } | undefined
+
+  /** The newest that can be read. */
+  function manifest(): typeof held {
+    const [newest] = store.manifests().flatMap((stored) => {
+      if (held !== undefined && held.stored.body === stored.body) return [held]
+      const parsed = parseManifest(stored.envelope.payload)
+      return parsed.ok ? [{ stored, manifest: parsed.value }] : []
+    })
+    held = newest
+    return held
+  }
+
+  async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
+    const current = manifest()
+    if (current === undefined) return { nextMs: Infinity }
+    state.counts.turns += 1
+    state.tickMs = clock.monotonicMs()
+    const mode = options.mode === 'observe' ? 'observe' : current.manifest.mode
+    const fresh = await recoverOnce(signal)
+    const before = store.inventory()
+    const desired = desiredOf({
+      manifest: current.manifest,
+      acceptedAtMs: current.stored.acceptedAtMs,
+      records: store.workloads(),
+      library,
+      hubNow: deps.hubNow(),
+      mode,
+      settled: (workload) => isSettled(workload, current.manifest, store.workloads(), state),
+    })
+    const gathered = await gather(observer, before, desired, signal)
+    const confirmed = unspent(current.manifest)
+    const steps = plan({
+      marks,
+      workloads: desired.intents.map(({ desired }) => desired),
+      gone: new Map([...desired.gone].map(([name, { rules }]) => [name, rules] as const)),
+      inventory: before,
+      actual: gathered.actual,
+      prune: fresh ? 'off' : 'on',
+      fuse: { objects: options.fuseObjects },
+      confirmed: new Set(confirmed),
+      applied: (digest) => library.past(digest),
+      verified: (key, resourceVersion, digest) => state.verified.get(key) === `${resourceVersion} ${digest}`,
+      healthy: (key, live) => isReady(before, key, live),
+      suspected: (key) => state.suspected.get(key) ?? [],
+      fought: (key, differences) => state.attempts.fought(key, differences, clock.monotonicMs()),
+    })
+    rememberVerified(steps, gathered.actual, before)
+    const outcomes = mode === 'observe' ? [] : await act(steps, desired, gathered.actual, signal)
+    const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode }, signal)
+    if (mode === 'enforce') spend(current.manifest, confirmed, steps, desired)
+    const doubtful = steps.some(
+      (step) => step.kind === 'leave' && (step.because === 'unread' || step.because === 'terminating'),
+    )
+    const sick = [...state.observations.values()].some(({ health }) => !isGood(health))
+    return { nextMs: Math.min(nextMs, doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity) }
+  }
+
+  async function act(
+    steps: readonly Step[],
+    desired: Desired,
+    actual: ReadonlyMap<string, Manifest | null>,
+    signal: AbortSignal,
+  ): Promise<readonly Outcome[]> {
+    const before = store.inventory()
+    // On the disk first: what is made after this can be found again, and what is ours is told from what is not.
+    const intended = new Map([...endedJobs(before, actual), ...intend(before, steps)])
+    commit({ inventory: intended, workloads: desired.begins })
+    const acting = steps.some((step) => step.kind === 'delete' || 'desired' in step)
+    if (!acting) return []
+    await parent(signal)
+    const outcomes = await execute(steps, executePorts(desired), signal)
+    const after = store.inventory()
+    commit({ inventory: inventoryAfter(after, outcomes) })
+    for (const outcome of outcomes) remember(outcome)
+    return outcomes
+  }
+
+  function commit(write: { readonly inventory?: InventoryChange; readonly workloads?: StoreWrite['workloads'] }): void {
+    const empty = (map: ReadonlyMap<string, unknown> | undefined): boolean => map === undefined || map.size === 0
+    if (!empty(write.inventory) || !empty(write.workloads)) store.write(write as StoreWrite)
+  }
+
+  async function parent(signal: AbortSignal): Promise<void> {
+    try {
+      await ensureParent(ports.cluster, store, options.applySet, store.inventory(), signal)
+    } catch (error) {
+      // kubectl shows less without it; nothing of ours rests on it.
+      if (signal.aborted || !(error instanceof Fault) || error.reason.startsWith('Store')) throw error
+      ports.log.warn({ reason: error.reason }, 'cannot write the ApplySet parent')
+    }
+  }
+
+  function executePorts(desired: Desired): ExecutePorts {
+    return {
+      marks,
+      parallel: options.parallelApplies,
+      clusterOf: (step) => clusterOf(step, desired),
+      healthy: (key, live) => isReady(store.inventory(), key, live),
+      entry: (key) => store.inventory().get(key),
+      held: (step) => state.attempts.held(refKey(step.ref), attemptDigest(step), clock.monotonicMs()),
+      gate: () => {
+        const nowMs = clock.monotonicMs()
+        if (state.throttledUntilMs > nowMs)
+          throw new Fault('Throttled', 'the API server asked to slow down', {
+            retryAfterMs: state.throttledUntilMs - nowMs,
+          })
+        if (nowMs - state.tickMs > options.maxGapMs) {
+          state.broken = true
+          throw new Fault('Stale', 'the process stood still: what was read is too old to act on')
+        }
+        state.tickMs = nowMs
+      },
+      saw: (key, live) => {
+        state.tickMs = clock.monotonicMs()
+        if (live === null) observer.forget(key)
+        else observer.put(live)
+      },
+      failed: (step, fault) => {
+        state.counts.failures += 1
+        const nowMs = clock.monotonicMs()
+        if (fault.reason === 'Throttled') state.throttledUntilMs = nowMs + (fault.retryAfterMs ?? 1_000)
+        state.attempts.failed(refKey(step.ref), attemptDigest(step), fault, nowMs)
+        ports.log.debug({ object: refKey(step.ref), reason: fault.reason }, 'a step failed')
+      },
+    }
+  }
+
+  function clusterOf(step: Step, desired: Desired): Cluster {
+    // A namespace made by need is the site's own doing.
+    if (step.kind === 'create' && step.because === 'needed') return ports.cluster
+    const intent = desired.intents.find(({ entry }) => entry.workload === step.workload)
+    const release = intent?.release ?? desired.gone.get(step.workload)
+    return release?.rules.serviceAccount === undefined ? ports.cluster : impersonated(ports.cluster, release)
+  }
+
+  function remember(outcome: Outcome): void {
+    const key = refKey(outcome.step.ref)
+    if (outcome.kind === 'failed' || outcome.kind === 'waits') return
+    state.attempts.succeeded(key)
+    if (outcome.kind === 'deleted') state.counts.deletes += 1
+    if (outcome.kind !== 'applied') return
+    const { step, live } = outcome
+    state.counts.writes += 1
+    if (step.kind === 'adopt') state.counts.adopted += 1
+    state.suspected.delete(key)
+    state.verified.set(key, `${live.metadata.resourceVersion ?? ''} ${step.digest}`)
+    if (step.kind === 'update' && (step.because === 'drift' || step.because === 'conflict')) {
+      state.counts.corrected += 1
+      state.attempts.corrected(key, step.differences, clock.monotonicMs())
+    }
+  }
+
+  /** What was compared and found equal needs no second look until it changes. */
+  function rememberVerified(
+    steps: readonly Step[],
+    actual: ReadonlyMap<string, Manifest | null>,
+    inventory: Inventory,
+  ): void {
+    for (const step of steps) {
+      if (step.kind !== 'leave' || step.because !== 'in-sync') continue
+      const key = refKey(step.ref)
+      const entry = inventory.get(key)
+      const live = actual.get(key)
+      if (entry?.state !== 'owned' || entry.applied === null || live === undefined || live === null) continue
+      state.verified.set(key, `${live.metadata.resourceVersion ?? ''} ${entry.applied}`)
+    }
+  }
+
+  /** True: the inventory was looked for in the cluster in this turn, so nothing is pruned in it. */
+  async function recoverOnce(signal: AbortSignal): Promise<boolean> {
+    if (store.note(NOTE_RECOVERED) !== undefined) return false
+    const found = await recoverInventory(ports.cluster, marks, signal)
+    const known = store.inventory()
+    const inventory: InventoryChange = new Map([...found].filter(([key]) => !known.has(key)))
+    store.write({ inventory, notes: new Map([[NOTE_RECOVERED, { objects: inventory.size }]]) })
+    return inventory.size > 0
+  }
+
+  /** Confirmed deletion lists that this site has not used up. */
+  function unspent({ deletionsConfirmed }: SiteManifest): readonly Digest[] {
+    const spent = store.note(NOTE_SPENT)?.['spent']
+    return deletionsConfirmed.filter((digest) => !Array.isArray(spent) || !spent.includes(digest))
+  }
+
+  /** A yes is one-time: once nothing is left to delete or to begin, it is used up. */
+  function spend(manifest: SiteManifest, confirmed: readonly string[], steps: readonly Step[], desired: Desired): void {
+    if (confirmed.length === 0) return
+    const open = steps.some(
+      (step) => step.kind === 'delete' || (step.kind === 'leave' && step.because === 'terminating'),
+    )
+    if (open || desired.intents.some(({ waiting }) => waiting !== undefined)) return
+    store.write({ notes: new Map([[NOTE_SPENT, { spent: manifest.deletionsConfirmed }]]) })
+  }
+
+  function isReady(inventory: Inventory, key: string, live: Manifest): boolean {
+    const entry = inventory.get(key)
+    if (entry?.state === 'owned' && entry.uid === live.metadata.uid) {
+      const applied = { apiVersion: '', kind: '', metadata: { name: '', resourceVersion: entry.resourceVersion } }
+      if (isOlder(live, applied)) return false
+    }
+    return isGood(healthOf(live, { nowMs: clock.nowMs() }).health)
+  }
+
+  return { turn, manifest, library }
+}
+
+function attemptDigest(step: WriteStep | Extract<Step, { kind: 'delete' }>): string {
+  return step.kind === 'delete' ? `delete ${step.actual.metadata.uid ?? ''}` : step.digest
+}
+
+/** `name` in the release's namespace, or `namespace/name`. */
+function impersonated(cluster: Cluster, release: Release): Cluster {
+  const { serviceAccount = '' } = release.rules
+  const slash = serviceAccount.indexOf('/')
+  const namespace = slash < 0 ? release.namespace : serviceAccount.slice(0, slash)
+  const name = serviceAccount.slice(slash + 1)
+  return cluster.as({
+    user: `system:serviceaccount:${namespace}:${name}`,
+    groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
+  })
+}

@@ -1,0 +1,191 @@
+/** One exchange with the hub: say what changed, judge what comes back, store it whole, and only then let it count. */
+import { randomBytes } from 'node:crypto'
+import { asFault, Fault } from '../core/model/fault.ts'
+
+import { accept } from '../core/protocol/accept.ts'
+import { ed25519PublicKey, spkiOf } from '../core/protocol/envelope.ts'
+import { readManifestHead } from '../core/protocol/manifest.ts'
+import { PROTOCOL_VERSION, type SiteManifest, type SyncUp } from '../core/protocol/messages.ts'
+import type { HubLink, SyncAnswer } from '../core/protocol/ports.ts'
+import { judgeTime, NONCE_BYTES, timeSubject } from '../core/protocol/time.ts'
+import { acceptTrust, type Trust } from '../core/protocol/trust.ts'
+import type { HubClock } from './hub-time.ts'
+import type { Outbox } from './outbox.ts'
+import type { SiteIdentity } from './ports.ts'
+import type { Reconciler } from './reconcile.ts'
+import type { ReconcileDeps } from './settled.ts'
+import { blobsOf, stage } from './stage.ts'
+import { setCondition } from './turn-state.ts'
+
+export interface SyncDeps extends ReconcileDeps {
+  readonly link: HubLink
+  readonly outbox: Outbox
+  readonly hubClock: HubClock
+  readonly reconciler: Reconciler
+  readonly boot: string
+  /** A newer manifest is stored: turns act on it from now on. */
+  onManifest(): void
+}
+
+export interface Exchanged {
+  readonly nextDueMs: number
+}
+
+export interface SyncSite {
+  exchange(signal: AbortSignal): Promise<Exchanged>
+  /** As the identity's statement and those after it say. */
+  trust(): Trust
+}
+
+/** Fault KeyUnknown where this site was never enrolled; those of the link and the store otherwise. */
+export function createSync(deps: SyncDeps): SyncSite {
+  const { ports, state, link, outbox, hubClock, reconciler } = deps
+  const { store, clock, machine } = ports
+  let identity = identityOf(deps)
+  let trust = trustOf(identity)
+
+  function up(nonce: string): SyncUp {
+    const current = reconciler.manifest()
+    const { seq, observations, goneWorkloads, items } = outbox.next(state.observations)
+    const have =
+      current === undefined
+        ? null
+        : { generation: current.stored.generation, root: current.manifest.root, body: current.stored.body }
+    return {
+      v: PROTOCOL_VERSION,
+      site: identity.site,
+      siteId: identity.siteId,
+      agent: deps.options.version,
+      boot: deps.boot,
+      storeEpoch: store.storeEpoch,
+      have,
+      clockMs: Math.floor(clock.nowMs()),
+      nonce,
+      seq,
+      observations,
+      ...(goneWorkloads.length === 0 ? {} : { goneWorkloads }),
+      outbox: items,
+      conditions: [...state.conditions.values()],
+      trust: trust.version,
+    }
+  }
+
+  async function exchange(signal: AbortSignal): Promise<Exchanged> {
+    const nonce = randomBytes(NONCE_BYTES).toString('base64url')
+    const sent = up(nonce)
+    const bases = {
+      manifest: reconciler.manifest()?.stored.envelope.payload,
+      blob: (digest: Parameters<typeof store.has>[0]) => store.blob('object', digest) ?? store.blob('release', digest),
+    }
+    const answer = await link.sync(sent, bases, signal)
+    state.counts.syncs += 1
+    state.counts.bytesUp += answer.bytes.up
+    state.counts.bytesDown += answer.bytes.down
+    setCondition(state, 'Link', null, clock.nowMs())
+    if (answer.trust !== undefined) takeTrust(answer.trust)
+    takeTime(sent, answer)
+    outbox.acknowledged(answer.head.ack, answer.head.ackOutbox)
+    if (answer.manifest !== undefined) await takeManifest(answer, signal)
+    else setCondition(state, 'Manifest', null, clock.nowMs())
+    return { nextDueMs: answer.head.nextDueMs }
+  }
+
+  function takeTrust(statement: NonNullable<SyncAnswer['trust']>): void {
+    const read = acceptTrust(statement, trust.root, trust)
+    if (read.verdict === 'refuse') return refused(read.reason, read.because)
+    if (read.verdict === 'current') return
+    // The pin moves with the root that signed: a statement may hand over to the next one.
+    identity = { ...identity, trust: statement, root: spkiOf(trust.root).toString('base64') }
+    store.saveIdentity(identity)
+    trust = read.trust
+  }
+
+  function takeTime(sent: SyncUp, { head, manifest, timeSignature }: SyncAnswer): void {
+    const told = manifest === undefined ? undefined : readManifestHead(manifest.payload)
+    const subject = timeSubject(told?.ok === true ? told.value.head : undefined, sent.have)
+    const judged = judgeTime({
+      statement: {
+        siteId: identity.siteId,
+        nonce: sent.nonce,
+        timeMs: head.time.timeMs,
+        timeEpoch: head.time.timeEpoch,
+        generation: subject.generation,
+        root: subject.root,
+      },
+      keyid: head.time.keyid,
+      sig: timeSignature,
+      trust,
+      held: hubClock.held(),
+      monotonicMs: machine.uptimeMs(),
+      boot: machine.bootId,
+    })
+    if (judged.verdict === 'accept') {
+      hubClock.learn(judged.time)
+      setCondition(state, 'Clock', null, clock.nowMs())
+    } else setCondition(state, 'Clock', { reason: judged.reason, message: judged.because }, clock.nowMs())
+  }
+
+  async function takeManifest(answer: SyncAnswer, signal: AbortSignal): Promise<void> {
+    const { manifest: envelope } = answer
+    if (envelope === undefined) return
+    const { site, siteId } = identity
+    const verdict = accept({ envelope, trust, site, siteId, floor: store.floor(), hubNow: hubClock.now() })
+    if (verdict.verdict === 'refuse') return refused(verdict.reason, verdict.because)
+    const { manifest, floor } = verdict
+    try {
+      await stage(manifest, answer.blobs, link, store, signal)
+    } catch (error) {
+      if (signal.aborted) throw error
+      const fault = asFault(error)
+      if (fault.reason.startsWith('Store')) throw fault
+      setCondition(state, 'Manifest', fault, clock.nowMs())
+      // What is wrong with the bytes is the hub's to mend; what the link lost is fetched again soon.
+      if (fault.retry === 'on-change' || fault.reason === 'BlobMismatch') return
+      throw fault
+    }
+    const { generation, body } = floor
+    store.accept({ envelope, generation, body, acceptedAtMs: clock.nowMs() })
+    setCondition(state, 'Manifest', null, clock.nowMs())
+    sweep()
+    deps.onManifest()
+  }
+
+  /** The site keeps what it has, and says why. */
+  function refused(reason: Fault['reason'], message: string): void {
+    state.counts.refused += 1
+    ports.log.warn({ reason, because: message }, 'refused what the hub sent')
+    setCondition(state, 'Manifest', { reason, message }, clock.nowMs())
+  }
+
+  /** Keeps what the last two manifests name, what runs here, and what was applied last. */
+  function sweep(): void {
+    const keep = new Set<Parameters<typeof store.has>[0]>()
+    const keepRelease = (release: Parameters<typeof store.has>[0]): void => {
+      keep.add(release)
+      for (const { blob } of reconciler.library.pastRelease(release)?.objects ?? []) keep.add(blob)
+    }
+    for (const { envelope } of store.manifests()) {
+      const read = readManifestHead(envelope.payload)
+      if (read.ok) for (const digest of blobsOf(read.value.json as unknown as SiteManifest, store)) keep.add(digest)
+    }
+    for (const { release } of store.workloads().values()) keepRelease(release)
+    for (const entry of store.inventory().values())
+      if (entry.state === 'owned' && entry.applied !== null) keep.add(entry.applied)
+    store.sweep(keep)
+  }
+
+  return { exchange, trust: () => trust }
+}
+
+function identityOf({ ports }: SyncDeps): SiteIdentity {
+  const identity = ports.store.identity()
+  if (identity === null)
+    throw new Fault('KeyUnknown', 'this site is not enrolled: run the line that `token create` prints')
+  return identity
+}
+
+function trustOf(identity: SiteIdentity): Trust {
+  const read = acceptTrust(identity.trust, ed25519PublicKey(Buffer.from(identity.root, 'base64')), undefined)
+  if (read.verdict === 'refuse') throw new Fault(read.reason, read.because)
+  return read.trust
+}
