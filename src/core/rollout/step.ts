@@ -19,7 +19,8 @@ export type Judged =
   /** In the step; `recheckAtMs`: when time alone may change that. */
   | { readonly is: 'in'; readonly recheckAtMs: number | null; readonly failed: boolean }
   | { readonly is: 'out'; readonly failed: boolean }
-  | { readonly is: 'timedOut'; readonly failed: true }
+  /** Since `recheckAtMs`. */
+  | { readonly is: 'timedOut'; readonly recheckAtMs: number; readonly failed: true }
 
 /** Judge one site by its own state and times. */
 export function judge(site: StepSite, times: StepTimes, nowMs: number): Judged {
@@ -39,7 +40,9 @@ export function judge(site: StepSite, times: StepTimes, nowMs: number): Judged {
       const failed = site.state === 'Failed'
       if (times.deadlineMs === null) return { is: 'in', recheckAtMs: null, failed }
       const ends = site.sinceMs + times.deadlineMs
-      return nowMs < ends ? { is: 'in', recheckAtMs: ends, failed } : { is: 'timedOut', failed: true }
+      return nowMs < ends
+        ? { is: 'in', recheckAtMs: ends, failed }
+        : { is: 'timedOut', recheckAtMs: ends, failed: true }
     }
   }
 }
@@ -83,4 +86,79 @@ export function fill<R>(candidates: Iterable<string>, slots: Slots, admit: Admit
 /** True once failures reach the limit: a limit of 1 tolerates none. */
 export function breaches(failures: number, limit: number): boolean {
   return failures >= limit
+}
+
+export interface StepRules extends StepTimes {
+  readonly capacity: number
+  /** So many failures stop it; Infinity: none do. */
+  readonly failureLimit: number
+}
+
+export interface Step {
+  /** Reported sites that hold a place, with when time alone may change that. */
+  readonly holds: readonly { readonly site: string; readonly recheckAtMs: number | null }[]
+  /** Sites that never reported and now join. */
+  readonly joins: readonly string[]
+  readonly timedOut: readonly { readonly site: string; readonly recheckAtMs: number }[]
+  readonly failed: ReadonlySet<string>
+  readonly breached: boolean
+}
+
+/** One step over sites in order: those that reported fill it while it has room, then the others join while failures allow. */
+export function takeStep(
+  sites: readonly string[],
+  reported: ReadonlyMap<string, StepSite>,
+  rules: StepRules,
+  nowMs: number,
+): Step {
+  const holds: { readonly site: string; readonly recheckAtMs: number | null }[] = []
+  const timedOut: { readonly site: string; readonly recheckAtMs: number }[] = []
+  const failed = new Set<string>()
+  let breached = false
+  for (const site of sites) {
+    const known = reported.get(site)
+    if (known === undefined) continue
+    if (holds.length >= rules.capacity) return { holds, joins: [], timedOut, failed, breached }
+    const judged = judge(known, rules, nowMs)
+    if (judged.failed) failed.add(site)
+    breached = breaches(failed.size, rules.failureLimit)
+    if (judged.is === 'timedOut') timedOut.push({ site, recheckAtMs: judged.recheckAtMs })
+    // After a breach nothing more is given; what was given goes on.
+    else if (judged.is === 'in' && !(breached && known.state === 'ToApply'))
+      holds.push({ site, recheckAtMs: judged.recheckAtMs })
+  }
+  const slots = { capacity: breached ? 0 : rules.capacity, used: holds.length }
+  const { joins } = fill(
+    sites.filter((site) => !reported.has(site)),
+    slots,
+    () => null,
+  )
+  return { holds, joins, timedOut, failed, breached }
+}
+
+/**
+ * One step over groups in order: all that have the change are judged first; then groups join, up to the first that leaves the
+ * step with more sites than there are failures, or in which failures reach `limitOf(size of the group)`.
+ */
+export function takeGroupStep(
+  groups: readonly (readonly string[])[],
+  reported: ReadonlyMap<string, StepSite>,
+  times: StepTimes,
+  limitOf: (size: number) => number,
+  nowMs: number,
+): Step {
+  const given = new Map([...reported].filter(([, { state }]) => state !== 'ToApply'))
+  const judged = groups.flat().filter((site) => given.has(site))
+  const step = takeStep(judged, given, { ...times, capacity: Infinity, failureLimit: Infinity }, nowMs)
+  const joins: string[] = []
+  let failures = 0
+  let breached = false
+  for (const group of groups) {
+    joins.push(...group.filter((site) => !given.has(site)))
+    const here = group.filter((site) => step.failed.has(site)).length
+    failures += here
+    breached = breaches(here, limitOf(group.length))
+    if (breached || step.holds.length + joins.length > failures) break
+  }
+  return { ...step, joins, breached }
 }
