@@ -18,6 +18,8 @@ export interface HubProcessOptions {
   readonly api: string
   readonly advertise: string | undefined
   readonly pollMs: number
+  /** How often every site is asked to come; default: by the class of its link. */
+  readonly syncMs: number | undefined
   readonly tokenFile: string | undefined
   readonly username: string | undefined
 }
