@@ -62,7 +62,7 @@ function keysOf(releases: ReadonlyMap<Digest, Release>): (digest: Digest) => Rea
   }
 }
 
-export function countSites(sites: readonly string[]): string {
+function countSites(sites: readonly string[]): string {
   const [first = ''] = sites
   return sites.length === 1
     ? first

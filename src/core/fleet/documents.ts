@@ -53,10 +53,10 @@ export function isUnder(path: string, folder: string): boolean {
   return folder === '' || path.startsWith(`${folder}/`)
 }
 
-// The cheap question first, on bytes: most files of a repository are sources and charts, and none of our business. Only a line
-// of the outermost level counts, so a broken chart that quotes our apiVersion somewhere inside does not stop the fleet.
-const OURS = /^(?:\uFEFF)?(?:---[ \t]+)?[{ \t]*["']?apiVersion["']?[ \t]*:[ \t]*["']?flotilla\.dev\b/m
-const NESTED_IN_JSON = /[{,]\s*["']?apiVersion["']?\s*:\s*["']?flotilla\.dev\b/
+// The cheap question first, on bytes: most files of a repository are sources and charts, and none of our business.
+/** A line of the outermost level: a file that says this and does not parse is ours, and stops the revision. */
+const SAYS = /^(?:\uFEFF)?(?:---[ \t]+)?(?:\{[ \t]*)?["']?apiVersion["']?[ \t]*:[ \t]*["']?flotilla\.dev\b/m
+const SAYS_IN_JSON = /[{,]\s*"apiVersion"\s*:\s*"flotilla\.dev\b/
 const ALMOST = /^apiVersion:[ \t]*["']?([A-Za-z0-9.-]{8,16})\//gm
 
 /** All documents of ours under the root, in order of path; folders with a root file of their own are other fleets. */
@@ -85,14 +85,14 @@ export function findDocuments(tree: SourceTree, root: string, cache: FleetCache)
 }
 
 type Sight =
-  | { readonly sight: 'ours' }
-  | { readonly sight: 'other' }
-  | { readonly sight: 'almost'; readonly group: string }
+  /** `mentions`: somewhere inside, a broken chart that quotes us for example. Ours only if a document of it turns out to be. */
+  { readonly sight: 'ours' | 'mentions' | 'other' } | { readonly sight: 'almost'; readonly group: string }
 
 function look(file: SourceFile): Sight {
   const text = new TextDecoder().decode(file.bytes)
-  if (text.includes(API_GROUP) && (OURS.test(text) || (file.path.endsWith('.json') && NESTED_IN_JSON.test(text)))) {
-    return { sight: 'ours' }
+  if (text.includes(API_GROUP)) {
+    const says = SAYS.test(text) || (file.path.endsWith('.json') && SAYS_IN_JSON.test(text))
+    return { sight: says ? 'ours' : 'mentions' }
   }
   for (const [, group] of text.matchAll(ALMOST)) {
     if (group !== undefined && group !== API_GROUP && nearest(group, [API_GROUP]) !== undefined) {
@@ -103,7 +103,9 @@ function look(file: SourceFile): Sight {
 }
 
 function readDocuments(file: SourceFile, cache: FleetCache, documents: OurDocument[], problems: Problem[]): void {
-  const sight = recallFile(cache, `sight:${file.oid}`, () => look(file))
+  const sight = recallFile(cache, `sight:${file.path.endsWith('.json') ? 'json' : 'yaml'}:${file.oid}`, () =>
+    look(file),
+  )
   if (sight.sight === 'almost') {
     problems.push({
       code: 'FLT1021',
@@ -116,7 +118,7 @@ function readDocuments(file: SourceFile, cache: FleetCache, documents: OurDocume
       next: 'Correct the apiVersion.',
     })
   }
-  if (sight.sight !== 'ours') return
+  if (sight.sight !== 'ours' && sight.sight !== 'mentions') return
   if (!isPlainPath(file.path)) {
     problems.push(outside(file.path))
     return
@@ -130,7 +132,8 @@ function readDocuments(file: SourceFile, cache: FleetCache, documents: OurDocume
     return [ours(file, document.index, value, apiVersion, document.at)]
   })
   // A file whose own documents are all somebody else's is judged where it is used; one that does not parse is ours by its look.
-  if (found.length > 0 || text.problems.some(({ severity }) => severity === 'error')) {
+  const broken = sight.sight === 'ours' && text.problems.some(({ severity }) => severity === 'error')
+  if (found.length > 0 || broken) {
     problems.push(...problemsOf(text, file.path))
   }
   documents.push(...found)
