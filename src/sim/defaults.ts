@@ -234,7 +234,26 @@ function webhooks(draft: Draft): void {
 export function defaulted(key: string, object: Manifest, given: { readonly clusterIp: () => string }): Manifest {
   const draft = structuredClone(object) as unknown as Draft
   DEFAULTS[key]?.(draft, given)
+  dropEmpty(draft)
   return draft as unknown as Manifest
+}
+
+/** Maps that Go writes only where something is in them; an empty struct, as in `emptyDir: {}`, says something and stays. */
+const OPTIONAL_MAPS = new Set(['annotations', 'binaryData', 'data', 'labels', 'limits', 'matchLabels', 'nodeSelector', 'parameters', 'requests', 'selector', 'stringData']) // prettier-ignore
+/** Lists that are there even when they are empty. */
+const KEPT_LISTS = new Set(['rules', 'containers', 'ingress', 'egress'])
+
+function dropEmpty(value: Draft): void {
+  for (const [key, child] of Object.entries(value)) {
+    if (Array.isArray(child)) {
+      if (child.length === 0 && !KEPT_LISTS.has(key)) delete value[key]
+      for (const item of child) if (isObject(item)) dropEmpty(item)
+    } else if (isObject(child)) {
+      const optional = OPTIONAL_MAPS.has(key) && !(key === 'selector' && value['template'] !== undefined)
+      if (optional && Object.keys(child).length === 0) delete value[key]
+      else dropEmpty(child)
+    }
+  }
 }
 
 /** JSON null in a built-in object means absent. */

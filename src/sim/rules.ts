@@ -131,6 +131,8 @@ function judgeCrdName(object: Manifest): readonly Objection[] {
 /** A field that stays as it is after creation; `only`: but for these below it. */
 interface Fixed {
   readonly field: string
+  /** Where its value stands, if not there. */
+  readonly at?: string
   readonly only?: readonly string[]
   readonly unless?: (live: Manifest) => boolean
 }
@@ -155,7 +157,9 @@ const IMMUTABLE: Readonly<Record<string, readonly Fixed[]>> = {
     { field: 'spec.completions', unless: (live) => dig(live, 'spec.completionMode') === 'Indexed' },
     { field: 'spec.podFailurePolicy' },
   ],
-  '/Service': [{ field: 'spec.clusterIP', unless: (live) => dig(live, 'spec.type') === 'ExternalName' }],
+  '/Service': [
+    { field: 'spec.clusterIPs[0]', at: 'spec.clusterIP', unless: (live) => dig(live, 'spec.type') === 'ExternalName' },
+  ],
   '/Pod': [{ field: 'spec', only: ['containers', 'initContainers', 'activeDeadlineSeconds', 'tolerations', 'terminationGracePeriodSeconds', 'schedulingGates', 'nodeName'] }], // prettier-ignore
   '/PersistentVolumeClaim': [{ field: 'spec', only: ['resources', 'volumeName', 'volumeAttributesClassName'] }],
   '/Secret': [{ field: 'type' }, { field: 'data', unless: (live) => live['immutable'] !== true }],
@@ -170,9 +174,9 @@ const IMMUTABLE: Readonly<Record<string, readonly Fixed[]>> = {
 
 /** Fault ImmutableField with the field in its facts. */
 export function refuseImmutable(key: string, live: Manifest, next: Manifest): void {
-  for (const { field, only, unless } of IMMUTABLE[key] ?? []) {
+  for (const { field, at = field, only, unless } of IMMUTABLE[key] ?? []) {
     if (unless?.(live) === true) continue
-    const [before, after] = [dig(live, field), dig(next, field)]
+    const [before, after] = [dig(live, at), dig(next, at)]
     if (jsonEqual(without(before, only), without(after, only))) continue
     throw new Fault(
       'ImmutableField',

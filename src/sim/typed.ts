@@ -99,28 +99,36 @@ export function merge(schema: Schema | undefined, live: Json | undefined, applie
   return mergeItems(schema, live, applied)
 }
 
-/** Applied items in their order; items that only live has stay before what followed them. */
+/** Items that both have in the order of the applied ones; items that only live has stay where they stood among them. */
 function mergeItems(schema: Schema | undefined, live: Json, applied: Json): Json {
-  const mine = partsOf(schema, applied)
   const theirs = partsOf(schema, live)
+  const mine = partsOf(schema, applied)
+  const [left, right] = [[...theirs.keys()], [...mine.keys()]]
+  const shared = right.filter((element) => theirs.has(element))
+  const placed = new Set<string>()
   const merged: Json[] = []
-  const rest = [...theirs.keys()]
-  for (const [element, part] of mine) {
-    const other = theirs.get(element)
-    if (other !== undefined)
-      for (let next = rest[0]; next !== undefined; next = rest[0]) {
-        if (mine.has(next) && next !== element) {
-          if (!rest.includes(element)) break
-          rest.shift()
-          continue
-        }
-        rest.shift()
-        if (next === element) break
-        merged.push(theirs.get(next)?.value as Json)
-      }
-    merged.push(merge(part.schema, other?.value, part.value))
+  const place = (element: string): void => {
+    const part = mine.get(element) as { value: Json; schema: Schema | undefined }
+    placed.add(element)
+    merged.push(merge(part.schema, theirs.get(element)?.value, part.value))
+    if (shared[0] === element) shared.shift()
   }
-  for (const element of rest) if (!mine.has(element)) merged.push(theirs.get(element)?.value as Json)
+  for (let l = 0, r = 0; l < left.length || r < right.length;) {
+    const [theirNext, myNext] = [left[l], right[r]]
+    if (theirNext !== undefined && theirNext === myNext) {
+      place(myNext)
+      l++
+      r++
+    } else if (theirNext !== undefined && !mine.has(theirNext)) {
+      merged.push(theirs.get(theirNext)?.value as Json)
+      l++
+    } else if (theirNext !== undefined && (placed.has(theirNext) || (myNext !== undefined && shared[0] !== theirNext)))
+      l++
+    else if (myNext !== undefined) {
+      place(myNext)
+      r++
+    }
+  }
   return merged
 }
 

@@ -55,6 +55,8 @@ function reasonOf(
     case 413:
       return 'TooLarge'
     case 422:
+      // Another object of that name: what we read is not what is there.
+      if (causes.some((cause) => cause.field === 'metadata.uid')) return 'Conflict'
       return immutableCause(causes, message) === undefined ? 'Rejected' : 'ImmutableField'
     case 429:
       return 'Throttled'

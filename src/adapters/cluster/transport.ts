@@ -156,8 +156,9 @@ export class Transport {
     if (this.#pools?.key === key) return this.#pools
     const old = this.#pools
     const connect = { ...identity.tls, timeout: this.#options.timeoutMs }
+    // HTTP/1.1: over HTTP/2 undici joins repeated headers by commas, and an impersonated account loses its groups.
     const pool = (connections: number): Pool =>
-      new Pool(this.#credentials.server.origin, { connections, connect, pipelining: 1 })
+      new Pool(this.#credentials.server.origin, { connections, connect, pipelining: 1, allowH2: false })
     this.#pools = { key, calls: pool(this.#options.connections), watches: pool(MAX_WATCHES) }
     void old?.calls.close()
     void old?.watches.close()
