@@ -1,0 +1,16 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { play, scenarios } from './rollout/scenario.ts'
+
+const SEED = Number(process.env['ROLLOUT_SEED'] ?? Date.now() % 2 ** 31)
+const RUNS = Number(process.env['ROLLOUT_RUNS'] ?? 120)
+
+test('over simulated weeks of weather, failures, commits and operators every law holds, and a healed fleet converges', () => {
+  console.log(`rollout laws: ROLLOUT_SEED=${SEED} ROLLOUT_RUNS=${RUNS}`)
+  fc.assert(
+    fc.property(scenarios, (scenario) => {
+      expect(play(scenario)).toBeNull()
+    }),
+    { seed: SEED, numRuns: RUNS },
+  )
+})
