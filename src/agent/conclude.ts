@@ -71,10 +71,11 @@ function settledOf({ current, ports, state }: TurnEnd): number {
   return current.manifest.entries.filter(({ workload }) => isSettled(workload, current.manifest, records, state)).length
 }
 
-function nextOf({ state, ports, desired, options }: TurnEnd, monoMs: number): number {
+function nextOf({ state, hubNow, desired, options }: TurnEnd, monoMs: number): number {
+  const now = hubNow()
   const attemptMs = state.attempts.nextAtMs(monoMs)
   const hub = desired.intents.flatMap(({ waiting }) => waiting?.nextAtMs ?? [])
-  const permitMs = hub.length === 0 ? Infinity : Math.max(0, Math.min(...hub) - ports.clock.nowMs())
+  const permitMs = hub.length === 0 || now.known === 'no' ? Infinity : Math.max(0, Math.min(...hub) - now.ms)
   const due = Math.min(attemptMs === undefined ? Infinity : attemptMs - monoMs, permitMs, options.resyncMs)
   return due
 }

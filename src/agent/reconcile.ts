@@ -99,7 +99,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const doubtful = steps.some(
       (step) => step.kind === 'leave' && (step.because === 'unread' || step.because === 'terminating'),
     )
-    const sick = [...state.observations.values()].some(({ health }) => !isGood(health))
+    const sick = [...state.observations.values()].some(({ health, begun }) => begun && !isGood(health))
     return { nextMs: Math.min(nextMs, doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity) }
   }
 
