@@ -99,7 +99,10 @@ export class ApiServer {
       force: options.force,
       statusIsApart: served.statusApart,
     })
-    if (live !== undefined) return this.#commit(served, live, merged, options)
+    if (live !== undefined) {
+      const reset = this.#onEndpoint(served, present(served, live), merged, options.subresource)
+      return this.#commit(served, live, this.#prepare(served, reset), options)
+    }
     return this.#commitNew(served, this.#prepare(served, this.#newborn(served, merged)), options)
   }
 
@@ -123,7 +126,9 @@ export class ApiServer {
     const shown = present(served, live)
     const incoming = this.#decode(served, next)
     checkPreconditions(served, live, incoming.metadata)
-    const merged = this.#prepare(served, this.#onEndpoint(served, shown, incoming, context.subresource))
+    const reset = this.#onEndpoint(served, shown, incoming, context.subresource)
+    // Through the status endpoint all but the status is what is stored already.
+    const merged = context.subresource === 'status' && !served.custom ? reset : this.#prepare(served, reset)
     const writer = this.#writer(served, next, context, 'Update')
     const tracked =
       context.track === 'off' ? merged : updateManaged(shown, merged, served.schema, writer, served.statusApart)
@@ -295,8 +300,7 @@ export class ApiServer {
 
   #commit(served: Served, live: Manifest, merged: Manifest, context: WriteContext): Manifest {
     const shown = present(served, live)
-    const reset = this.#onEndpoint(served, shown, merged, context.subresource)
-    const prepared = this.#canonical(served, this.#prepare(served, reset))
+    const prepared = this.#canonical(served, merged)
     refuseImmutable(served.key, shown, prepared)
     const changed = served.counted && !jsonEqual(contentOf(live), contentOf(prepared))
     const next: Manifest = changed

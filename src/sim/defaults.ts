@@ -232,10 +232,19 @@ function webhooks(draft: Draft): void {
 
 /** A deep copy with the defaults of its kind. `key` is group/Kind. */
 export function defaulted(key: string, object: Manifest, given: { readonly clusterIp: () => string }): Manifest {
-  const draft = structuredClone(object) as unknown as Draft
+  const draft = copy(object) as Draft
   DEFAULTS[key]?.(draft, given)
   dropEmpty(draft)
   return draft as unknown as Manifest
+}
+
+/** JSON only, which is why it is several times as fast as structuredClone. */
+function copy(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((item) => copy(item))
+  const made: Draft = {}
+  for (const key in value) made[key] = copy((value as Draft)[key])
+  return made
 }
 
 /** Maps that Go writes only where something is in them; an empty struct, as in `emptyDir: {}`, says something and stays. */

@@ -140,15 +140,19 @@ export function remove(desk: Desk, object: Manifest): void {
 
 /** Ten letters that stand for a template: the same template, the same letters. */
 export function templateHash(template: Json | undefined): string {
-  let hash = 0xcbf29ce484222325n
-  for (const char of JSON.stringify(sorted(template)))
-    hash = ((hash ^ BigInt(char.codePointAt(0) as number)) * 0x100000001b3n) & 0xffffffffffffffffn
+  let [low, high] = [0x811c9dc5, 0x01000193]
+  for (let i = 0, json = JSON.stringify(sorted(template)); i < json.length; i++) {
+    const unit = json.charCodeAt(i)
+    low = Math.imul(low ^ unit, 0x01000193) >>> 0
+    high = Math.imul(high ^ unit, 0x85ebca6b) >>> 0
+  }
   const letters = 'bcdfghjklmnpqrstvwxz2456789'
   let text = ''
-  for (let i = 0; i < 10; i++) {
-    text += letters[Number(hash % 27n)]
-    hash /= 27n
-  }
+  for (let rest of [low, high])
+    for (let i = 0; i < 5; i++) {
+      text += letters[rest % 27]
+      rest = Math.floor(rest / 27)
+    }
   return text
 }
 
