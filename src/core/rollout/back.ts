@@ -8,7 +8,8 @@ export function undoneBy(spec: RolloutSpec, state: RolloutState): readonly Diges
   const changed = new Set<Digest>()
   for (const [site, target] of spec.targets) {
     const place = state.sites.get(site)
-    const given = place !== undefined && place.phase !== 'unchanged' && place.provisioned === undefined
+    if (place?.provisioned !== undefined) continue
+    const given = place !== undefined && place.phase !== 'unchanged'
     ;(given ? changed : kept).add(target)
   }
   const withdrawn = [...changed].filter((digest) => !kept.has(digest))

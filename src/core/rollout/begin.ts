@@ -117,7 +117,7 @@ function placeOf(site: string, target: Digest, { spec, previous, world, wave }: 
     const revoke = world.withdrawn.has(pastTarget) ? 'back' : 'close'
     return { wave, phase: 'waiting', from: past.from, revoke, ...(past.onOld === undefined ? {} : { onOld: true }) }
   }
-  const backUnheard = past.phase === 'rolledBack' && published === pastTarget
+  const backUnheard = past.phase === 'rolledBack' && past.back !== undefined && published === pastTarget
   const moving = begun || backUnheard || past.phase === 'changing' || past.phase === 'failed'
   if (moving && target === pastTarget && published === target) return carried({ ...past, phase: 'changing' }, wave)
   if (published === target) return { wave, phase: 'unchanged', from: published }

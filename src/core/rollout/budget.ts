@@ -2,7 +2,10 @@ import type { Waiting } from '../model/state.ts'
 import { amountOf } from './amount.ts'
 import type { RolloutWorld } from './types.ts'
 
-/** `Fleet.budget` in one tick: sites counted once, over all rollouts. */
+/**
+ * `Fleet.budget` in one tick: sites counted once, over all rollouts. Broken are those that a current map broke: what a superseded
+ * one left behind does not count, or the newer map, which is its cure, would stop at its own canary.
+ */
 export interface FleetBudget {
   readonly changing: Set<string>
   readonly broken: Set<string>

@@ -40,7 +40,13 @@ interface Turn {
   found: Found
 }
 
-const NOTHING_FOUND: Found = { used: 0, unavailable: 0, waiting: new Map(), soakingUntilMs: null, nextAtMs: null }
+const NOTHING_FOUND: Found = {
+  used: 0,
+  unavailable: 0,
+  waiting: new Map(),
+  soakingUntilMs: null,
+  nextAtMs: null,
+}
 
 /** The rollout that runs in this tick: a new one, the newer map that may begin, or the one that was there. */
 function openTurn(

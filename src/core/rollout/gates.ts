@@ -33,7 +33,8 @@ export function gateOf(draft: Draft, index: number, look: Look): Gate {
   const proven = draft.tally.waves.some((other) => other.done > 0)
   if (changed - open.unenrolled === 0) {
     if (proven) return { is: 'skipped', carry: false }
-    if (open.withdrawn !== null) return { is: 'kept', because: open.withdrawn, short: false }
+    if (open.withdrawn !== null && !changesElse(draft, look))
+      return { is: 'kept', because: open.withdrawn, short: false }
     if (changesInAll(draft) <= 1) return { is: 'skipped', carry: false }
     if (changed === 0) return held ?? { is: 'skipped', carry: true }
   }
@@ -75,6 +76,13 @@ export function changesInAll(draft: Draft): number {
 function cannotPass(wave: WaveTally, percent: number): boolean {
   const changed = changedOf(wave)
   return wave.done + wave.moving + wave.open.size < coverageNeeded(percent, changed)
+}
+
+/** Does the rollout change any site to a release that is not withdrawn? Asked only where a wave has none. */
+function changesElse(draft: Draft, look: Look): boolean {
+  const { waves } = draft.tally
+  if (waves.some((wave) => changedOf(wave) > wave.open.size)) return true
+  return waves.some((wave) => [...wave.open].some((site) => look.withdrawn(site) === null))
 }
 
 interface Open {

@@ -12,14 +12,16 @@ const WAVE_NOT_REACHED: Waiting = { reason: 'WaveNotReached' }
 export function reasonsOf(spec: RolloutSpec, state: RolloutState, reached: Reached): ReasonOf {
   const gone = new Set(state.withdrew ?? [])
   const stopped = stoppedReason(state)
-  const gate = reached.gate?.is === 'kept' ? reached.gate.because : null
+  const kept = reached.gate?.is === 'kept' ? reached.gate.because : null
+  const gate = kept?.reason === 'Withdrawn' ? null : kept
   return (site, place) => {
     if (place.phase !== 'waiting' && place.phase !== 'rolledBack') return null
     const target = spec.targets.get(site)
     if (target !== undefined && gone.has(target)) return withdrawnReason(target)
     if (stopped !== null) return stopped
-    if (place.wave > reached.active) return gate !== null && place.wave === reached.active + 1 ? gate : WAVE_NOT_REACHED
-    return WAVE_NOT_REACHED
+    // Its wave is there and nothing keeps it: it is being provisioned in this very tick.
+    if (place.wave <= reached.active) return null
+    return gate !== null && place.wave === reached.active + 1 ? gate : WAVE_NOT_REACHED
   }
 }
 

@@ -25,7 +25,13 @@ export const WINDOW_LEAD_MS = 15 * 60_000
 export function standingOf(site: SiteFacts | undefined, excuseAfterMs: number, nowMs: number): Standing {
   if (site === undefined || !site.enrolled) return NEVER
   if (site.mode === 'observe') return OBSERVE
+  if (site.lastContactMs === null) return NEVER
   const { hold, freeze, window } = site
+  const dueMs = site.dueAtMs ?? site.lastContactMs
+  const excuseMs = dueMs + excuseAfterMs
+  const down: Waiting = { reason: 'LinkDown', detail: ageText(nowMs - site.lastContactMs) }
+  // Before holds: a held site that is dark gives no evidence and takes no place either.
+  if (nowMs >= excuseMs && nowMs > dueMs) return excused('dark', down)
   if (hold !== null && (hold.untilMs === null || hold.untilMs > nowMs))
     return excused('hold', { reason: 'Hold', detail: hold.reason, ...at(hold.untilMs) })
   if (freeze !== null && freeze.untilMs > nowMs)
@@ -34,14 +40,7 @@ export function standingOf(site: SiteFacts | undefined, excuseAfterMs: number, n
       detail: `until ${clockText(freeze.untilMs)}`,
       nextAtMs: freeze.untilMs,
     })
-  if (site.lastContactMs === null) return NEVER
-  const dueMs = site.dueAtMs ?? site.lastContactMs
-  if (nowMs > dueMs) {
-    const excuseMs = dueMs + excuseAfterMs
-    const because: Waiting = { reason: 'LinkDown', detail: ageText(nowMs - site.lastContactMs) }
-    if (nowMs >= excuseMs) return excused('dark', because)
-    return { is: 'late', because: { ...because, nextAtMs: excuseMs } }
-  }
+  if (nowMs > dueMs) return { is: 'late', because: { ...down, nextAtMs: excuseMs } }
   if (window !== undefined && !window.open) {
     if (window.opensAtMs === null || window.opensAtMs - WINDOW_LEAD_MS > nowMs) {
       const detail = window.opensAtMs === null ? 'not foreseeable' : `opens ${clockText(window.opensAtMs)}`

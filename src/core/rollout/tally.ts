@@ -81,12 +81,7 @@ export function isWatched(progress: SiteProgress): boolean {
     case 'rolledBack':
       return progress.settled === undefined
     case 'waiting':
-      return (
-        progress.onOld !== undefined ||
-        progress.fresh !== undefined ||
-        progress.revoke !== undefined ||
-        progress.grantedAtMs !== undefined
-      )
+      return progress.fresh !== undefined || progress.revoke !== undefined || progress.grantedAtMs !== undefined
     case 'unchanged':
       return progress.revoke !== undefined
     case 'done':

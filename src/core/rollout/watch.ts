@@ -22,7 +22,13 @@ export interface Found {
 
 /** Look at every site that may change by itself; write its new place, and count it. */
 export function watchSites(draft: Draft, world: RolloutWorld, look: Look, budget: FleetBudget): Found {
-  const found: Found = { used: 0, unavailable: 0, waiting: new Map(), soakingUntilMs: null, nextAtMs: null }
+  const found: Found = {
+    used: 0,
+    unavailable: 0,
+    waiting: new Map(),
+    soakingUntilMs: null,
+    nextAtMs: null,
+  }
   for (const site of [...draft.tally.watched, ...doneToLookAt(draft, world)]) {
     const place = sitesOf(draft).get(site)
     const target = draft.spec.targets.get(site)
@@ -34,7 +40,6 @@ export function watchSites(draft: Draft, world: RolloutWorld, look: Look, budget
     if (told.phase === 'granted' || told.phase === 'changing' || told.phase === 'failed' || told.phase === 'done')
       watchMoving(draft, told, seen, world, found, budget)
     else if (told.phase === 'rolledBack') watchBack(draft, told, seen, budget)
-    else if (isBroken(at?.observation ?? null) && isPresent(seen.standing)) budget.broken.add(site)
   }
   return found
 }

@@ -63,7 +63,9 @@ export class Onlooker {
         id: decision.state.id,
         from: new Map(sites.map(([site, place]) => [site, place.from])),
         told: new Set(
-          sites.flatMap(([site, { phase }]) => (phase === 'granted' || phase === 'changing' ? [site] : [])),
+          sites.flatMap(([site, { phase, provisioned }]) =>
+            (phase === 'granted' || phase === 'changing') && provisioned === undefined ? [site] : [],
+          ),
         ),
         provisioned: new Set(),
         evidence: new Set(),
@@ -79,7 +81,7 @@ export class Onlooker {
       const answer = answerOf(world, site, spec.workload, target)
       if (answer === null) continue
       const fine = answer.health === 'Healthy' && answer.applied?.digest === target && answer.desired?.digest === target
-      const soak = ruleAt(spec, decision.state, site)?.soakMs ?? 0
+      const soak = soakAt(spec, decision.state, site)
       if (fine && answer.healthyForMs >= soak && isPresent(spec, world, site) && at?.published === target) {
         run.evidence.add(site)
         run.proven.add(site)
@@ -106,12 +108,18 @@ export class Onlooker {
     const changing = new Set<string>()
     const broken = new Set<string>()
     const joined = new Set<string>()
+    /** On its way already: another workload that starts there changes no further site. */
+    const moving = new Set<string>()
     for (const decision of decisions) {
       const spec = specs.get(decision.workload)
       const run = this.#runs.get(decision.workload)
       if (spec === undefined || run === undefined) continue
-      for (const site of inFlight(spec, run, decision, world)) changing.add(site)
-      for (const site of joinedNow(decision, world)) joined.add(site)
+      const starting = new Set(joinedNow(decision, world))
+      for (const site of inFlight(spec, run, decision, world)) {
+        changing.add(site)
+        if (!starting.has(site)) moving.add(site)
+      }
+      for (const site of starting) joined.add(site)
       for (const site of run.told) {
         const target = spec.targets.get(site)
         if (target === undefined || !isPresent(spec, world, site)) continue
@@ -119,7 +127,8 @@ export class Onlooker {
       }
     }
     const { changingSites, brokenSites } = world.budget
-    if (joined.size > 0 && changingSites !== null && changing.size > limit(changingSites, world.fleetSites))
+    const fresh = [...joined].filter((site) => !moving.has(site))
+    if (fresh.length > 0 && changingSites !== null && changing.size > limit(changingSites, world.fleetSites))
       return `budget: ${changing.size} sites change, ${limit(changingSites, world.fleetSites)} may`
     const well = [...joined].filter((site) => !broken.has(site))
     if (well.length > 0 && brokenSites !== null && broken.size >= limit(brokenSites, world.fleetSites))
@@ -245,7 +254,7 @@ function unproven(
     if (place.phase !== 'done' || before?.sites.get(site)?.phase === 'done') continue
     const target = spec.targets.get(site)
     const at = sim.workload(site, spec.workload)
-    const soak = ruleAt(spec, decision.state, site)?.soakMs ?? 0
+    const soak = soakAt(spec, decision.state, site)
     const spokeMs = sim.site(site).lastContactMs ?? 0
     if (at.applied !== target) return `stale: ${site} is done and does not run it`
     if (spokeMs - at.appliedAtMs < soak) return `stale: ${site} is done and has run it for less than the soak`
@@ -394,11 +403,8 @@ function mayBegin(spec: RolloutSpec, world: RolloutWorld, decision: RolloutDecis
   const target = spec.targets.get(site)
   const at = world.at(site, spec.workload)
   const begun = target !== undefined && (answerOf(world, site, spec.workload, target)?.begun ?? false)
-  return (
-    begun ||
-    (at?.startByMs ?? 0) > world.nowMs ||
-    decision.grants.some((grant) => grant.site === site && grant.startByMs > world.nowMs)
-  )
+  const grant = decision.grants.find((one) => one.site === site)
+  return begun || (grant?.startByMs ?? at?.startByMs ?? 0) > world.nowMs
 }
 
 /** Sites of a wave that the rollout changes: enrolled, enforcing, their target not withdrawn. */
@@ -430,8 +436,10 @@ function ruleOf(spec: RolloutSpec, state: RolloutState, wave: number): Wave | un
   return spec.policy.waves[Math.min(state.waves[wave]?.policyWave ?? 0, spec.policy.waves.length - 1)]
 }
 
-function ruleAt(spec: RolloutSpec, state: RolloutState, site: string): Wave | undefined {
-  return ruleOf(spec, state, state.sites.get(site)?.wave ?? 0)
+/** The soak of its wave, or the longer one of empty waves whose place it took. */
+function soakAt(spec: RolloutSpec, state: RolloutState, site: string): number {
+  const wave = state.sites.get(site)?.wave ?? 0
+  return Math.max(ruleOf(spec, state, wave)?.soakMs ?? 0, state.waves[wave]?.soakMs ?? 0)
 }
 
 function sitesIn(state: RolloutState, wave: number): number {
