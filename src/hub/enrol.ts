@@ -5,7 +5,7 @@ import { Fault } from '../core/model/fault.ts'
 import { expected } from './adopt.ts'
 import type { Authority } from './ports.ts'
 import type { SiteRecord } from './store.ts'
-import type { World } from './world.ts'
+import type { Draft, World } from './world.ts'
 
 /** Bytes of a site id, a token's secret and an API token: all unguessable, the first unique. */
 const ID_BYTES = 16
@@ -35,17 +35,21 @@ export async function enrolSite(parts: EnrolParts, request: EnrolRequest): Promi
     const key = world.keys.get(request.keyHash)
     if (key !== undefined && (key.site !== request.site || key.state === 'retired'))
       throw new Fault('TokenRefused', 'this key was used before', { facts: { site: request.site } })
-    const after = joined(before, request.recipient)
     const atMs = nowMs()
-    const fenced = [...world.keys.values()].filter(
-      ({ site: name, state, hash }) => name === request.site && state === 'active' && hash !== request.keyHash,
-    )
+    const spend = { hash: hashSecret(request.secret), site: request.site, by: request.keyHash, nowMs: atMs }
+    if (key?.state === 'active' && before.siteId !== null) {
+      // The answer to a first try was lost: it is given again.
+      await commit({ spend, keys: [key] })
+      return { ...before, siteId: before.siteId }
+    }
+    const after = joined(before, request.recipient)
     const replaced = before.siteId === after.siteId
+    const fenced = [...world.keys.values()].filter(
+      ({ site: name, state }) => name === request.site && state === 'active',
+    )
     await commit({
-      spend: { hash: hashSecret(request.secret), site: request.site, by: request.keyHash, nowMs: atMs },
-      // What another identity saw is not what this box runs; a reused name inherits nothing at all.
-      ...(replaced ? {} : { forgetSites: [request.site] }),
-      observationsGone: replaced ? await seenAt(world, request.site) : [],
+      spend,
+      ...(await forgotten(world, request.site, replaced)),
       sites: [after],
       keys: [
         ...fenced.map((old) => ({ ...old, state: 'retired' as const })),
@@ -101,7 +105,22 @@ function joined(before: SiteRecord, recipient: string): SiteRecord & { readonly 
   }
 }
 
-async function seenAt(world: World, site: string): Promise<readonly { site: string; workload: string }[]> {
-  const at = await world.store.atSite(site)
-  return [...at].filter(([, { observation }]) => observation !== null).map(([workload]) => ({ site, workload }))
+/**
+ * A box that has just joined has nothing: what was published to another, and seen there, is no fact about it, and it is
+ * provisioned anew. The generation goes on where the name stays with the same site; a reused name inherits nothing at all.
+ */
+async function forgotten(world: World, site: string, replaced: boolean): Promise<Draft> {
+  const rollouts = [...world.rollouts.values()].flatMap((record) => {
+    if (record.state?.sites.has(site) !== true) return []
+    const sites = new Map(record.state.sites)
+    sites.delete(site)
+    return [{ record: { ...record, state: { ...record.state, sites } }, whole: true, sites: new Map() }]
+  })
+  if (!replaced) return { forgetSites: [site], rollouts }
+  const at = [...(await world.store.atSite(site))]
+  return {
+    rollouts,
+    entriesGone: at.map(([workload]) => ({ site, workload })),
+    observationsGone: at.map(([workload]) => ({ site, workload })),
+  }
 }

@@ -20,6 +20,8 @@ import { sameObservation, type Draft, type World } from './world.ts'
 const RENEW_BEFORE_MS = 86_400_000
 /** Sites of a connected class come a tenth earlier or later than asked, so that they never come together. */
 const JITTER = 0.1
+/** A call that set out in time is not late for what the link takes. */
+const ON_THE_WAY_MS = 5_000
 
 export interface PollTimes {
   readonly connectedMs: number
@@ -73,7 +75,7 @@ export function createHandler(parts: ObserveParts): SyncHandler {
         world.changed.add(site.name)
         world.onChange()
       }
-      contacts.heard(site.name, nowMs, nowMs + nextDueMs)
+      contacts.heard(site.name, nowMs, nowMs + nextDueMs + ON_THE_WAY_MS + nextDueMs * JITTER)
       let now = world.sites.get(site.name) ?? site
       if (isStale(now, up, nowMs)) {
         await parts.publisher.renew(site.name)

@@ -127,6 +127,7 @@ export class Rig implements AsyncDisposable {
       version: 'test',
       root: '',
       gitPollMs: 1_000,
+      polls: { connectedMs: 2 * STEP_MS, meteredMs: [2 * STEP_MS, 3 * STEP_MS] },
       linkUrl: () => 'https://hub:1',
       ...this.#options,
     })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { LightSite, Rig } from './rig.ts'
+import { type LightSite, Rig } from './rig.ts'
 import { shops } from './files.ts'
 
 /** All sites joined, everything of the first commit at rest everywhere. */
@@ -79,7 +79,7 @@ test('a crash at the canary stops there, and undo takes it back and withdraws th
   expect(needsYou.map(({ message }) => message).join('\n')).toContain('s1 fails: web: ImagePullBackOff')
 
   await rig.hub.api.command({ name: 'ann', role: 'operator', teams: [] }, 'web', 'undo', { why: 'crashes' })
-  await rig.run(sites, 5)
+  await rig.run(sites, 10)
   expect(s1.releaseOf('web')).toBe(good)
   expect(s1.manifest?.withdrawn).toHaveLength(1)
   expect(s1.manifest?.withdrawn).not.toContain(good)
