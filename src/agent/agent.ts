@@ -14,7 +14,7 @@ import { resyncLoop } from './resync.ts'
 import type { ReconcileDeps } from './settled.ts'
 import { createSync } from './sync.ts'
 import { createBell, syncLoop, type Bell } from './sync-loop.ts'
-import { createTurnState, setCondition, type Counts } from './turn-state.ts'
+import { agedObservations, createTurnState, setCondition, type Counts } from './turn-state.ts'
 
 export interface AgentStatus {
   readonly site: string | null
@@ -151,7 +151,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
         generation: current?.stored.generation ?? null,
         revision: current?.manifest.revision ?? null,
         conditions: [...state.conditions.values()],
-        workloads: [...state.observations.values()],
+        workloads: [...agedObservations(state, observer.blindSinceMs() ?? clock.monotonicMs()).values()],
         inventory: store.inventory().size,
         lastSyncMs: last.syncMs,
         lastTurnMs: last.turnMs,

@@ -14,6 +14,8 @@ import { healthOfWorkload, observationOf, restamp, type ObjectFinding } from './
 import { isGood, soaked } from './soak.ts'
 import { setCondition } from './turn-state.ts'
 
+/** Not hearing of the cluster for longer than this, nobody can say that health was unbroken. */
+const BLIND_MS = 30_000
 /** Pods are looked at for so many objects a turn: the worst site must not list without end. */
 const LOOKS_A_TURN = 5
 const POD_OWNERS = new Set(['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet'])
@@ -33,6 +35,7 @@ export async function concludeTurn(end: TurnEnd, signal: AbortSignal): Promise<n
   const { store, clock } = ports
   const nowMs = clock.nowMs()
   const monoMs = clock.monotonicMs()
+  const blindMs = end.observer.takeBlindMs()
   const settledBefore = settledOf(end)
   const findings = await findingsOf(end, signal)
   const records = new Map<string, WorkloadRecord | null>()
@@ -41,7 +44,8 @@ export async function concludeTurn(end: TurnEnd, signal: AbortSignal): Promise<n
     const found = findings.get(entry.workload) ?? []
     // In observe mode nothing is begun here: there is no record to bring up to date.
     const kept = store.workloads().get(entry.workload)
-    const record = kept === undefined || intent.fault !== undefined ? kept : recordOf(end, intent, kept, found)
+    const record =
+      kept === undefined || intent.fault !== undefined ? kept : recordOf({ ...end, blindMs }, intent, kept, found)
     if (record !== undefined && kept !== undefined && !jsonEqual(record as unknown as Json, kept as unknown as Json))
       records.set(entry.workload, record)
     observe(end, intent, record, found, monoMs)
@@ -71,8 +75,9 @@ function settledOf({ current, ports, state }: TurnEnd): number {
   return current.manifest.entries.filter(({ workload }) => isSettled(workload, current.manifest, records, state)).length
 }
 
-function nextOf({ state, hubNow, desired, options }: TurnEnd, monoMs: number): number {
-  const now = hubNow()
+function nextOf(end: TurnEnd, monoMs: number): number {
+  const { state, desired, options } = end
+  const now = end.hubNow()
   const attemptMs = state.attempts.nextAtMs(monoMs)
   const hub = desired.intents.flatMap(({ waiting }) => waiting?.nextAtMs ?? [])
   const permitMs = hub.length === 0 || now.known === 'no' ? Infinity : Math.max(0, Math.min(...hub) - now.ms)
@@ -124,7 +129,12 @@ async function lookAt(
   return { asked: true, because }
 }
 
-function recordOf(end: TurnEnd, intent: Intent, kept: WorkloadRecord, found: readonly ObjectFinding[]): WorkloadRecord {
+function recordOf(
+  end: TurnEnd & { readonly blindMs: number },
+  intent: Intent,
+  kept: WorkloadRecord,
+  found: readonly ObjectFinding[],
+): WorkloadRecord {
   const { state, ports, mode } = end
   const nowMs = ports.clock.nowMs()
   const looking = mode === 'observe' && intent.record === undefined
@@ -135,7 +145,7 @@ function recordOf(end: TurnEnd, intent: Intent, kept: WorkloadRecord, found: rea
     evidence: applied,
     health,
     nowMs: ports.clock.monotonicMs(),
-    unbroken: !state.broken,
+    unbroken: !state.broken && end.blindMs <= BLIND_MS,
   })
   state.soaks.set(kept.workload, soak)
   if (looking) return kept

@@ -35,6 +35,10 @@ export interface Observer {
   /** An answer to our own write, newer than the watch. */
   put(live: Manifest): void
   forget(key: string): void
+  /** Since when some kind that was read is not heard of any more, monotonic ms; null: all are. */
+  blindSinceMs(): number | null
+  /** The longest time without hearing since this was last asked, ms. */
+  takeBlindMs(): number
   /** Drops everything and lists again: the process stood still for longer than its knowledge is good for. */
   restart(): void
   /** Requests sent, for figures. */
@@ -49,6 +53,8 @@ interface KindWatch {
   fault: Error | undefined
   readonly ready: PromiseWithResolvers<void>
   keys: Set<string>
+  /** Since when nothing is heard of this kind, monotonic ms; null: it is. */
+  blindSinceMs: number | null
   /** Ends a pause between two tries. */
   kick: () => void
 }
@@ -59,6 +65,7 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
   const objects = new Map<string, Manifest>()
   const probes = new Map<string, { readonly live: Manifest | null; readonly untilMs: number }>()
   const counts = { lists: 0, gets: 0, watches: 0, events: 0 }
+  let blindMs = 0
   const labelSelector = `${PART_OF}=${applySetId}`
 
   const seen = (key: string): Manifest | null | undefined => {
@@ -108,7 +115,9 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
       } catch (error) {
         if (signal.aborted) return
         const fault = asFault(error)
-        if (fault.reason === 'WatchExpired') from = undefined
+        // Listing again is what shows that it works again: a watch that is silent may be a dead one.
+        from = undefined
+        if (fault.reason !== 'WatchExpired') watch.blindSinceMs ??= clock.monotonicMs()
         if (watch.state === 'listing') watch.state = 'failed'
         watch.fault = fault
         watch.ready.resolve()
@@ -153,6 +162,8 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
       drop(key)
       onChange(key)
     }
+    if (watch.blindSinceMs !== null) blindMs = Math.max(blindMs, clock.monotonicMs() - watch.blindSinceMs)
+    watch.blindSinceMs = null
     watch.state = 'synced'
     watch.fault = undefined
     watch.ready.resolve()
@@ -183,6 +194,11 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
     probes.set(refKey(ref), { live, untilMs: clock.monotonicMs() + goodForMs })
   }
 
+  const blindSinceMs = (): number | null => {
+    const since = [...watches.values()].flatMap((watch) => (watch.state === 'synced' ? (watch.blindSinceMs ?? []) : []))
+    return since.length === 0 ? null : Math.min(...since)
+  }
+
   const start = (name: KindName): KindWatch => {
     const watch: KindWatch = {
       name,
@@ -191,6 +207,7 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
       fault: undefined,
       ready: Promise.withResolvers<void>(),
       keys: new Set(),
+      blindSinceMs: null,
       kick: () => undefined,
     }
     void run(watch)
@@ -201,6 +218,13 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
     counts,
     seen,
     put,
+    blindSinceMs,
+    takeBlindMs: () => {
+      const since = blindSinceMs()
+      const longest = Math.max(blindMs, since === null ? 0 : clock.monotonicMs() - since)
+      blindMs = 0
+      return longest
+    },
     forget: drop,
     async follow(kinds, signal) {
       const wanted = new Map(kinds.map((name) => [kindKey(name), name] as const))

@@ -65,7 +65,8 @@ export function observationOf(input: ReportInput): WorkloadObservation {
     sync,
     ...(waiting === undefined ? {} : { waiting }),
     health,
-    healthyForMs: Math.floor(healthyForMs),
+    // The turn took its time before it read the objects: a soak that began since then has lasted nothing yet.
+    healthyForMs: Math.max(0, Math.floor(healthyForMs)),
     unhealthyMs: Math.floor(soak?.unhealthyMs ?? record?.unhealthyMs ?? 0),
     transitions: soak?.transitions ?? record?.transitions ?? 0,
     begun,

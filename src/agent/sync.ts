@@ -15,7 +15,7 @@ import type { SiteIdentity } from './ports.ts'
 import type { Reconciler } from './reconcile.ts'
 import type { ReconcileDeps } from './settled.ts'
 import { blobsOf, stage } from './stage.ts'
-import { setCondition } from './turn-state.ts'
+import { agedObservations, setCondition } from './turn-state.ts'
 
 export interface SyncDeps extends ReconcileDeps {
   readonly link: HubLink
@@ -46,7 +46,9 @@ export function createSync(deps: SyncDeps): SyncSite {
 
   function up(nonce: string): SyncUp {
     const current = reconciler.manifest()
-    const { seq, observations, goneWorkloads, items } = outbox.next(state.observations)
+    const { seq, observations, goneWorkloads, items } = outbox.next(
+      agedObservations(state, deps.observer.blindSinceMs() ?? clock.monotonicMs()),
+    )
     const have =
       current === undefined
         ? null
@@ -77,13 +79,14 @@ export function createSync(deps: SyncDeps): SyncSite {
       manifest: reconciler.manifest()?.stored.envelope.payload,
       blob: (digest: Parameters<typeof store.has>[0]) => store.blob('object', digest) ?? store.blob('release', digest),
     }
+    const sentMonotonicMs = machine.uptimeMs()
     const answer = await link.sync(sent, bases, signal)
     state.counts.syncs += 1
     state.counts.bytesUp += answer.bytes.up
     state.counts.bytesDown += answer.bytes.down
     setCondition(state, 'Link', null, clock.nowMs())
     if (answer.trust !== undefined) takeTrust(answer.trust)
-    takeTime(sent, answer)
+    takeTime(sent, sentMonotonicMs, answer)
     outbox.acknowledged(answer.head.ack, answer.head.ackOutbox)
     if (answer.manifest !== undefined) await takeManifest(answer, signal)
     else setCondition(state, 'Manifest', null, clock.nowMs())
@@ -100,7 +103,7 @@ export function createSync(deps: SyncDeps): SyncSite {
     trust = read.trust
   }
 
-  function takeTime(sent: SyncUp, { head, manifest, timeSignature }: SyncAnswer): void {
+  function takeTime(sent: SyncUp, sentMonotonicMs: number, { head, manifest, timeSignature }: SyncAnswer): void {
     const told = manifest === undefined ? undefined : readManifestHead(manifest.payload)
     const subject = timeSubject(told?.ok === true ? told.value.head : undefined, sent.have)
     const judged = judgeTime({
@@ -117,6 +120,7 @@ export function createSync(deps: SyncDeps): SyncSite {
       trust,
       held: hubClock.held(),
       monotonicMs: machine.uptimeMs(),
+      sentMonotonicMs,
       boot: machine.bootId,
     })
     if (judged.verdict === 'accept') {

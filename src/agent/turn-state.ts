@@ -85,3 +85,14 @@ export function setCondition(
     state.conditions.set(type, { type, reason: fault.reason, message: fault.message, sinceMs })
   }
 }
+
+/** Observations as of now: a soak grows between turns, as long as the cluster is heard of. `untilMs`: monotonic. */
+export function agedObservations(state: TurnState, untilMs: number): ReadonlyMap<string, WorkloadObservation> {
+  return new Map(
+    [...state.observations].map(([name, observation]) => {
+      const since = state.soaks.get(name)?.healthySinceMs
+      if (since === undefined || since === null) return [name, observation]
+      return [name, { ...observation, healthyForMs: Math.max(observation.healthyForMs, Math.floor(untilMs - since)) }]
+    }),
+  )
+}

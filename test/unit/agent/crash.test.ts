@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -18,6 +18,8 @@ import { configMap, deployment, HubStub, IDENTITY, job, SIGNAL } from './site.ts
  * A process is killed at every call that leaves it: before the call, and after the call with its answer lost. Everything that
  * was a killed process's stays dead; a new one opens the same files. It must end where an undisturbed one ends.
  */
+/** In memory where there is such a place: what is shown here is order, and not the disk. */
+const HOME = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 const folders: string[] = []
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
@@ -115,7 +117,7 @@ async function endOf(world: World, store: AgentStore): Promise<unknown> {
   }
   const inventory = [...store.inventory()].map(([key, entry]) => {
     const uid = entry.state === 'owned' ? entry.uid : 'intended'
-    return [key, entry.state, entry.workload, uid === uids.get(key)]
+    return [key, entry.state, entry.workload, uid === uids.get(key)].join(' ')
   })
   return { objects: objects.toSorted(), inventory: inventory.toSorted(), records: [...store.workloads().keys()] }
 }
@@ -127,7 +129,7 @@ async function scenario(at: number, when: When): Promise<{ readonly calls: numbe
     clock,
     cluster: new SimCluster({ clock, seed: 1 }),
     hub: new HubStub(() => clock.nowMs()),
-    dir: mkdtempSync(join(tmpdir(), 'flotilla-crash-')),
+    dir: mkdtempSync(join(HOME, 'flotilla-crash-')),
   }
   folders.push(world.dir)
   let process = start(world, null)
