@@ -16,6 +16,7 @@ export interface JobInput {
   readonly uid?: string
   readonly queue?: string
   readonly priority?: number
+  readonly priorityClassName?: string
   /** The gang's size; 0 or absent: every pod by itself. */
   readonly minMember?: number
   readonly minTaskMember?: Readonly<Record<string, number>>
@@ -209,6 +210,7 @@ export interface Reservation {
 
 /** Why nodes refuse a pod. Append-only; the words are kube-scheduler's where it has some. */
 export const REFUSALS = {
+  Invalid: 'the pod cannot be scheduled as it is written',
   NodeName: "node(s) didn't match the requested node name",
   Unschedulable: 'node(s) were unschedulable',
   Taint: 'node(s) had untolerated taint(s)',

@@ -1,0 +1,150 @@
+/** Jobs that starve take the place of pods of less worth in their own queue, and within one job the lesser pods give way. */
+import type { Cycle } from '../cycle.ts'
+import type { Job } from '../ledger.ts'
+import { Statement } from '../statement.ts'
+import { BOUND, PENDING, RELEASING, RUNNING } from '../status.ts'
+import { bestCandidate, breaksBudgets, candidateNodes, fitsOn, triesOf, tryNode, type Candidate } from '../victims.ts'
+import { byQueue, isCandidate } from './queues.ts'
+
+export function preempt(cycle: Cycle): void {
+  const starving = cycle.jobs.filter(
+    (job) =>
+      job.phase !== 'Pending' &&
+      cycle.state.count(job.group, PENDING) > 0 &&
+      isCandidate(cycle, job) &&
+      cycle.jobStarving(job),
+  )
+  const waiting = byQueue(cycle, starving)
+  const order = [...waiting.keys()].toSorted((a, b) => cycle.compareQueues(a, b))
+  for (const queue of order) {
+    for (const job of waiting.get(queue) as Job[]) preemptForJob(cycle, job)
+    for (const job of waiting.get(queue) as Job[]) preemptWithin(cycle, job)
+  }
+  giveWay(cycle)
+}
+
+function preemptForJob(cycle: Cycle, job: Job): void {
+  const statement = new Statement(cycle)
+  for (const task of cycle.pendingOf(job)) {
+    if (!cycle.jobStarving(job)) break
+    takeRoom(cycle, statement, task, 'preempt', (victim) => {
+      const other = cycle.jobOf(victim)
+      return other !== job && other.queue === job.queue
+    })
+  }
+  if (statement.moves.length > 0 && cycle.jobPipelined(job)) statement.commit()
+  else statement.discard()
+}
+
+function preemptWithin(cycle: Cycle, job: Job): void {
+  for (const task of cycle.pendingOf(job)) {
+    const statement = new Statement(cycle)
+    const found = takeRoom(cycle, statement, task, 'preempt', (victim) => cycle.jobOf(victim) === job)
+    if (!found) {
+      statement.discard()
+      return
+    }
+    statement.commit()
+  }
+}
+
+/** Pods that some plugin wants gone whatever else happens. */
+export function giveWay(cycle: Cycle): void {
+  if (!cycle.uses('victims')) return
+  const statement = new Statement(cycle)
+  for (const task of cycle.victims())
+    if (isEvictable(cycle, task))
+      statement.do({ kind: 'evict', task, because: 'shuffle', for: task, breaksBudget: false })
+  statement.commit()
+}
+
+function isEvictable(cycle: Cycle, task: number): boolean {
+  const status = cycle.state.taskStatus[task]
+  return status === BOUND || status === RUNNING
+}
+
+/** Pods on the node that may be asked at all: ours, there for a while, willing, and not better than the one who asks. */
+export function askable(cycle: Cycle, task: number, node: number, wanted: (victim: number) => boolean): number[] {
+  const bestEffort = cycle.isBestEffort(task)
+  const { state, options, nowMs } = cycle
+  return state.tasksOn(node).filter((victim) => {
+    if ((state.taskJob[victim] as number) < 0 || !isEvictable(cycle, victim) || !cycle.factsOf(victim).preemptable)
+      return false
+    if (bestEffort && !cycle.isBestEffort(victim)) return false
+    const started = state.taskStarted[victim] as number
+    if (options.minRunMs > 0 && started > 0 && nowMs - started < options.minRunMs) return false
+    return wanted(victim)
+  })
+}
+
+/** A pod whose nominated node is already being cleared for it waits; and some never take from others. */
+export function mayAsk(cycle: Cycle, task: number): boolean {
+  const { spec } = cycle.classOf(task)
+  if (spec.never) return false
+  const { nominated } = cycle.factsOf(task)
+  const node = nominated === '' ? -1 : (cycle.state.nodeIds.get(nominated) ?? -1)
+  if (!cycle.state.isAlive(node)) return true
+  const mine = cycle.state.taskPriority[task] as number
+  return !cycle.state
+    .tasksOn(node)
+    .some((other) => cycle.state.taskStatus[other] === RELEASING && (cycle.state.taskPriority[other] as number) < mine)
+}
+
+/** Makes room for the pod on one node by evictions, and gives it that room. False, and nothing done, where that cannot be. */
+export function takeRoom(
+  cycle: Cycle,
+  statement: Statement,
+  task: number,
+  because: 'preempt' | 'reclaim',
+  wanted: (victim: number) => boolean,
+): boolean {
+  if (!mayAsk(cycle, task)) return false
+  const queue = cycle.queueOf(cycle.jobOf(task))
+  const agreed = (node: number): readonly number[] => {
+    const asked = askable(cycle, task, node, wanted)
+    return because === 'preempt' ? cycle.preemptable(task, asked) : cycle.reclaimable(task, asked)
+  }
+  const fits = (node: number) => (): boolean => cycle.allocatable(queue, task) && fitsOn(cycle, task, node)
+  const nodes = candidateNodes(cycle, task)
+  const found: Candidate[] = []
+  const tries = triesOf(nodes.length)
+  for (const node of nodes) {
+    const victims = agreed(node)
+    if (victims.length === 0) continue
+    const candidate =
+      cycle.options.preemption === 'simulate'
+        ? tryNode(cycle, task, node, victims, fits(node))
+        : takeInOrder(cycle, task, node, victims, fits(node))
+    if (candidate === null) continue
+    found.push(candidate)
+    if (cycle.options.preemption === 'by-resources' || found.length >= tries) break
+  }
+  const best = cycle.options.preemption === 'simulate' ? bestCandidate(cycle, found) : (found[0] ?? null)
+  if (best === null) return false
+  for (const { task: victim, breaksBudget } of best.victims)
+    statement.do({ kind: 'evict', task: victim, because, for: task, breaksBudget })
+  statement.do({ kind: 'pipeline', task, node: best.node })
+  return true
+}
+
+/** Volcano's way: from the first victim on until it fits; where it fits already nobody leaves. */
+function takeInOrder(
+  cycle: Cycle,
+  task: number,
+  node: number,
+  victims: readonly number[],
+  fits: () => boolean,
+): Candidate | null {
+  const { state } = cycle
+  const mark = state.log.begin()
+  const taken: number[] = []
+  for (const victim of victims.toSorted((a, b) => cycle.compareVictims(a, b, task))) {
+    if (fits()) break
+    state.evict(victim)
+    taken.push(victim)
+  }
+  const fit = fits()
+  const breaking = breaksBudgets(cycle, taken)
+  state.log.rollback(mark)
+  return fit ? { node, victims: taken.map((victim) => ({ task: victim, breaksBudget: breaking.has(victim) })) } : null
+}

@@ -1,0 +1,50 @@
+/** Queues that have less than they deserve take it from queues that have more. */
+import { choose } from '../choose.ts'
+import type { Cycle } from '../cycle.ts'
+import type { Job } from '../ledger.ts'
+import { Statement } from '../statement.ts'
+import { PENDING } from '../status.ts'
+import { mayAsk, takeRoom } from './preempt.ts'
+import { byQueue, isCandidate } from './queues.ts'
+
+export function reclaim(cycle: Cycle): void {
+  const starving = cycle.jobs.filter(
+    (job) =>
+      job.phase !== 'Pending' &&
+      cycle.state.count(job.group, PENDING) > 0 &&
+      isCandidate(cycle, job) &&
+      cycle.jobStarving(job),
+  )
+  const waiting = byQueue(cycle, starving)
+  const order = [...waiting.keys()].toSorted((a, b) => cycle.compareQueues(a, b))
+  for (const queue of order) {
+    if (cycle.overused(queue)) continue
+    for (const job of waiting.get(queue) as Job[]) reclaimForJob(cycle, job)
+  }
+}
+
+function reclaimForJob(cycle: Cycle, job: Job): void {
+  const statement = new Statement(cycle)
+  const queue = cycle.queueOf(job)
+  for (const task of cycle.pendingOf(job)) {
+    if (!cycle.jobStarving(job)) break
+    if (!mayAsk(cycle, task)) continue
+    if (useIdle(cycle, statement, task)) continue
+    if (!cycle.preemptive(queue, task)) continue
+    takeRoom(cycle, statement, task, 'reclaim', (victim) => {
+      const other = cycle.jobOf(victim)
+      return other.queue !== job.queue && cycle.queueAt(other.queue)?.input.reclaimable !== false
+    })
+  }
+  if (statement.moves.length > 0 && cycle.jobPipelined(job)) statement.commit()
+  else statement.discard()
+}
+
+/** Pods of a gang for which there is room anyway count towards it, and nobody leaves for them. */
+function useIdle(cycle: Cycle, statement: Statement, task: number): boolean {
+  if (!cycle.allocatable(cycle.queueOf(cycle.jobOf(task)), task)) return false
+  const choice = choose(cycle, task)
+  if (choice === null || choice.when !== 'now') return false
+  statement.do({ kind: 'pipeline', task, node: choice.node })
+  return true
+}

@@ -1,0 +1,367 @@
+/**
+ * One cycle: the plugins' hooks over the world, combined as SCHEDULER.md section 2 says. Actions ask it and change the state through it.
+ */
+import type { PodClass } from './classes.ts'
+import type { FilterSet } from './filters.ts'
+import type { Job, Queue, SubJob } from './ledger.ts'
+import { SWITCH_OF, type BatchScorer, type Hooks, type HyperNodeQuestion } from './plugin.ts'
+import { PLUGINS } from './plugins/list.ts'
+import { rankOf, type RankContext } from './rank.ts'
+import type { ResolvedOptions } from './options.ts'
+import { Reservations } from './reservations.ts'
+import { PENDING } from './status.ts'
+import type { Eviction } from './types.ts'
+import type { TaskFacts, World } from './world.ts'
+import type { State } from './state.ts'
+
+type HookOf<K extends keyof Hooks> = NonNullable<Hooks[K]>
+
+export interface EvictionNote {
+  readonly task: number
+  readonly because: Eviction['because']
+  readonly for: number
+  readonly breaksBudget: boolean
+}
+
+export class Cycle {
+  readonly world: World
+  readonly state: State
+  readonly options: ResolvedOptions
+  readonly nowMs: number
+  readonly filters: FilterSet
+  readonly ranks: RankContext
+  readonly batchScorers: readonly BatchScorer[]
+  /** By hook: the plugins that have it on, tier by tier. */
+  readonly #tiers: readonly (readonly { readonly name: string; readonly hooks: Hooks }[])[]
+  readonly #on = new Map<keyof Hooks, readonly (readonly Hooks[])[]>()
+  readonly hierarchical: boolean
+  readonly jobs: readonly Job[]
+  /** In the order in which they were decided; taken back with the statement that made them. */
+  readonly evictions: EvictionNote[] = []
+  readonly binds: number[] = []
+  readonly phases = new Map<Job, Job['phase']>()
+  /** null: backfill with reservations is off. */
+  readonly reservations: Reservations | null
+
+  constructor(world: World, options: ResolvedOptions, nowMs: number) {
+    this.world = world
+    this.state = world.state
+    this.options = options
+    this.nowMs = nowMs
+    this.jobs = world.jobs.filter((job): job is Job => job !== null)
+    this.hierarchical = options.tiers.some((tier) =>
+      tier.some(
+        (plugin) =>
+          plugin.name === 'capacity' &&
+          (plugin.enabled === undefined ? options.profile === 'calm' : plugin.enabled.includes('hierarchy')),
+      ),
+    )
+    this.#tiers = options.tiers.map((tier) =>
+      tier.map((plugin) => {
+        const made = (PLUGINS[plugin.name] as (typeof PLUGINS)[string])(this, plugin.arguments ?? {})
+        const hooks: Record<string, unknown> = {}
+        for (const name of Object.keys(made) as (keyof Hooks)[]) {
+          // A job that is not valid is not valid whatever the switches say.
+          const on = plugin.enabled === undefined || name === 'jobValid' || plugin.enabled.includes(SWITCH_OF[name])
+          if (on) hooks[name] = made[name]
+        }
+        return { name: plugin.name, hooks: hooks as Hooks }
+      }),
+    )
+    const all = this.#tiers.flat().map(({ hooks }) => hooks)
+    this.filters = {
+      kube: all.some((hooks) => hooks.kubeFilters === true),
+      extra: all.flatMap((hooks) => hooks.filters ?? []),
+      volumes: world.volumes,
+    }
+    const local = all.flatMap((hooks) => (hooks.localScore === undefined ? [] : [hooks.localScore.bind(hooks)]))
+    this.ranks = {
+      state: this.state,
+      filters: this.filters,
+      seed: 0,
+      nodeHash: world.nodeHash,
+      localScore:
+        local.length === 1
+          ? (local[0] as HookOf<'localScore'>)
+          : (podClass, node) => {
+              let sum = 0
+              for (const score of local) sum += score(podClass, node)
+              return sum
+            },
+    }
+    this.batchScorers = all.flatMap((hooks) => hooks.batchScores ?? [])
+    this.reservations = options.reservations > 0 ? new Reservations(this) : null
+  }
+
+  #with(hook: keyof Hooks): readonly (readonly Hooks[])[] {
+    let found = this.#on.get(hook)
+    if (found === undefined) {
+      found = this.#tiers
+        .map((tier) => tier.flatMap(({ hooks }) => (hooks[hook] === undefined ? [] : [hooks])))
+        .filter((tier) => tier.length > 0)
+      this.#on.set(hook, found)
+    }
+    return found
+  }
+
+  uses(hook: keyof Hooks): boolean {
+    return this.#with(hook).length > 0
+  }
+
+  // Orders: the first comparison that is not zero, then age, then UID.
+
+  compareQueues(a: Queue, b: Queue): number {
+    for (const tier of this.#with('queueOrder'))
+      for (const hooks of tier) {
+        const order = (hooks.queueOrder as HookOf<'queueOrder'>)(a, b)
+        if (order !== 0) return order
+      }
+    return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
+  }
+
+  compareVictimQueues(a: Queue, b: Queue, preemptor: Queue): number {
+    for (const tier of this.#with('victimQueueOrder'))
+      for (const hooks of tier) {
+        const order = (hooks.victimQueueOrder as HookOf<'victimQueueOrder'>)(a, b, preemptor)
+        if (order !== 0) return order
+      }
+    return -this.compareQueues(a, b)
+  }
+
+  /** Without age and UID. */
+  compareJobsByPlugins(a: Job, b: Job): number {
+    for (const tier of this.#with('jobOrder'))
+      for (const hooks of tier) {
+        const order = (hooks.jobOrder as HookOf<'jobOrder'>)(a, b)
+        if (order !== 0) return order
+      }
+    return 0
+  }
+
+  compareJobs(a: Job, b: Job): number {
+    const order = this.compareJobsByPlugins(a, b)
+    if (order !== 0) return order
+    if (a.createdMs !== b.createdMs) return a.createdMs - b.createdMs
+    return a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0
+  }
+
+  compareSubJobs(a: SubJob, b: SubJob): number {
+    for (const tier of this.#with('subJobOrder'))
+      for (const hooks of tier) {
+        const order = (hooks.subJobOrder as HookOf<'subJobOrder'>)(a, b)
+        if (order !== 0) return order
+      }
+    return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
+  }
+
+  compareTasks(a: number, b: number): number {
+    for (const tier of this.#with('taskOrder'))
+      for (const hooks of tier) {
+        const order = (hooks.taskOrder as HookOf<'taskOrder'>)(a, b)
+        if (order !== 0) return order
+      }
+    return this.state.compareByAge(a, b)
+  }
+
+  /** Who goes first when pods must leave: of one job its last, of one queue its last job's, else by queue. */
+  compareVictims(a: number, b: number, preemptor: number): number {
+    const left = this.jobOf(a)
+    const right = this.jobOf(b)
+    if (left === right) return -this.compareTasks(a, b)
+    const mine = this.jobOf(preemptor)
+    if (left.queue !== right.queue && mine.queue >= 0) {
+      const order = this.compareVictimQueues(this.queueOf(left), this.queueOf(right), this.queueOf(mine))
+      if (order !== 0) return order
+    }
+    const order = this.compareJobsByPlugins(left, right)
+    if (order !== 0) return -order
+    const byTask = this.compareTasks(a, b)
+    return byTask !== 0 ? -byTask : -this.compareJobs(left, right)
+  }
+
+  // Yes or no: all must agree, or any may refuse.
+
+  invalidity(job: Job): string | null {
+    for (const tier of this.#with('jobValid'))
+      for (const hooks of tier) {
+        const because = (hooks.jobValid as HookOf<'jobValid'>)(job)
+        if (because !== null) return because
+      }
+    return null
+  }
+
+  jobReady(job: Job): boolean {
+    for (const tier of this.#with('jobReady'))
+      for (const hooks of tier) if (!(hooks.jobReady as HookOf<'jobReady'>)(job)) return false
+    return true
+  }
+
+  /** The first tier that has the hook decides. */
+  jobStarving(job: Job): boolean {
+    for (const tier of this.#with('jobStarving'))
+      return tier.every((hooks) => (hooks.jobStarving as HookOf<'jobStarving'>)(job))
+    return false
+  }
+
+  jobPipelined(job: Job): boolean {
+    return this.#vote('jobPipelined', (hooks) => (hooks.jobPipelined as HookOf<'jobPipelined'>)(job))
+  }
+
+  subJobReady(job: Job, subJob: SubJob): boolean {
+    if (!this.uses('subJobReady')) return job.subJobs.size > 1 || this.jobReady(job)
+    for (const tier of this.#with('subJobReady'))
+      for (const hooks of tier) if (!(hooks.subJobReady as HookOf<'subJobReady'>)(job, subJob)) return false
+    return true
+  }
+
+  subJobPipelined(job: Job, subJob: SubJob): boolean {
+    return this.#vote('subJobPipelined', (hooks) => (hooks.subJobPipelined as HookOf<'subJobPipelined'>)(job, subJob))
+  }
+
+  jobEnqueueable(job: Job): boolean {
+    return this.#vote('jobEnqueueable', (hooks) => (hooks.jobEnqueueable as HookOf<'jobEnqueueable'>)(job))
+  }
+
+  /** Any vote against rejects; the first tier with one for it decides. */
+  #vote(hook: keyof Hooks, ask: (hooks: Hooks) => -1 | 0 | 1): boolean {
+    for (const tier of this.#with(hook)) {
+      let some = false
+      for (const hooks of tier) {
+        const vote = ask(hooks)
+        if (vote < 0) return false
+        if (vote > 0) some = true
+      }
+      if (some) return true
+    }
+    return true
+  }
+
+  jobEnqueued(job: Job): void {
+    for (const tier of this.#with('jobEnqueued'))
+      for (const hooks of tier) (hooks.jobEnqueued as HookOf<'jobEnqueued'>)(job)
+  }
+
+  overused(queue: Queue): boolean {
+    for (const tier of this.#with('overused'))
+      for (const hooks of tier) if ((hooks.overused as HookOf<'overused'>)(queue)) return true
+    return false
+  }
+
+  allocatable(queue: Queue, task: number): boolean {
+    for (const tier of this.#with('allocatable'))
+      for (const hooks of tier) if (!(hooks.allocatable as HookOf<'allocatable'>)(queue, task)) return false
+    return true
+  }
+
+  preemptive(queue: Queue, task: number): boolean {
+    for (const tier of this.#with('preemptive'))
+      for (const hooks of tier) if (!(hooks.preemptive as HookOf<'preemptive'>)(queue, task)) return false
+    return true
+  }
+
+  // Victims: agreed within a tier, and the first tier that names some wins. No opinion is not an empty answer.
+
+  preemptable(preemptor: number, candidates: readonly number[]): readonly number[] {
+    return this.#victims('preemptable', candidates, (hooks) =>
+      (hooks.preemptable as HookOf<'preemptable'>)(preemptor, candidates),
+    )
+  }
+
+  reclaimable(preemptor: number, candidates: readonly number[]): readonly number[] {
+    return this.#victims('reclaimable', candidates, (hooks) =>
+      (hooks.reclaimable as HookOf<'reclaimable'>)(preemptor, candidates),
+    )
+  }
+
+  #victims(
+    hook: 'preemptable' | 'reclaimable',
+    candidates: readonly number[],
+    ask: (hooks: Hooks) => readonly number[] | null,
+  ): readonly number[] {
+    if (candidates.length === 0) return []
+    for (const tier of this.#with(hook)) {
+      let agreed: readonly number[] | null = null
+      for (const hooks of tier) {
+        const named = ask(hooks)
+        if (named === null) continue
+        if (named.length === 0) {
+          agreed = []
+          break
+        }
+        const set = new Set(named)
+        agreed = agreed === null ? named : agreed.filter((task) => set.has(task))
+      }
+      if (agreed !== null && agreed.length > 0) return agreed
+    }
+    return []
+  }
+
+  victims(): readonly number[] {
+    return [
+      ...new Set(
+        this.#with('victims').flatMap((tier) => tier.flatMap((hooks) => (hooks.victims as HookOf<'victims'>)())),
+      ),
+    ]
+  }
+
+  hyperNodeGradients(question: HyperNodeQuestion): readonly (readonly string[])[] {
+    for (const tier of this.#with('hyperNodeGradient'))
+      for (const hooks of tier) {
+        const gradients = (hooks.hyperNodeGradient as HookOf<'hyperNodeGradient'>)(question)
+        if (gradients !== null) return gradients
+      }
+    return [[question.within]]
+  }
+
+  scoreHyperNodes(tasks: readonly number[], hyperNodes: readonly string[]): ReadonlyMap<string, number> {
+    const sum = new Map(hyperNodes.map((name) => [name, 0]))
+    for (const tier of this.#with('hyperNodeOrder'))
+      for (const hooks of tier)
+        for (const [name, score] of (hooks.hyperNodeOrder as HookOf<'hyperNodeOrder'>)(tasks, hyperNodes))
+          sum.set(name, (sum.get(name) ?? 0) + score)
+    return sum
+  }
+
+  // The world by rows.
+
+  jobOf(task: number): Job {
+    return this.world.jobs[this.state.taskJob[task] as number] as Job
+  }
+
+  queueOf(job: Job): Queue {
+    return this.world.queues[job.queue] as Queue
+  }
+
+  queueAt(row: number): Queue | null {
+    return this.world.queues[row] ?? null
+  }
+
+  classOf(task: number): PodClass {
+    return this.state.taskClass[task] as PodClass
+  }
+
+  factsOf(task: number): TaskFacts {
+    return this.world.taskFacts[task] as TaskFacts
+  }
+
+  nameOf(task: number): string {
+    const names = this.state.taskNames[task]
+    return names === null || names === undefined ? '' : `${names.namespace}/${names.name}`
+  }
+
+  /** Pods of the job that wait and are not gated, first in order first. */
+  pendingOf(job: Job): number[] {
+    const tasks: number[] = []
+    for (const task of job.tasks)
+      if (this.state.taskStatus[task] === PENDING && !this.classOf(task).spec.gated) tasks.push(task)
+    return tasks.length < 2 ? tasks : tasks.sort((a, b) => this.compareTasks(a, b))
+  }
+
+  isBestEffort(task: number): boolean {
+    return this.classOf(task).spec.requests.bestEffort
+  }
+
+  rankOf(podClass: PodClass, node: number): number {
+    return rankOf(this.ranks, podClass, node)
+  }
+}

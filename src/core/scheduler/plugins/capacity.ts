@@ -1,0 +1,378 @@
+/** Queues with fixed shares, in a tree: what a queue deserves, may at most have, and is guaranteed. */
+import type { Cycle } from '../cycle.ts'
+import { addTo, at, exceeding, isEmpty, share, zeroes, type Dense } from '../dense.ts'
+import type { Job, Queue } from '../ledger.ts'
+import { numberArgument, type Arguments, type Hooks, type Vote } from '../plugin.ts'
+import type { Amounts } from '../resources.ts'
+import { elasticOf, inqueueOf, queueHolds, totalOf } from '../totals.ts'
+import { ROOT_QUEUE } from '../ledger.ts'
+
+interface Share {
+  readonly queue: Queue
+  deserved: Dense
+  guarantee: Dense
+  /** Infinity where nothing limits. */
+  most: Dense
+  readonly inqueue: Dense
+  readonly elastic: Dense
+}
+
+export function capacity(cycle: Cycle, given: Arguments): Hooks {
+  const book = new Book(cycle)
+  const level = Math.max(0, Math.trunc(numberArgument(given, 'ancestorReclaimLevel', 0)))
+  return {
+    queueOrder: (a, b) => book.compare(a, b),
+    victimQueueOrder: (a, b, preemptor) => book.nearness(b, preemptor) - book.nearness(a, preemptor),
+    allocatable: (queue, task) => {
+      if (!book.takesJobs(queue)) return false
+      const { amounts } = cycle.classOf(task).spec.requests
+      return book.chain(queue).every((row) => book.fits(row, amounts))
+    },
+    jobEnqueueable: (job): Vote => book.enqueueable(job),
+    jobEnqueued: (job) => book.enqueued(job),
+    preemptive: (queue, task) => book.entitled(queue, cycle.classOf(task).spec.requests.amounts, level),
+    reclaimable: (preemptor, candidates) => (book.ready ? book.victims(preemptor, candidates, level) : []),
+  }
+}
+
+class Book {
+  readonly ready: boolean
+  readonly #cycle: Cycle
+  readonly #shares = new Map<number, Share>()
+  readonly #size: number
+
+  constructor(cycle: Cycle) {
+    this.#cycle = cycle
+    this.#size = cycle.state.dimensions.size
+    for (const queue of cycle.world.queues) {
+      if (queue === null) continue
+      this.#shares.set(queue.row, {
+        queue,
+        deserved: padded(queue.deserved, this.#size),
+        guarantee: padded(queue.guarantee, this.#size),
+        most: zeroes(this.#size),
+        inqueue: zeroes(this.#size),
+        elastic: zeroes(this.#size),
+      })
+    }
+    if (cycle.hierarchical) this.#tree()
+    else this.#flat()
+    for (const job of cycle.jobs) this.#countJob(job)
+    this.ready = !(cycle.hierarchical && cycle.options.profile === 'volcano' && this.#misplaced())
+  }
+
+  /** Volcano schedules nothing at all while a queue's parent is missing or a job stands in a queue that has children. */
+  #misplaced(): boolean {
+    for (const { queue } of this.#shares.values()) if (queue.problem !== null) return true
+    return this.#cycle.jobs.some(
+      (job) => job.queue >= 0 && (this.#shares.get(job.queue) as Share).queue.children.length > 0,
+    )
+  }
+
+  #countJob(job: Job): void {
+    const queue = this.#cycle.queueAt(job.queue)
+    if (queue === null) return
+    const waiting = inqueueOf(this.#cycle, job)
+    const elastic = elasticOf(this.#cycle, job)
+    for (const row of this.chain(queue)) {
+      const one = this.#shares.get(row) as Share
+      if (waiting !== null) addTo(one.inqueue, waiting)
+      addTo(one.elastic, elastic)
+    }
+  }
+
+  #flat(): void {
+    const guaranteed = zeroes(this.#size)
+    for (const { guarantee } of this.#shares.values()) addTo(guaranteed, guarantee)
+    const free = exceeding(totalOf(this.#cycle), guaranteed, this.#size)
+    for (const one of this.#shares.values()) {
+      one.most = limited(addTo(free.slice(), one.guarantee), one.queue.capability)
+      one.deserved = raised(lowered(one.deserved, one.most), one.guarantee)
+    }
+  }
+
+  #tree(): void {
+    for (const one of this.#shares.values()) {
+      one.deserved = raised(one.deserved, one.guarantee)
+      if (one.queue.parent >= 0 && one.queue.name !== ROOT_QUEUE) continue
+      one.most =
+        one.queue.capability === null
+          ? zeroes(this.#size).fill(Number.POSITIVE_INFINITY)
+          : limited(zeroes(this.#size).fill(Number.POSITIVE_INFINITY), one.queue.capability)
+    }
+    const roots = [...this.#shares.values()].filter(({ queue }) => queue.parent < 0)
+    // Trees without a common root share the cluster as if they had one.
+    if (roots.every(({ queue }) => queue.name !== ROOT_QUEUE)) this.#divide(totalOf(this.#cycle), roots, null)
+    for (const root of roots) this.#descend(root, new Set())
+  }
+
+  #descend(parent: Share, seen: Set<number>): void {
+    if (seen.has(parent.queue.row)) return
+    seen.add(parent.queue.row)
+    const children = parent.queue.children.flatMap((row) => this.#shares.get(row) ?? [])
+    const room = parent.queue.name === ROOT_QUEUE ? rootRoom(parent, totalOf(this.#cycle)) : parent.most
+    this.#divide(room, children, parent)
+    if (parent.queue.name === ROOT_QUEUE) {
+      parent.guarantee = zeroes(this.#size)
+      parent.deserved = zeroes(this.#size)
+      for (const child of children) {
+        addTo(parent.guarantee, child.guarantee)
+        addTo(parent.deserved, child.deserved)
+      }
+    }
+    for (const child of children) this.#descend(child, seen)
+  }
+
+  #divide(room: Dense, children: readonly Share[], parent: Share | null): void {
+    const guaranteed = zeroes(this.#size)
+    for (const child of children) addTo(guaranteed, child.guarantee)
+    for (const child of children) {
+      const most = zeroes(this.#size)
+      for (let dim = 0; dim < this.#size; dim++)
+        most[dim] = Math.max(0, at(room, dim) - at(guaranteed, dim)) + at(child.guarantee, dim)
+      child.most = limited(most, child.queue.capability)
+      if (parent !== null) child.most = lowered(child.most, parent.most)
+    }
+  }
+
+  /** The queue and, in a tree, its ancestors. */
+  chain(queue: Queue): readonly number[] {
+    return this.#cycle.hierarchical ? [queue.row, ...queue.ancestors] : [queue.row]
+  }
+
+  takesJobs(queue: Queue): boolean {
+    if (!this.ready || queue.problem !== null || (queue.input.state ?? 'Open') !== 'Open') return false
+    return !this.#cycle.hierarchical || queue.children.length === 0
+  }
+
+  held(row: number): Dense {
+    return queueHolds(this.#cycle, row)
+  }
+
+  fits(row: number, amounts: Amounts): boolean {
+    const { most } = this.#shares.get(row) as Share
+    const { queueHeld } = this.#cycle.state
+    const { dims, values } = amounts
+    for (let k = 0; k < dims.length; k++) {
+      const dim = dims[k] as number
+      if (((queueHeld[dim] as Float64Array)[row] as number) + (values[k] as number) > at(most, dim)) return false
+    }
+    return true
+  }
+
+  /** Of what it deserves, in the dimension where it has most of it. */
+  shareOf(row: number): number {
+    const { deserved } = this.#shares.get(row) as Share
+    if (isEmpty(deserved)) return 1
+    let most = 0
+    for (let dim = 0; dim < this.#size; dim++)
+      if (at(deserved, dim) > 0)
+        most = Math.max(
+          most,
+          share((this.#cycle.state.queueHeld[dim] as Float64Array)[row] as number, at(deserved, dim)),
+        )
+    return most
+  }
+
+  compare(a: Queue, b: Queue): number {
+    const byPriority = (b.input.priority ?? 0) - (a.input.priority ?? 0)
+    if (byPriority !== 0) return byPriority
+    if (!this.#cycle.hierarchical) return this.#compareShares(a.row, b.row)
+    const leaves = Number(b.children.length === 0) - Number(a.children.length === 0)
+    if (leaves !== 0) return leaves
+    if (a.children.length > 0) return this.#compareShares(a.row, b.row)
+    const [left, right] = belowCommon(a, b)
+    return this.#compareShares(left, right)
+  }
+
+  #compareShares(left: number, right: number): number {
+    const byShare = this.shareOf(left) + this.#past(left) - (this.shareOf(right) + this.#past(right))
+    if (byShare !== 0) return byShare
+    const empty = (row: number): number => Number(isEmpty((this.#shares.get(row) as Share).deserved))
+    return empty(left) - empty(right)
+  }
+
+  /** Decayed use, where fairness looks back. */
+  #past(row: number): number {
+    if (this.#cycle.options.usageHalfLifeMs === 0) return 0
+    const { queue, deserved } = this.#shares.get(row) as Share
+    let most = 0
+    for (let dim = 0; dim < queue.usage.length; dim++)
+      if (at(deserved, dim) > 0) most = Math.max(most, at(queue.usage, dim) / at(deserved, dim))
+    return most
+  }
+
+  /** How many ancestors two queues share, from the root on. */
+  nearness(a: Queue, b: Queue): number {
+    if (!this.#cycle.hierarchical) return 0
+    return commonDepth(a.ancestors, b.ancestors)
+  }
+
+  enqueueable(job: Job): Vote {
+    const queue = this.#cycle.queueOf(job)
+    if (!this.takesJobs(queue)) return -1
+    const { minResources } = job
+    if (minResources === null) return 1
+    for (const row of this.chain(queue)) {
+      const one = this.#shares.get(row) as Share
+      const held = this.held(row)
+      for (let dim = 0; dim < this.#size; dim++) {
+        const asked = at(minResources, dim)
+        if (asked > 0 && asked + at(held, dim) + at(one.inqueue, dim) - at(one.elastic, dim) > at(one.most, dim))
+          return -1
+      }
+    }
+    return 1
+  }
+
+  enqueued(job: Job): void {
+    if (job.minResources === null) return
+    for (const row of this.chain(this.#cycle.queueOf(job)))
+      addTo((this.#shares.get(row) as Share).inqueue, padded(job.minResources, this.#size))
+  }
+
+  /** May the queue take from others: it would stay within its limit, and in something asked for within what it deserves. */
+  entitled(queue: Queue, amounts: Amounts, level: number): boolean {
+    if (!this.takesJobs(queue) || !this.fits(queue.row, amounts)) return false
+    const rows = [queue.row, ...(this.#cycle.hierarchical ? queue.ancestors.slice(0, level) : [])]
+    return rows.some((row) => {
+      const { queue: one, deserved } = this.#shares.get(row) as Share
+      if (one.name === ROOT_QUEUE) return false
+      const held = this.held(row)
+      const { dims, values } = amounts
+      for (let k = 0; k < dims.length; k++) {
+        const dim = dims[k] as number
+        if (at(deserved, dim) > 0 && at(held, dim) + (values[k] as number) <= at(deserved, dim)) return true
+      }
+      return false
+    })
+  }
+
+  victims(preemptor: number, candidates: readonly number[], level: number): readonly number[] {
+    const cycle = this.#cycle
+    const mine = cycle.queueOf(cycle.jobOf(preemptor))
+    const asked = cycle.classOf(preemptor).spec.requests.amounts
+    const left = new Map<number, Dense>()
+    const leftOf = (row: number): Dense => {
+      let held = left.get(row)
+      if (held === undefined) left.set(row, (held = this.held(row)))
+      return held
+    }
+    const found: number[] = []
+    for (const task of candidates.toSorted((a, b) => cycle.compareVictims(a, b, preemptor))) {
+      const { amounts } = cycle.classOf(task).spec.requests
+      const queue = cycle.queueAt(cycle.jobOf(task).queue)
+      if (queue === null || !sharesDimension(amounts, asked)) continue
+      const one = this.#shares.get(queue.row) as Share
+      if (!staysAbove(leftOf(queue.row), amounts, one.guarantee)) continue
+      if (!relevant(amounts, one.deserved)) {
+        if (
+          level > 0 &&
+          this.#kin(mine, queue, level) &&
+          !relevant(asked, (this.#shares.get(mine.row) as Share).deserved)
+        )
+          continue
+      } else if (!above(leftOf(queue.row), one.deserved, amounts)) continue
+      const ancestors = this.#ancestorsToCheck(mine, queue, level)
+      if (
+        !ancestors.every((row) => {
+          const { deserved } = this.#shares.get(row) as Share
+          return !relevant(amounts, deserved) || above(leftOf(row), deserved, amounts)
+        })
+      )
+        continue
+      for (const row of new Set([queue.row, ...ancestors])) subtract(leftOf(row), amounts)
+      found.push(task)
+    }
+    return found
+  }
+
+  #kin(a: Queue, b: Queue, level: number): boolean {
+    const mine = new Set(a.ancestors.slice(0, level).filter((row) => this.#cycle.queueAt(row)?.name !== ROOT_QUEUE))
+    return this.#cycle.hierarchical && b.ancestors.slice(0, level).some((row) => mine.has(row))
+  }
+
+  #ancestorsToCheck(mine: Queue, theirs: Queue, level: number): number[] {
+    if (!this.#cycle.hierarchical) return []
+    return theirs.ancestors
+      .slice(0, level)
+      .filter((row, k) => row !== mine.ancestors[k] && this.#cycle.queueAt(row)?.name !== ROOT_QUEUE)
+  }
+}
+
+function rootRoom(root: Share, total: Dense): Dense {
+  if (root.queue.capability !== null) return lowered(root.most, total)
+  return root.most
+}
+
+function padded(amounts: Dense, size: number): Dense {
+  if (amounts.length === size) return amounts
+  const result = zeroes(size)
+  result.set(amounts.subarray(0, size))
+  return result
+}
+
+/** A capability of nothing in a dimension is no limit in it. */
+function limited(most: Dense, capability: Dense | null): Dense {
+  if (capability === null) return most
+  return most.map((value, dim) => (at(capability, dim) > 0 ? Math.min(value, at(capability, dim)) : value))
+}
+
+function lowered(a: Dense, b: Dense): Dense {
+  return a.map((value, dim) => Math.min(value, at(b, dim)))
+}
+
+function raised(a: Dense, b: Dense): Dense {
+  return a.map((value, dim) => Math.max(value, at(b, dim)))
+}
+
+function belowCommon(a: Queue, b: Queue): [number, number] {
+  const depth = commonDepth(a.ancestors, b.ancestors)
+  const below = (queue: Queue): number => {
+    const at = queue.ancestors.length - 1 - depth
+    return at >= 0 ? (queue.ancestors[at] as number) : queue.row
+  }
+  return [below(a), below(b)]
+}
+
+/** Ancestors are nearest first, so they agree at the end. */
+function commonDepth(a: readonly number[], b: readonly number[]): number {
+  let depth = 0
+  while (depth < a.length && depth < b.length && a[a.length - 1 - depth] === b[b.length - 1 - depth]) depth++
+  return depth
+}
+
+function sharesDimension(a: Amounts, b: Amounts): boolean {
+  for (const dim of a.dims) if (dim !== PODS_DIM && b.dims.includes(dim)) return true
+  return false
+}
+
+/** Everything asks for the place of a pod: that alone is nothing in common. */
+const PODS_DIM = 2
+
+function relevant(amounts: Amounts, deserved: Dense): boolean {
+  for (const dim of amounts.dims) if (at(deserved, dim) > 0) return true
+  return false
+}
+
+function above(held: Dense, deserved: Dense, amounts: Amounts): boolean {
+  for (const dim of amounts.dims) if (at(deserved, dim) > 0 && at(held, dim) > at(deserved, dim)) return true
+  return false
+}
+
+function staysAbove(held: Dense, amounts: Amounts, guarantee: Dense): boolean {
+  const { dims, values } = amounts
+  for (let dim = 0; dim < guarantee.length; dim++) {
+    const k = dims.indexOf(dim)
+    if (at(guarantee, dim) > at(held, dim) - (k < 0 ? 0 : (values[k] as number))) return false
+  }
+  return true
+}
+
+function subtract(held: Dense, amounts: Amounts): void {
+  const { dims, values } = amounts
+  for (let k = 0; k < dims.length; k++) {
+    const dim = dims[k] as number
+    held[dim] = (held[dim] as number) - (values[k] as number)
+  }
+}

@@ -1,0 +1,87 @@
+/** All or nothing: a job runs when enough of its pods have a place, and may lose pods only while it has more than that. */
+import type { Cycle } from '../cycle.ts'
+import type { Job, SubJob } from '../ledger.ts'
+import type { Hooks, Vote } from '../plugin.ts'
+import { ALLOCATED, BINDING, BOUND, PENDING, PIPELINED, RUNNING, SUCCEEDED } from '../status.ts'
+import type { State } from '../state.ts'
+
+export function gang(cycle: Cycle): Hooks {
+  const { state } = cycle
+  const leftOf = (candidates: readonly number[]): readonly number[] => {
+    const left = new Map<Job, number>()
+    return candidates.filter((task) => {
+      const job = cycle.jobOf(task)
+      const ready = left.get(job) ?? readyOf(state, job.group)
+      if (ready <= job.minMember) return false
+      left.set(job, ready - 1)
+      return true
+    })
+  }
+  return {
+    jobValid: (job) => {
+      const role = roleShort(state, job, possibleOf)
+      if (role !== undefined) return `task ${role} has fewer pods than its minimum`
+      const possible = possibleOf(state, job.group)
+      return possible < job.minMember ? `${possible} of ${job.minMember} pods exist` : null
+    },
+    preemptable: (_preemptor, candidates) => leftOf(candidates),
+    reclaimable: (_preemptor, candidates) => leftOf(candidates),
+    jobOrder: (a, b) => Number(isReady(cycle, a)) - Number(isReady(cycle, b)),
+    jobReady: (job) => roleShort(state, job, (_, group) => readyOf(state, group)) === undefined && isReady(cycle, job),
+    jobPipelined: (job): Vote => {
+      const enough =
+        readyOf(state, job.group) + state.count(job.group, PIPELINED) + bestEffortOf(cycle, job) >= job.minMember
+      const short = roleShort(state, job, (_, group) => readyOf(state, group) + state.count(group, PIPELINED))
+      return enough && short === undefined ? 1 : -1
+    },
+    jobStarving: (job) => readyOf(state, job.group) + state.count(job.group, PIPELINED) < job.minMember,
+    subJobReady: (job, subJob) => readyOfSub(cycle, job, subJob, false) >= subJob.minMember,
+    subJobPipelined: (job, subJob): Vote => (readyOfSub(cycle, job, subJob, true) >= subJob.minMember ? 1 : -1),
+    subJobOrder: (a, b) =>
+      Number(readyOf(state, a.group) >= a.minMember) - Number(readyOf(state, b.group) >= b.minMember),
+  }
+}
+
+export function readyOf(state: State, group: number): number {
+  return (
+    state.count(group, BOUND) +
+    state.count(group, BINDING) +
+    state.count(group, RUNNING) +
+    state.count(group, ALLOCATED) +
+    state.count(group, SUCCEEDED)
+  )
+}
+
+function possibleOf(state: State, group: number): number {
+  return readyOf(state, group) + state.count(group, PIPELINED) + state.count(group, PENDING)
+}
+
+/** Pods that ask for nothing find a place whenever: they count as if they had it. */
+function bestEffortOf(cycle: Cycle, job: Job): number {
+  let count = 0
+  if (job.minMember > 0 && cycle.state.count(job.group, PENDING) > 0)
+    for (const task of job.tasks) if (cycle.state.isPending(task) && cycle.isBestEffort(task)) count++
+  return count
+}
+
+function isReady(cycle: Cycle, job: Job): boolean {
+  const ready = readyOf(cycle.state, job.group)
+  return ready >= job.minMember || ready + bestEffortOf(cycle, job) >= job.minMember
+}
+
+function readyOfSub(cycle: Cycle, job: Job, subJob: SubJob, waiting: boolean): number {
+  const group = subJob.group < 0 ? job.group : subJob.group
+  return (
+    readyOf(cycle.state, group) +
+    (waiting ? cycle.state.count(group, PIPELINED) : 0) +
+    (subJob.group < 0 ? bestEffortOf(cycle, job) : 0)
+  )
+}
+
+/** The first role below its minimum; roles do not count where the job needs fewer pods than they do together. */
+function roleShort(state: State, job: Job, count: (state: State, group: number) => number): string | undefined {
+  if (job.minMember < job.minTaskTotal) return undefined
+  for (const role of job.roles.values())
+    if (count(state, role.group) < role.min) return role.name === '' ? '(unnamed)' : role.name
+  return undefined
+}

@@ -1,0 +1,95 @@
+/** The plugins that fit on a few lines: priority, conformance, overcommit, sla, predicates, backfill. */
+import type { Cycle } from '../cycle.ts'
+import { at, lessOrEqual, zeroes } from '../dense.ts'
+import { numberArgument, type Arguments, type Hooks, type Vote } from '../plugin.ts'
+import { parseDurationMs } from '../duration.ts'
+import { PENDING, PIPELINED } from '../status.ts'
+import { inqueueOf, totalOf, usedOf } from '../totals.ts'
+import { readyOf } from './gang.ts'
+
+export function priority(cycle: Cycle): Hooks {
+  const { state } = cycle
+  const of = (task: number): number => state.taskPriority[task] as number
+  return {
+    taskOrder: (a, b) => of(b) - of(a),
+    jobOrder: (a, b) => b.priority - a.priority,
+    preemptable: (preemptor, candidates) => {
+      const mine = cycle.jobOf(preemptor)
+      return candidates.filter((task) => {
+        const job = cycle.jobOf(task)
+        return job === mine ? of(task) < of(preemptor) : job.priority < mine.priority
+      })
+    },
+    jobStarving: (job) =>
+      readyOf(state, job.group) + state.count(job.group, PIPELINED) < job.tasks.size &&
+      state.count(job.group, PENDING) > 0,
+  }
+}
+
+const CRITICAL = new Set(['system-cluster-critical', 'system-node-critical'])
+
+/** What the cluster itself needs never gives way. */
+export function conformance(cycle: Cycle): Hooks {
+  const spared = (_preemptor: number, candidates: readonly number[]): readonly number[] =>
+    candidates.filter((task) => {
+      if (CRITICAL.has(cycle.factsOf(task).priorityClassName)) return false
+      return cycle.state.taskNames[task]?.namespace !== 'kube-system'
+    })
+  return { preemptable: spared, reclaimable: spared }
+}
+
+/** Admits jobs up to a little more than the cluster holds. */
+export function overcommit(cycle: Cycle, given: Arguments): Hooks {
+  const factor = Math.max(1, numberArgument(given, 'overcommit-factor', 1.2))
+  const total = totalOf(cycle)
+  const used = usedOf(cycle)
+  const idle = zeroes(total.length)
+  for (let dim = 0; dim < total.length; dim++) idle[dim] = Math.max(0, at(total, dim) * factor - at(used, dim))
+  const inqueue = zeroes(total.length)
+  for (const job of cycle.jobs) {
+    const waiting = inqueueOf(cycle, job)
+    if (waiting !== null)
+      for (let dim = 0; dim < inqueue.length; dim++) inqueue[dim] = at(inqueue, dim) + at(waiting, dim)
+  }
+  return {
+    jobEnqueueable: (job): Vote => {
+      if (job.minResources === null) return 1
+      const sum = zeroes(Math.max(inqueue.length, job.minResources.length))
+      for (let dim = 0; dim < sum.length; dim++) sum[dim] = at(inqueue, dim) + at(job.minResources, dim)
+      return lessOrEqual(sum, idle) ? 1 : -1
+    },
+    jobEnqueued: (job) => {
+      if (job.minResources !== null)
+        for (let dim = 0; dim < inqueue.length; dim++) inqueue[dim] = at(inqueue, dim) + at(job.minResources, dim)
+    },
+  }
+}
+
+/** A job that has waited its time goes first and is admitted whatever others say. */
+export function sla(cycle: Cycle, given: Arguments): Hooks {
+  const general = parseDurationMs(given['sla-waiting-time'])
+  const limitOf = (annotations: Readonly<Record<string, string>> | undefined): number | undefined =>
+    parseDurationMs(annotations?.['sla-waiting-time']) ?? general
+  return {
+    jobOrder: (a, b) => {
+      const left = limitOf(a.input?.annotations)
+      const right = limitOf(b.input?.annotations)
+      if (left === undefined || right === undefined) return Number(left === undefined) - Number(right === undefined)
+      return a.createdMs + left - (b.createdMs + right)
+    },
+    jobEnqueueable: (job): Vote => {
+      const limit = limitOf(job.input?.annotations)
+      return limit !== undefined && cycle.nowMs - job.createdMs >= limit ? 1 : 0
+    },
+  }
+}
+
+/** Turns kube-scheduler's filters on. */
+export function predicates(): Hooks {
+  return { kubeFilters: true }
+}
+
+/** Turns reservations on (options.reservations says how many); it has no hooks of its own. */
+export function backfill(): Hooks {
+  return {}
+}

@@ -1,0 +1,242 @@
+/** The scheduler that lives, and the function that does one cycle over a snapshot with it. */
+import { ACTION_OF } from './actions/list.ts'
+import { Cycle } from './cycle.ts'
+import { explain } from './explain.ts'
+import { verdictOn } from './filters.ts'
+import type { Job } from './ledger.ts'
+import { resolveOptions, type ResolvedOptions } from './options.ts'
+import { ALLOCATED, BINDING, PENDING, PIPELINED } from './status.ts'
+import { rememberUse } from './fairness.ts'
+import { readyOf } from './plugins/gang.ts'
+import {
+  REFUSALS,
+  type CycleResult,
+  type Delta,
+  type Nomination,
+  type Options,
+  type PhaseChange,
+  type Scheduler,
+  type Snapshot,
+  type Verdict,
+} from './types.ts'
+import { World, type TaskFacts } from './world.ts'
+
+const NOTHING: CycleResult = {
+  binds: [],
+  evictions: [],
+  nominations: [],
+  phases: [],
+  reasons: [],
+  reservations: [],
+  nextMs: null,
+}
+
+/** Faults InvalidInput for a plugin or action that does not exist. Never throws for the objects it is given. */
+export function createScheduler(
+  options: Options,
+  snapshot?: Snapshot,
+): Scheduler & { forget(namespace: string, name: string): void; readonly world: World } {
+  const shard =
+    snapshot?.shard === undefined ? null : { mode: snapshot.shard.mode, nodes: new Set(snapshot.shard.nodes) }
+  return new LiveScheduler(resolveOptions(options, shard), snapshot)
+}
+
+/** One cycle over a snapshot. Same input, same result. */
+export function schedule(snapshot: Snapshot, options: Options = {}): CycleResult {
+  return createScheduler(options, snapshot).cycle(options.nowMs ?? 0)
+}
+
+class LiveScheduler implements Scheduler {
+  readonly world: World
+  readonly #options: ResolvedOptions
+  #seen = -1
+  #last: CycleResult = NOTHING
+  #wakeMs: number | null = null
+
+  constructor(options: ResolvedOptions, snapshot: Snapshot | undefined) {
+    this.#options = options
+    this.world = new World(options.seed, options.schedulerNames)
+    if (snapshot !== undefined) for (const delta of deltasOf(snapshot)) this.world.apply(delta)
+  }
+
+  get counts(): Scheduler['counts'] {
+    const { world } = this
+    world.flush()
+    return {
+      nodes: world.state.facts.filter((facts) => facts !== null).length,
+      pods: world.pods,
+      classes: world.registry.classes.length,
+      jobs: world.jobs.filter((job) => job !== null).length,
+    }
+  }
+
+  apply(delta: Delta): void {
+    this.world.apply(delta)
+  }
+
+  forget(namespace: string, name: string): void {
+    this.world.forget(namespace, name)
+  }
+
+  /** Nothing new and nothing due: the answer of before, without what it did. */
+  cycle(nowMs: number): CycleResult {
+    const { world } = this
+    if (world.version === this.#seen && (this.#wakeMs === null || nowMs < this.#wakeMs))
+      return { ...this.#last, binds: [], evictions: [], phases: [] }
+    world.flush()
+    rememberUse(world, this.#options.usageHalfLifeMs, nowMs)
+    const cycle = new Cycle(world, this.#options, nowMs)
+    const foreign = holdNominations(cycle)
+    for (const action of this.#options.actions) ACTION_OF[action](cycle)
+    const result = this.#finish(cycle, foreign)
+    this.#seen = world.version
+    this.#last = result
+    this.#wakeMs = result.nextMs
+    return result
+  }
+
+  #finish(cycle: Cycle, foreign: readonly number[]): CycleResult {
+    const { state } = cycle
+    const { world } = this
+    // Reasons are worked out while what others hold is still held.
+    const reasons = this.#options.explain === 'on' ? explain(cycle) : []
+    const bound = new Set(cycle.binds)
+    const nominations: Nomination[] = []
+    for (const job of cycle.jobs)
+      if (state.count(job.group, ALLOCATED) > 0 || state.count(job.group, PIPELINED) > 0)
+        for (const task of job.tasks) {
+          const status = state.taskStatus[task]
+          if (status === PIPELINED) nominations.push({ ...names(cycle, task), node: nodeName(cycle, task) })
+          if (status === PIPELINED || (status === ALLOCATED && !bound.has(task))) state.remove(task, PENDING)
+        }
+    for (const task of foreign) state.remove(task, PENDING)
+    const binds = cycle.binds.map((task) => {
+      const volumes = world.volumes.given(cycle.classOf(task))
+      state.setStatus(task, BINDING)
+      const bind = { ...names(cycle, task), node: nodeName(cycle, task) }
+      return volumes.length > 0 ? { ...bind, volumes } : bind
+    })
+    for (const task of cycle.binds) world.nominated.delete(task)
+    const evictions = cycle.evictions.map(({ task, because, for: taker, breaksBudget }) => ({
+      ...names(cycle, task),
+      node: nodeName(cycle, task),
+      because,
+      for: cycle.nameOf(taker),
+      breaksBudget,
+    }))
+    for (const { uid, node } of nominations) nominate(world, cycle, uid, node)
+    const phases = phasesOf(cycle)
+    trim(world)
+    return {
+      binds,
+      evictions,
+      nominations,
+      phases,
+      reasons,
+      reservations: cycle.reservations?.made ?? [],
+      nextMs: nextOf(cycle),
+    }
+  }
+
+  verdict(pod: { readonly namespace: string; readonly name: string }, node: string): Verdict {
+    this.world.flush()
+    const task = this.world.task(pod.namespace, pod.name)
+    const row = this.world.state.nodeIds.get(node) ?? -1
+    const cycle = new Cycle(this.world, this.#options, 0)
+    if (task < 0) return { fits: false, refusals: ['NodeName'], reasons: ['no such pod'], evictionCannotHelp: true }
+    const { nodeName } = cycle.factsOf(task)
+    const verdict = verdictOn(this.world.state, cycle.filters, cycle.classOf(task), row, task)
+    if (nodeName === '' || nodeName === node) return verdict
+    return {
+      fits: false,
+      refusals: ['NodeName', ...verdict.refusals],
+      reasons: [REFUSALS.NodeName, ...verdict.reasons],
+      evictionCannotHelp: true,
+    }
+  }
+}
+
+function* deltasOf(snapshot: Snapshot): Iterable<Delta> {
+  for (const set of snapshot.namespaces ?? []) yield { kind: 'Namespace', set }
+  for (const set of snapshot.priorityClasses ?? []) yield { kind: 'PriorityClass', set }
+  for (const set of snapshot.nodes) yield { kind: 'Node', set }
+  for (const set of snapshot.hyperNodes ?? []) yield { kind: 'HyperNode', set }
+  for (const set of snapshot.queues ?? []) yield { kind: 'Queue', set }
+  for (const set of snapshot.jobs ?? []) yield { kind: 'Job', set }
+  for (const set of snapshot.storageClasses ?? []) yield { kind: 'StorageClass', set }
+  for (const set of snapshot.persistentVolumes ?? []) yield { kind: 'PersistentVolume', set }
+  for (const set of snapshot.persistentVolumeClaims ?? []) yield { kind: 'PersistentVolumeClaim', set }
+  for (const set of snapshot.csiNodes ?? []) yield { kind: 'CSINode', set }
+  for (const set of snapshot.deviceClasses ?? []) yield { kind: 'DeviceClass', set }
+  for (const set of snapshot.resourceSlices ?? []) yield { kind: 'ResourceSlice', set }
+  for (const set of snapshot.resourceClaims ?? []) yield { kind: 'ResourceClaim', set }
+  for (const set of snapshot.podDisruptionBudgets ?? []) yield { kind: 'PodDisruptionBudget', set }
+  for (const set of snapshot.resourceQuotas ?? []) yield { kind: 'ResourceQuota', set }
+  for (const set of snapshot.pods) yield { kind: 'Pod', set }
+}
+
+function names(cycle: Cycle, task: number): { namespace: string; name: string; uid: string } {
+  const found = cycle.state.taskNames[task]
+  return { namespace: found?.namespace ?? '', name: found?.name ?? '', uid: found?.uid ?? '' }
+}
+
+function nodeName(cycle: Cycle, task: number): string {
+  return cycle.state.facts[cycle.state.taskNode[task] as number]?.name ?? ''
+}
+
+/** Pods of other schedulers that are promised to a node keep that room for this cycle. */
+function holdNominations(cycle: Cycle): number[] {
+  const held: number[] = []
+  for (const task of cycle.world.nominated) {
+    const facts = cycle.factsOf(task)
+    const node = cycle.state.nodeIds.get(facts.nominated) ?? -1
+    if (facts.ours || !cycle.state.isPending(task) || !cycle.state.isAlive(node)) continue
+    cycle.state.place(task, node, PIPELINED)
+    held.push(task)
+  }
+  return held
+}
+
+function nominate(world: World, cycle: Cycle, uid: string, node: string): void {
+  for (const job of cycle.jobs)
+    for (const task of job.tasks)
+      if (world.state.taskNames[task]?.uid === uid) {
+        world.taskFacts[task] = { ...(world.taskFacts[task] as TaskFacts), nominated: node }
+        return
+      }
+}
+
+function phasesOf(cycle: Cycle): PhaseChange[] {
+  const changes: PhaseChange[] = []
+  for (const job of cycle.jobs) {
+    const phase = phaseOf(cycle, job)
+    if (phase === job.phase && !cycle.phases.has(job)) continue
+    job.phase = phase
+    if (!job.implicit) changes.push({ namespace: job.namespace, name: job.name, phase })
+  }
+  return changes
+}
+
+function phaseOf(cycle: Cycle, job: Job): Job['phase'] {
+  if (job.phase === 'Completed' || job.tasks.size === 0) return job.phase
+  const ready = readyOf(cycle.state, job.group)
+  if (ready > 0 && ready >= job.minMember && (job.phase === 'Inqueue' || job.phase === 'Unknown')) return 'Running'
+  return job.phase
+}
+
+function nextOf(cycle: Cycle): number | null {
+  let next: number | null = null
+  for (const { startMs } of cycle.reservations?.made ?? [])
+    if (startMs > cycle.nowMs && (next === null || startMs < next)) next = startMs
+  return next
+}
+
+/** Logs that nobody can be behind in any more, and views of classes without pods. */
+function trim(world: World): void {
+  const { state, registry } = world
+  if (state.touched.length > 4 * state.nodeRows + 1024) {
+    state.touchedBase += state.touched.length
+    state.touched.length = 0
+  }
+  for (const podClass of registry.classes) if (podClass.pods === 0) podClass.view = null
+}

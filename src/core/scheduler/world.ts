@@ -1,0 +1,616 @@
+/** The world as the scheduler was told it is: objects come in one by one, rows of the state and records of jobs and queues go out. */
+import type { JsonObject } from '../model/json.ts'
+import type { PodClass } from './classes.ts'
+import { Devices } from './devices.ts'
+import { hashText } from './hash.ts'
+import { DEFAULT_NAMESPACE, readPod, type PodRecord } from './ingest.ts'
+import { DEFAULT_QUEUE, ROOT_QUEUE, type Job, type Queue } from './ledger.ts'
+import { readNode, type NodeFacts } from './node.ts'
+import { numberAt, objectAt, textAt } from './object.ts'
+import { Registry } from './registry.ts'
+import { State } from './state.ts'
+import {
+  ALLOCATED,
+  BINDING,
+  BOUND,
+  FAILED,
+  INVALID,
+  isOnNode,
+  PENDING,
+  RELEASING,
+  RUNNING,
+  STATUSES,
+  SUCCEEDED,
+} from './status.ts'
+import type { Delta, HyperNodeInput, JobInput, QueueInput } from './types.ts'
+import { Volumes } from './volumes.ts'
+import { jobKey, queueShape } from './records.ts'
+
+/** What the state's columns do not hold of a pod. */
+export interface TaskFacts {
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly signature: string
+  readonly role: string
+  readonly preemptable: boolean
+  readonly ours: boolean
+  /** Node by its name, as the API has it, which may be one we do not know. */
+  readonly nodeName: string
+  readonly nominated: string
+  readonly priorityClassName: string
+}
+
+export class World {
+  readonly state = new State()
+  readonly registry = new Registry(this.state)
+  readonly devices = new Devices(this.state)
+  readonly volumes = new Volumes(this.state, this.devices)
+  readonly jobs: (Job | null)[] = []
+  readonly jobRows = new Map<string, number>()
+  readonly queues: (Queue | null)[] = []
+  readonly queueRows = new Map<string, number>()
+  readonly taskFacts: (TaskFacts | null)[] = []
+  readonly nodeHash: number[] = []
+  readonly budgets = new Map<string, JsonObject>()
+  readonly quotas = new Map<string, JsonObject>()
+  readonly priorities = new Map<string, number>()
+  readonly hyperNodes = new Map<string, HyperNodeInput>()
+  /** Pods without a node that are promised to one: ours and others'. */
+  readonly nominated = new Set<number>()
+  /** Counts every change from outside: nothing new, nothing to do. */
+  version = 0
+  readonly #seed: number
+  readonly #ours: ReadonlySet<string>
+  readonly #tasksBy: Map<string, number>[] = []
+  readonly #incoming: PodRecord[] = []
+  readonly #unplaced = new Map<string, Set<number>>()
+  #pods = 0
+  #reclassify = false
+  #shapeQueues = true
+
+  constructor(seed: string, schedulerNames: readonly string[]) {
+    this.#seed = hashText(seed)
+    this.#ours = new Set(schedulerNames)
+    this.state.attached = (podClass, node, sign) => this.volumes.moved(podClass, node, sign)
+    this.#setQueue({ name: DEFAULT_QUEUE })
+  }
+
+  get pods(): number {
+    return this.#pods
+  }
+
+  apply(delta: Delta): void {
+    this.version++
+    if ('set' in delta) this.#set(delta)
+    else this.#gone(delta)
+  }
+
+  #set(delta: Extract<Delta, { set: unknown }>): void {
+    if (delta.kind === 'Job') return this.#setJob(delta.set as JobInput)
+    if (delta.kind === 'Queue') return this.#setQueue(delta.set as QueueInput)
+    if (delta.kind === 'HyperNode')
+      return void this.hyperNodes.set(delta.set.name as string, delta.set as HyperNodeInput)
+    const object = delta.set as JsonObject
+    const metadata = objectAt(object, 'metadata')
+    const name = textAt(metadata, 'name')
+    const key = `${textAt(metadata, 'namespace') || DEFAULT_NAMESPACE}/${name}`
+    switch (delta.kind) {
+      case 'Node':
+        return this.#setNode(object)
+      case 'Pod':
+        return void this.#incoming.push(readPod(object))
+      case 'Namespace':
+        this.registry.namespaceLabels.set(name, objectAt(metadata, 'labels') as Readonly<Record<string, string>>)
+        this.#reclassify = true
+        return
+      case 'PodDisruptionBudget':
+        return void this.budgets.set(key, object)
+      case 'ResourceQuota':
+        return void this.quotas.set(key, object)
+      case 'PriorityClass':
+        return void this.priorities.set(name, numberAt(object, 'value', 0))
+      case 'PersistentVolumeClaim':
+        return this.#volumesChanged(() => this.volumes.setClaim(object, key))
+      case 'PersistentVolume':
+        return this.#volumesChanged(() => this.volumes.setVolume(object))
+      case 'StorageClass':
+        return this.#volumesChanged(() => this.volumes.setClass(object))
+      case 'CSINode':
+        return this.#volumesChanged(() => this.volumes.setLimits(object))
+      case 'ResourceClaim':
+        return this.#volumesChanged(() => this.devices.setClaim(object, key))
+      case 'DeviceClass':
+        return this.#volumesChanged(() => this.devices.setClass(object))
+      case 'ResourceSlice':
+        return this.#volumesChanged(() => this.devices.setSlice(object))
+    }
+  }
+
+  /** Volumes are asked for by few: all that was remembered of nodes is looked at again. */
+  #volumesChanged(change: () => void): void {
+    this.flush()
+    for (let node = 0; node < this.state.nodeRows; node++)
+      if (this.state.isAlive(node)) this.state.recountNode(node, 'out')
+    change()
+    for (let node = 0; node < this.state.nodeRows; node++)
+      if (this.state.isAlive(node)) this.state.recountNode(node, 'in')
+    this.state.changed.push(-1)
+    this.state.log.add(this.state.tally, 0, 1)
+  }
+
+  #gone(delta: Extract<Delta, { gone: unknown }>): void {
+    const gone = delta.gone as { readonly namespace?: string; readonly name: string }
+    const key = `${gone.namespace ?? DEFAULT_NAMESPACE}/${gone.name}`
+    switch (delta.kind) {
+      case 'Node':
+        return this.#dropNode(gone.name)
+      case 'Pod':
+        this.flush()
+        return this.#dropPod(gone.namespace ?? DEFAULT_NAMESPACE, gone.name)
+      case 'Job':
+        return this.#dropJob(jobKey(gone.namespace ?? DEFAULT_NAMESPACE, gone.name))
+      case 'Queue':
+        return this.#dropQueue(gone.name)
+      case 'HyperNode':
+        return void this.hyperNodes.delete(gone.name)
+      case 'Namespace':
+        this.registry.namespaceLabels.delete(gone.name)
+        this.#reclassify = true
+        return
+      case 'PodDisruptionBudget':
+        return void this.budgets.delete(key)
+      case 'ResourceQuota':
+        return void this.quotas.delete(key)
+      case 'PriorityClass':
+        return void this.priorities.delete(gone.name)
+      case 'PersistentVolumeClaim':
+        return this.#volumesChanged(() => this.volumes.drop('claim', key))
+      case 'PersistentVolume':
+        return this.#volumesChanged(() => this.volumes.drop('volume', gone.name))
+      case 'StorageClass':
+        return this.#volumesChanged(() => this.volumes.drop('class', gone.name))
+      case 'CSINode':
+        return this.#volumesChanged(() => this.volumes.drop('limits', gone.name))
+      case 'ResourceClaim':
+        return this.#volumesChanged(() => this.devices.drop('claim', key))
+      case 'DeviceClass':
+        return this.#volumesChanged(() => this.devices.drop('class', gone.name))
+      case 'ResourceSlice':
+        return this.#volumesChanged(() => this.devices.drop('slice', gone.name))
+    }
+  }
+
+  // Nodes.
+
+  #setNode(object: JsonObject): void {
+    const { state } = this
+    const facts = readNode(object, state.dimensions)
+    const known = state.nodeIds.get(facts.name)
+    const before = known === undefined ? null : (state.facts[known] ?? null)
+    if (known !== undefined && before !== null && sameFacts(before, facts)) return
+    const node = known ?? state.nodeRows++
+    state.nodeIds.set(facts.name, node)
+    state.fitNodes(state.nodeRows)
+    if (before !== null) {
+      state.recountNode(node, 'out')
+      for (const counter of state.counters) counter.dropNode(node)
+    }
+    state.facts[node] = facts
+    this.nodeHash[node] = hashText(facts.name, this.#seed)
+    state.setAlive(node, true)
+    for (const key of state.keys.values()) key.setNode(node, facts.labels[key.name], state.nodeCapacity)
+    for (const counter of state.counters) {
+      counter.setNode(node, true, state.nodeCapacity)
+      counter.refresh(state.log)
+    }
+    for (let dim = 0; dim < state.idle.length; dim++) {
+      const now = facts.allocatable[dim] ?? 0
+      const was = before?.allocatable[dim] ?? 0
+      ;(state.allocatable[dim] as Float64Array)[node] = now
+      state.log.add(state.idle[dim] as Float64Array, node, now - was)
+    }
+    if (before !== null) state.recountNode(node, 'in')
+    this.#nodeChanged(node)
+    if (before === null) this.#placeWaiting(facts.name, node)
+  }
+
+  #nodeChanged(node: number): void {
+    const { state } = this
+    state.changed.push(node)
+    state.touch(node)
+    state.log.add(state.tally, 0, 1)
+  }
+
+  #placeWaiting(name: string, node: number): void {
+    const waiting = this.#unplaced.get(name)
+    if (waiting === undefined) return
+    this.#unplaced.delete(name)
+    for (const task of waiting) this.state.place(task, node, this.state.taskStatus[task] as number)
+  }
+
+  #dropNode(name: string): void {
+    this.flush()
+    const { state } = this
+    const node = state.nodeIds.get(name)
+    if (node === undefined || state.facts[node] === null) return
+    for (const task of state.tasksOn(node)) {
+      const status = state.taskStatus[task] as number
+      state.remove(task, status)
+      this.#wait(name, task)
+    }
+    for (const counter of state.counters) {
+      counter.dropNode(node)
+      counter.refresh(state.log)
+    }
+    for (const key of state.keys.values()) key.setNode(node, undefined, state.nodeCapacity)
+    for (let dim = 0; dim < state.idle.length; dim++)
+      for (const columns of [state.allocatable, state.idle, state.later]) (columns[dim] as Float64Array)[node] = 0
+    state.facts[node] = null
+    state.setAlive(node, false)
+    this.#nodeChanged(node)
+  }
+
+  #wait(nodeName: string, task: number): void {
+    const waiting = this.#unplaced.get(nodeName)
+    if (waiting === undefined) this.#unplaced.set(nodeName, new Set([task]))
+    else waiting.add(task)
+  }
+
+  // Pods.
+
+  task(namespace: string, name: string): number {
+    const id = this.state.namespaces.find(namespace)
+    return id < 0 ? -1 : (this.#tasksBy[id]?.get(name) ?? -1)
+  }
+
+  /** Takes in the pods that came since: first all their terms, so that each gets its class once. */
+  flush(): void {
+    if (this.#incoming.length > 0) {
+      const incoming = this.#incoming.splice(0)
+      const specs = incoming.map((record) => this.registry.spec(record.signature, record.pod))
+      this.state.fitNodes(this.state.nodeRows)
+      if (this.registry.stale || this.#reclassify) this.#classifyAnew()
+      for (let k = 0; k < incoming.length; k++) this.#takePod(incoming[k] as PodRecord, specs[k] as PodClass['spec'])
+    }
+    if (this.#reclassify || this.registry.stale) this.#classifyAnew()
+    if (this.#shapeQueues) this.#shape()
+  }
+
+  #classifyAnew(): void {
+    const { state, registry } = this
+    this.#reclassify = false
+    for (let node = 0; node < state.nodeRows; node++) if (state.isAlive(node)) state.recountNode(node, 'out')
+    registry.reset()
+    for (let task = 0; task < state.taskRows; task++) {
+      const facts = this.taskFacts[task]
+      const before = state.taskClass[task]
+      if (facts === null || facts === undefined || before === null || before === undefined) continue
+      const podClass = registry.class(before.spec, before.namespace, facts.labels)
+      podClass.pods++
+      state.taskClass[task] = podClass
+    }
+    for (let node = 0; node < state.nodeRows; node++) if (state.isAlive(node)) state.recountNode(node, 'in')
+    state.changed.push(-1)
+    state.log.add(state.tally, 0, 1)
+  }
+
+  #takePod(record: PodRecord, spec: PodClass['spec']): void {
+    const { state } = this
+    const known = this.task(record.namespace, record.name)
+    if (known >= 0) {
+      if (this.#updated(known, record)) return
+      this.#dropPod(record.namespace, record.name)
+    }
+    if (record.status === SUCCEEDED || record.status === FAILED ? record.job === null : false) return
+    const task = state.freeTasks.pop() ?? state.taskRows++
+    state.fitTasks(state.taskRows)
+    const namespace = state.namespaces.id(record.namespace)
+    const byName = (this.#tasksBy[namespace] ??= new Map())
+    byName.set(record.name, task)
+    this.#pods++
+    const podClass = this.registry.class(spec, namespace, record.labels)
+    podClass.pods++
+    state.taskClass[task] = podClass
+    state.taskNames[task] = { namespace: record.namespace, name: record.name, uid: record.uid }
+    state.taskCreated[task] = record.createdMs
+    state.taskStarted[task] = record.startedMs
+    state.taskPriority[task] = spec.priority ?? this.priorities.get(spec.priorityClassName) ?? 0
+    const ours = this.#ours.has(record.schedulerName)
+    this.taskFacts[task] = {
+      labels: record.labels,
+      annotations: record.annotations,
+      signature: record.signature,
+      role: record.role,
+      preemptable: record.preemptable,
+      ours,
+      nodeName: record.node,
+      nominated: record.nominated,
+      priorityClassName: spec.priorityClassName,
+    }
+    state.taskStatus[task] = INVALID
+    state.taskNode[task] = -1
+    state.taskCounted[task] = 0
+    if (ours) this.#join(task, record)
+    const status = record.status === PENDING && spec.problem !== null ? INVALID : record.status
+    const node = record.node === '' ? -1 : (state.nodeIds.get(record.node) ?? -1)
+    if (isOnNode(status) && state.isAlive(node)) state.place(task, node, status)
+    else {
+      state.setStatus(task, status)
+      if (isOnNode(status)) this.#wait(record.node, task)
+    }
+    if (status === PENDING && record.nominated !== '') this.nominated.add(task)
+    state.log.add(state.tally, 0, 1)
+  }
+
+  /** True where only the status moved on, which is what most updates are. */
+  #updated(task: number, record: PodRecord): boolean {
+    const { state } = this
+    const facts = this.taskFacts[task] as TaskFacts
+    const status = state.taskStatus[task] as number
+    if (facts.signature !== record.signature || facts.role !== record.role || facts.preemptable !== record.preemptable)
+      return false
+    if (facts.labels !== record.labels && JSON.stringify(facts.labels) !== JSON.stringify(record.labels)) return false
+    if (state.taskNames[task]?.uid !== record.uid) return false
+    if (record.status === PENDING) {
+      // Old news about a pod that we know to be on its way.
+      if (status === BINDING || status === ALLOCATED) return true
+      return status === PENDING && facts.nominated === record.nominated
+    }
+    if (record.status !== BOUND && record.status !== RUNNING) return false
+    if (status !== BINDING && status !== BOUND && status !== RUNNING)
+      return status === RELEASING && facts.nodeName === record.node
+    if ((state.taskNode[task] as number) !== (state.nodeIds.get(record.node) ?? -2)) return false
+    state.setStatus(task, record.status)
+    state.taskStarted[task] = record.startedMs
+    this.taskFacts[task] = { ...facts, nodeName: record.node, nominated: '' }
+    return true
+  }
+
+  #dropPod(namespace: string, name: string): void {
+    const { state } = this
+    const task = this.task(namespace, name)
+    if (task < 0) return
+    const facts = this.taskFacts[task] as TaskFacts
+    if ((state.taskNode[task] as number) >= 0) state.remove(task, FAILED)
+    else state.setStatus(task, FAILED)
+    this.#unplaced.get(facts.nodeName)?.delete(task)
+    this.#leave(task)
+    this.nominated.delete(task)
+    ;(state.taskClass[task] as PodClass).pods--
+    state.taskClass[task] = null
+    state.taskNames[task] = null
+    this.taskFacts[task] = null
+    this.#tasksBy[state.namespaces.id(namespace)]?.delete(name)
+    this.#pods--
+    state.freeTasks.push(task)
+    state.log.add(state.tally, 0, 1)
+  }
+
+  /** A bind or an eviction that we assumed did not happen. */
+  forget(namespace: string, name: string): void {
+    this.version++
+    this.flush()
+    const { state } = this
+    const task = this.task(namespace, name)
+    if (task < 0) return
+    const status = state.taskStatus[task]
+    if (status === BINDING) state.remove(task, PENDING)
+    else if (status === RELEASING) {
+      const node = state.taskNode[task] as number
+      state.remove(task, RELEASING)
+      state.setStatus(task, PENDING)
+      state.place(task, node, RUNNING)
+    }
+  }
+
+  #join(task: number, record: PodRecord): void {
+    const { state } = this
+    const implicit = record.job === null
+    const key = jobKey(record.namespace, implicit ? `${record.owner}\u0000${record.queue}` : (record.job as string))
+    const job = this.#job(key, record.namespace, implicit ? record.owner : (record.job as string))
+    if (implicit && job.input === null) {
+      job.implicit = true
+      job.queueName = record.queue || DEFAULT_QUEUE
+      job.queue = this.queueRows.get(job.queueName) ?? -1
+      job.phase = 'Inqueue'
+      job.priority = Math.max(
+        job.tasks.size === 0 ? Number.NEGATIVE_INFINITY : job.priority,
+        state.taskPriority[task] as number,
+      )
+      job.createdMs = job.tasks.size === 0 ? record.createdMs : Math.min(job.createdMs, record.createdMs)
+      this.#shapeQueues = true
+    }
+    job.tasks.add(task)
+    state.taskJob[task] = job.row
+    const role = job.roles.get(record.role)
+    state.taskRole[task] = role === undefined ? -1 : role.group
+    state.taskGroup[task] = -1
+    // Rows start in INVALID, and every group must agree.
+    state.groupCount[job.group * STATUSES + INVALID] = state.count(job.group, INVALID) + 1
+    if (role !== undefined) state.groupCount[role.group * STATUSES + INVALID] = state.count(role.group, INVALID) + 1
+  }
+
+  #leave(task: number): void {
+    const { state } = this
+    const row = state.taskJob[task] as number
+    if (row < 0) return
+    const job = this.jobs[row] as Job
+    const status = state.taskStatus[task] as number
+    for (const group of [job.group, state.taskRole[task] as number, state.taskGroup[task] as number])
+      if (group >= 0) state.groupCount[group * STATUSES + status] = state.count(group, status) - 1
+    state.taskJob[task] = -1
+    state.taskRole[task] = -1
+    state.taskGroup[task] = -1
+    job.tasks.delete(task)
+    if (job.tasks.size === 0 && job.input === null) this.#forgetJob(job)
+  }
+
+  // Jobs.
+
+  #job(key: string, namespace: string, name: string): Job {
+    const known = this.jobRows.get(key)
+    if (known !== undefined) return this.jobs[known] as Job
+    const { state } = this
+    const row = this.jobs.length
+    state.fitJobs(row + 1)
+    const job: Job = {
+      row,
+      key,
+      namespace,
+      name,
+      uid: key,
+      group: state.newGroup(),
+      queue: -1,
+      queueName: '',
+      priority: 0,
+      minMember: 0,
+      roles: new Map(),
+      minTaskTotal: 0,
+      minResources: null,
+      phase: 'Pending',
+      createdMs: 0,
+      input: null,
+      implicit: false,
+      problem: null,
+      tasks: new Set(),
+      subJobs: new Map(),
+      failedRoles: new Set(),
+      failedTasks: new Set(),
+      allocatedHyperNode: '',
+    }
+    this.jobs.push(job)
+    this.jobRows.set(key, row)
+    state.jobGroup[row] = job.group
+    state.jobQueues[row] = []
+    return job
+  }
+
+  #forgetJob(job: Job): void {
+    this.jobRows.delete(job.key)
+    this.jobs[job.row] = null
+  }
+
+  #setJob(input: JobInput): void {
+    const namespace = input.namespace || DEFAULT_NAMESPACE
+    const job = this.#job(jobKey(namespace, input.name), namespace, input.name)
+    const { state } = this
+    job.input = input
+    job.implicit = false
+    job.uid = input.uid ?? job.key
+    job.queueName = input.queue === undefined || input.queue === '' ? DEFAULT_QUEUE : input.queue
+    job.priority = input.priority ?? this.priorities.get(input.priorityClassName ?? '') ?? 0
+    job.minMember = input.minMember ?? 0
+    job.phase = input.phase ?? 'Pending'
+    job.createdMs = input.createdMs ?? 0
+    job.allocatedHyperNode = input.annotations?.['volcano.sh/job-allocated-hypernode'] ?? ''
+    const read = state.dimensions.read(input.minResources)
+    job.minResources = input.minResources === undefined ? null : read.amounts
+    job.problem = read.problems.length > 0 ? read.problems.join('; ') : null
+    state.fitDimensions()
+    const roles = new Map<string, Job['roles'] extends Map<string, infer R> ? R : never>()
+    job.minTaskTotal = 0
+    for (const [name, min] of Object.entries(input.minTaskMember ?? {})) {
+      roles.set(name, { name, min, group: job.roles.get(name)?.group ?? state.newGroup() })
+      job.minTaskTotal += min
+    }
+    job.roles = roles
+    for (const role of roles.values()) state.groupCount.fill(0, role.group * STATUSES, (role.group + 1) * STATUSES)
+    for (const task of job.tasks) {
+      const role = roles.get((this.taskFacts[task] as TaskFacts).role)
+      state.taskRole[task] = role === undefined ? -1 : role.group
+      if (role === undefined) continue
+      const at = role.group * STATUSES + (state.taskStatus[task] as number)
+      state.groupCount[at] = (state.groupCount[at] as number) + 1
+    }
+    this.#shapeQueues = true
+  }
+
+  #dropJob(key: string): void {
+    const row = this.jobRows.get(key)
+    if (row === undefined) return
+    const job = this.jobs[row] as Job
+    job.input = null
+    if (job.tasks.size === 0) this.#forgetJob(job)
+  }
+
+  // Queues.
+
+  #setQueue(input: QueueInput): void {
+    const { state } = this
+    let row = this.queueRows.get(input.name)
+    const known = row === undefined ? null : this.queues[row]
+    if (row === undefined) {
+      row = this.queues.length
+      this.queueRows.set(input.name, row)
+      state.fitQueues(row + 1)
+    }
+    const deserved = state.dimensions.read(input.deserved)
+    const guarantee = state.dimensions.read(input.guarantee)
+    const capability = state.dimensions.read(input.capability)
+    state.fitDimensions()
+    const problems = [...deserved.problems, ...guarantee.problems, ...capability.problems]
+    this.queues[row] = {
+      row,
+      name: input.name,
+      input,
+      parent: -1,
+      ancestors: [],
+      children: [],
+      problem: null,
+      unreadable: problems.length > 0 ? problems.join('; ') : null,
+      deserved: deserved.amounts,
+      guarantee: guarantee.amounts,
+      capability:
+        input.capability !== undefined && Object.keys(input.capability).length > 0 ? capability.amounts : null,
+      usage: known?.usage ?? new Float64Array(0),
+      usageAtMs: known?.usageAtMs ?? 0,
+    }
+    this.#shapeQueues = true
+  }
+
+  #dropQueue(name: string): void {
+    const row = this.queueRows.get(name)
+    if (row === undefined || name === DEFAULT_QUEUE) return
+    this.queueRows.delete(name)
+    this.queues[row] = null
+    this.#shapeQueues = true
+  }
+
+  /** Parents, children and ancestors, then what every queue holds: after queues or the queues of jobs changed. */
+  #shape(): void {
+    this.#shapeQueues = false
+    const { state } = this
+    if (!this.queueRows.has(ROOT_QUEUE) && [...this.queues].some((queue) => queue?.input.parent !== undefined))
+      this.#setQueue({ name: ROOT_QUEUE })
+    this.#shapeQueues = false
+    queueShape(this.queues, this.queueRows)
+    for (const column of state.queueHeld) column.fill(0)
+    for (const job of this.jobs) {
+      if (job === null) continue
+      job.queue = this.queueRows.get(job.queueName) ?? -1
+      const queue = job.queue < 0 ? null : this.queues[job.queue]
+      const chain = queue === null || queue === undefined ? [] : [queue.row, ...queue.ancestors]
+      state.jobQueues[job.row] = chain
+      for (let dim = 0; dim < state.queueHeld.length; dim++) {
+        const held = (state.jobHeld[dim] as Float64Array)[job.row] as number
+        if (held !== 0)
+          for (const row of chain) {
+            const column = state.queueHeld[dim] as Float64Array
+            column[row] = (column[row] as number) + held
+          }
+      }
+    }
+  }
+}
+
+function sameFacts(a: NodeFacts, b: NodeFacts): boolean {
+  if (a.unschedulable !== b.unschedulable || a.allocatable.length > b.allocatable.length) return false
+  for (let dim = 0; dim < b.allocatable.length; dim++)
+    if ((a.allocatable[dim] ?? 0) !== b.allocatable[dim]) return false
+  return (
+    JSON.stringify(a.labels) === JSON.stringify(b.labels) &&
+    JSON.stringify(a.taints) === JSON.stringify(b.taints) &&
+    JSON.stringify(a.annotations) === JSON.stringify(b.annotations) &&
+    a.images.size === b.images.size
+  )
+}
