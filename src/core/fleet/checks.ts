@@ -7,12 +7,12 @@ import { CAUTIOUS, rolloutPolicyOf } from './policy.ts'
 import { isMember, sitesInNoWave, targetsOf } from './targets.ts'
 import { disagreements, mergeDeep } from './merge.ts'
 import type { Fleet, Site, SiteGroup } from './types.ts'
-import { formatPath, type Path } from './yaml.ts'
+import { formatPath, type Path } from './yaml-text.ts'
 
 /** Finds the document of a kind and name, for places. */
 export type Find = (kind: string, name: string) => OurDocument | undefined
 
-/** Each of these stops the whole revision. */
+/** Each of the errors stops the whole revision. */
 export function checkFleet(fleet: Fleet, find: Find): readonly Problem[] {
   return [
     ...unknownNames(fleet, find),
@@ -21,6 +21,7 @@ export function checkFleet(fleet: Fleet, find: Find): readonly Problem[] {
     ...groupsWithoutSites(fleet),
     ...layersThatDisagree(fleet, find),
     ...sitesWithoutWave(fleet, find),
+    ...valuesOutsideOrder(fleet, find),
   ]
 }
 
@@ -215,6 +216,31 @@ function sitesWithoutWave(fleet: Fleet, find: Find): readonly Problem[] {
       expected: 'a wave for every targeted site',
       next: 'Add a last wave without a selector.',
     })
+  }
+  return problems
+}
+
+/** A country that `order` forgot goes last, and somebody should know. */
+function valuesOutsideOrder(fleet: Fleet, find: Find): readonly Problem[] {
+  const problems: Problem[] = []
+  const sites = [...fleet.sites.values()]
+  for (const policy of fleet.policies.values()) {
+    for (const [i, { name, by, order }] of policy.waves.entries()) {
+      if (by === null || order.length === 0) continue
+      const values = new Set(sites.flatMap(({ labels }) => labels[by] ?? []))
+      const outside = [...values].filter((value) => !order.includes(value)).toSorted(byUtf16)
+      if (outside.length === 0) continue
+      const path = ['spec', 'waves', i, 'order']
+      problems.push({
+        code: 'FLT1023',
+        severity: 'warning',
+        place: placeIn(find('RolloutPolicy', policy.name), path, { file: '', line: 1, column: 1 }),
+        path: formatPath(path),
+        message: `values of ${by} that the order of wave ${name} does not name go last`,
+        found: outside.slice(0, 5).join(', '),
+        next: 'Add them to order.',
+      })
+    }
   }
   return problems
 }

@@ -7,7 +7,8 @@ import { API_GROUP } from './kinds.ts'
 import { nearest } from './nearest.ts'
 import type { Reading } from './scalars.ts'
 import type { FleetCache, SourceFile, SourceTree } from './types.ts'
-import { locate, readYaml, type Path, type YamlText } from './yaml.ts'
+import { locate, readYaml } from './yaml.ts'
+import type { Path, YamlText } from './yaml-text.ts'
 
 export const ROOT_FILE = 'flotilla.yaml'
 export const MANIFEST_FILE = /\.(?:ya?ml|json)$/

@@ -85,13 +85,23 @@ export function readsOf(value: Json, into = new Map<string, readonly string[]>()
   return into
 }
 
+/**
+ * Values and characters that expressions may put into one value. Vars name vars, so without it thirty short lines could ask for
+ * more than any memory holds; an API server refuses an object above 1.5 MiB anyway.
+ */
+const MOST_EXPANDED = 2_000_000
+
+interface Budget {
+  left: number
+}
+
 /** The value with every expression in it replaced; the first name without a value ends it. Keys are left as they are. */
-export function evaluate(value: Json, lookup: Lookup): Looked {
-  if (typeof value === 'string') return value.includes(OPEN) ? evaluateText(value, lookup) : { value }
+export function evaluate(value: Json, lookup: Lookup, budget: Budget = { left: MOST_EXPANDED }): Looked {
+  if (typeof value === 'string') return value.includes(OPEN) ? evaluateText(value, lookup, budget) : { value }
   if (Array.isArray(value)) {
     const list: Json[] = []
     for (const item of value as readonly Json[]) {
-      const looked = evaluate(item, lookup)
+      const looked = evaluate(item, lookup, budget)
       if ('missing' in looked) return looked
       list.push(looked.value)
     }
@@ -102,25 +112,38 @@ export function evaluate(value: Json, lookup: Lookup): Looked {
   for (const key of Object.keys(value)) {
     const item = value[key]
     if (item === undefined) continue
-    const looked = evaluate(item, lookup)
+    const looked = evaluate(item, lookup, budget)
     if ('missing' in looked) return looked
     map[key] = looked.value
   }
   return { value: map }
 }
 
-function evaluateText(text: string, lookup: Lookup): Looked {
+function spend(looked: Looked, budget: Budget): Looked {
+  if ('missing' in looked) return looked
+  const open: Json[] = [looked.value]
+  while (budget.left >= 0) {
+    const next = open.pop()
+    if (next === undefined) return looked
+    budget.left -= typeof next === 'string' ? next.length + 1 : 1
+    if (typeof next !== 'object' || next === null) continue
+    for (const item of Object.values(next)) if (item !== undefined) open.push(item)
+  }
+  return { missing: `expressions expand to more than ${MOST_EXPANDED} values and characters` }
+}
+
+function evaluateText(text: string, lookup: Lookup, budget: Budget): Looked {
   const template = parseTemplate(text)
   if (!template.ok) return { missing: template.because }
   const [only] = template.parts
-  if (template.parts.length === 1 && only !== undefined && 'read' in only) return lookup(only.read)
+  if (template.parts.length === 1 && only !== undefined && 'read' in only) return spend(lookup(only.read), budget)
   let result = ''
   for (const part of template.parts) {
     if ('text' in part) {
       result += part.text
       continue
     }
-    const looked = lookup(part.read)
+    const looked = spend(lookup(part.read), budget)
     if ('missing' in looked) return looked
     if (looked.value === null || typeof looked.value === 'object') {
       return { missing: `\${{ ${part.source} }} is no text, number or boolean, and stands inside a text` }

@@ -1,6 +1,6 @@
 /** Merging of vars over the layers: maps merge deeply, everything else replaces. */
 import { isObject, jsonEqual, type Json, type JsonObject } from '../model/json.ts'
-import type { Path } from './yaml.ts'
+import type { Path } from './yaml-text.ts'
 
 export function mergeDeep(weaker: JsonObject, stronger: JsonObject): JsonObject {
   const merged: Record<string, Json | undefined> = Object.create(null) as Record<string, Json | undefined>

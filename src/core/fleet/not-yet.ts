@@ -6,7 +6,7 @@ import { isObject, type Json } from '../model/json.ts'
 import type { Problem } from '../model/problem.ts'
 import type { OurDocument } from './documents.ts'
 import { KINDS } from './kinds.ts'
-import { formatPath, type Path } from './yaml.ts'
+import { formatPath, type Path } from './yaml-text.ts'
 
 interface Field {
   readonly kind: string
@@ -44,9 +44,10 @@ const FIELDS: readonly Field[] = [
   field('Workload', 'spec.overlays.*.values', 'hold', 'Helm values would change nothing'),
   field('Workload', 'spec.overlays.*.path', 'hold', 'folders of patches are not read'),
   field('Workload', 'spec.images.stage', 'notice', 'images are pulled when pods start', (v) => v !== 'off'),
-  field('Workload', 'spec.images.requireDigest', 'notice', 'tags are accepted without a word'),
+  field('Workload', 'spec.images.requireDigest', 'hold', 'tags would be accepted', (v) => v === 'error'),
+  field('Workload', 'spec.images.requireDigest', 'notice', 'tags are accepted without a word', (v) => v !== 'error'),
   field('Workload', 'spec.healthChecks', 'warning', 'health is read by the built-in rules alone'),
-  field('Workload', 'spec.confirm', 'warning', 'nothing goes back by itself when the uplink is lost'),
+  field('Workload', 'spec.confirm', 'hold', 'nothing would go back by itself when the uplink is lost'),
   field('Workload', 'spec.scheduling', 'notice', 'there is no batch scheduler whose pods could take its room'),
 ]
 

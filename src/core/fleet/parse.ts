@@ -13,7 +13,7 @@ import { sortProblems } from './sort.ts'
 import { resolveSource } from './source-path.ts'
 import { ownerOf } from './teams.ts'
 import type { Fleet, ParsedFleet, ParseOptions, SourceTree, Team } from './types.ts'
-import { formatPath } from './yaml.ts'
+import { formatPath } from './yaml-text.ts'
 
 export { createFleetCache } from './cache.ts'
 export { findRoots } from './documents.ts'
@@ -115,7 +115,30 @@ function judgeOne(document: OurDocument): readonly Problem[] {
     path: formatPath(path),
   }))
   if (kind === 'Workload' && problems.length === 0) problems.push(...escapingSource(document))
+  if (kind === 'RolloutPolicy' && problems.length === 0) problems.push(...wavesOfOneName(document))
   return problems
+}
+
+/** Approvals and pauses name a wave. */
+function wavesOfOneName(document: OurDocument): readonly Problem[] {
+  const { waves } = document.value['spec'] as unknown as PolicySpec
+  const names = waves.map(({ name }) => name)
+  return names.flatMap((name, i): readonly Problem[] => {
+    const first = names.indexOf(name)
+    if (first === i) return []
+    const path = ['spec', 'waves', i, 'name']
+    return [
+      {
+        code: 'FLT1012',
+        severity: 'error',
+        place: document.at(path),
+        also: [document.at(['spec', 'waves', first, 'name'])],
+        path: formatPath(path),
+        message: `two waves are named ${name}`,
+        next: 'Rename one of them.',
+      },
+    ]
+  })
 }
 
 function escapingSource(document: OurDocument): readonly Problem[] {
@@ -165,7 +188,10 @@ function headOf(
     const next =
       roots.length === 0 ? 'Add it: flotilla init.' : `Name one with --root: ${roots.slice(0, 5).join(', ')}.`
     problems.push({ code: 'FLT1001', severity: 'error', place, path: '', message: `there is no ${rootFile}`, next })
-  } else if (here.length === 0 && !problems.some(({ place: { file } }) => file === rootFile)) {
+  } else if (
+    here.length === 0 &&
+    !problems.some(({ severity, place: { file } }) => severity === 'error' && file === rootFile)
+  ) {
     const message = 'the root file holds no Fleet'
     const next = `Write apiVersion: ${API_VERSIONS[0]}, kind: Fleet.`
     problems.push({ code: 'FLT1013', severity: 'error', place, path: '', message, next })

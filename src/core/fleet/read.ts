@@ -8,7 +8,7 @@ import type { OurDocument } from './documents.ts'
 import { readAmount, readDuration } from './policy.ts'
 import { resolveSource } from './source-path.ts'
 import type { Fleet, Overlay, Patch, Site, SiteGroup, Team, Workload } from './types.ts'
-import type { Path } from './yaml.ts'
+import type { Path } from './yaml-text.ts'
 
 type Labels = Readonly<Record<string, string>>
 

@@ -5,7 +5,7 @@ import { isObject, type Json, type JsonObject } from '../model/json.ts'
 import type { Code } from './codes.ts'
 import { COMMON_SCHEMA, KINDS } from './kinds.ts'
 import { nearest } from './nearest.ts'
-import type { Path } from './yaml.ts'
+import type { Path } from './yaml-text.ts'
 
 export interface SchemaProblem {
   readonly code: Code

@@ -6,7 +6,8 @@ import { isUnder, MANIFEST_FILE, problemsOf, readFile } from './documents.ts'
 import { API_GROUP } from './kinds.ts'
 import { resolveSource } from './source-path.ts'
 import type { FleetCache, SourceFile, SourceTree } from './types.ts'
-import { decodeText, type YamlDocument, type YamlText } from './yaml.ts'
+import { decodeText } from './yaml.ts'
+import type { YamlDocument, YamlText } from './yaml-text.ts'
 
 /** One object as a source says it. */
 export interface SourceObject {
@@ -36,6 +37,11 @@ export function readSource(tree: SourceTree, path: string, place: Place, cache: 
   const below = [...tree.keys()]
     .filter((file) => isUnder(file, folder) && !hasHiddenPart(file, folder))
     .toSorted(byUtf16)
+  if (tree.has(folder === '' ? 'Chart.yaml' : `${folder}/Chart.yaml`)) {
+    const message = 'not yet: Helm charts are not rendered'
+    const next = 'Commit the rendered manifests, or wait for the release that renders charts.'
+    return failed('FLT2010', place, message, next)
+  }
   const kustomizations = below.filter((file) => KUSTOMIZATION.test(file))
   const here = kustomizations.filter((file) => !file.slice(folder === '' ? 0 : folder.length + 1).includes('/'))
   if (here.length > 0) return readKustomization(tree, folder, here, cache)

@@ -141,3 +141,23 @@ test('paths that no file system agrees on are no way in', () => {
     expect(problems.map(({ code }) => code)).toEqual(['FLT1020'])
   }
 })
+
+test('a hundred warnings in one file lose none of its sites', () => {
+  const many = Array.from({ length: 100 }, (_, i) => site(`n${i}`, 'country: no')).join('---\n')
+  const { parsed, problems } = lint({ ...SMALL, 'sites/n.yaml': many })
+  expect(parsed.fleet?.sites.size).toBe(103)
+  expect(problems.every(({ severity }) => severity === 'warning')).toBe(true)
+})
+
+test('a root file whose apiVersion has a slip is an error, not only a warning', () => {
+  const { parsed, problems } = lint({ ...SMALL, 'flotilla.yaml': FLEET.replace('flotilla.dev', 'flotila.dev') })
+  expect(parsed.fleet).toBeNull()
+  expect(problems.map(({ code }) => code)).toEqual(['FLT1013', 'FLT1021'])
+})
+
+test('two waves of one name are refused, a country outside the order is a warning', () => {
+  const twice = { ...SMALL, 'p.yaml': policy('p', '  waves: [{ name: x }, { name: x }]\n') }
+  expect(codesOf(lint(twice))).toEqual(['FLT1012 p.yaml:5:32'])
+  const forgot = { ...SMALL, 'p.yaml': policy('p', '  waves: [{ name: x, by: country, order: [dk] }]\n') }
+  expect(codesOf(lint(forgot))).toEqual(['FLT1023 p.yaml:5:42'])
+})

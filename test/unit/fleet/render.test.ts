@@ -54,6 +54,14 @@ describe('what an error in a source holds, and nothing else', () => {
       'g.yaml': group('g', '  layer: country\n  sites: [a, c]\n  vars: { x: "1" }\n'),
     }, 'FLT2008', ['b']],
     ['a var that leads to itself', { 'apps/web/workload.yaml': patched('{ data: { x: "${{ vars.x }}" } }', undefined, '  vars: { x: "${{ vars.y }}", "y": "${{ vars.x }}" }\n') }, 'FLT2008', ['a', 'b', 'c']],
+    ['vars that would grow beyond memory', {
+      'apps/web/workload.yaml': patched('{ data: { x: "${{ vars.v40 }}" } }', undefined, `  vars:\n    v0: xxxxxxxxxx\n${Array.from({ length: 40 }, (_, i) => `    v${i + 1}: "\${{ vars.v${i} }}\${{ vars.v${i} }}"\n`).join('')}`),
+    }, 'FLT2008', ['a', 'b', 'c']],
+    ['lists that would grow beyond memory', {
+      'apps/web/workload.yaml': patched('{ data: { x: "${{ vars.v40 }}" } }', undefined, `  vars:\n    v0: x\n${Array.from({ length: 40 }, (_, i) => `    v${i + 1}: ["\${{ vars.v${i} }}", "\${{ vars.v${i} }}"]\n`).join('')}`),
+    }, 'FLT2008', ['a', 'b', 'c']],
+    ['a way back that nobody would go', { 'apps/web/workload.yaml': workload('web', '  confirm: uplink\n') }, 'FLT2012', null],
+    ['a chart', { 'apps/web/base/Chart.yaml': 'name: x\n' }, 'FLT2010', null],
     ['a target that matches no site', { 'apps/web/workload.yaml': workload('web', '  targets: [{ selector: { matchLabels: { country: dk } } }, { selector: { matchLabels: { country: fi } } }]\n') }, 'FLT2109', null],
     ['an overlay that meets no site', { 'apps/web/workload.yaml': workload('web', '  overlays: [{ name: o, when: { matchLabels: { country: fi } } }]\n') }, 'FLT2109', null],
     ['a dependency that is nowhere', { 'apps/web/workload.yaml': workload('web', '  dependsOn: [{ name: db }]\n') }, 'FLT2104', null],

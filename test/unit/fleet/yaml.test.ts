@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { locate, readYaml, YAML_LIMITS } from '../../../src/core/fleet/yaml.ts'
+import { locate, readYaml } from '../../../src/core/fleet/yaml.ts'
+import { YAML_LIMITS } from '../../../src/core/fleet/yaml-text.ts'
 import type { Reading } from '../../../src/core/fleet/scalars.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
