@@ -71,7 +71,7 @@ function fold(findings: readonly (Finding & { readonly about: ObjectRef })[]): r
   const causes = new Map<string, Cause & { readonly rank: number }>()
   for (const { rank, reason, message, about } of findings) {
     const said = shorten(message)
-    const key = `${reason}\n${said.replaceAll(about.name, '')}`
+    const key = `${reason}\n${withoutName(said, about.name)}`
     const before = causes.get(key)
     if (before === undefined) causes.set(key, { reason, message: said, about, count: 1, rank })
     else causes.set(key, { ...before, count: before.count + 1 })
@@ -80,6 +80,14 @@ function fold(findings: readonly (Finding & { readonly about: ObjectRef })[]): r
     .toSorted((a, b) => a.rank - b.rank || b.count - a.count)
     .slice(0, MAX_CAUSES)
     .map(({ reason, message, about, count }) => ({ reason, message, about, count }))
+}
+
+/** The message as it would be of any pod; a name counts only as a whole, for a pod may be called `a`. */
+function withoutName(message: string, name: string): string {
+  return message
+    .split(/([^\w.-]+)/)
+    .map((word) => (word === name ? '' : word))
+    .join('')
 }
 
 function shorten(message: string): string {
