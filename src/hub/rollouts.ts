@@ -88,6 +88,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
             atMs: nowMs,
           })),
           readmitted: outcome.readmit,
+          history: endsNow(record.state, outcome.state) ? [past(record.spec, outcome.state, nowMs)] : [],
           audit: [{ atMs: nowMs, actor: word.by, action: `rollout ${word.kind}`, subject: workload, detail: extra }],
           events: [
             { atMs: nowMs, kind: 'Operator', subject: `rollout/${workload}`, message: `${word.kind} by ${word.by}` },
@@ -167,8 +168,10 @@ function draftOf(
       ? { spec: before.next ?? before.spec, state: decision.state, next: null }
       : { ...before, state: decision.state }
     rollouts.push(...changeOf(before, after).rollouts)
-    if (began && before.state !== null) history.push(past(before.spec, decision.superseded ?? before.state, nowMs))
-    else if (isOver(decision.state) && !isOver(before.state)) history.push(past(after.spec, decision.state, nowMs))
+    // What had ended stands in the history already.
+    if (began && before.state !== null && !isOver(before.state))
+      history.push(past(before.spec, decision.superseded ?? before.state, nowMs))
+    else if (!began && endsNow(before.state, decision.state)) history.push(past(after.spec, decision.state, nowMs))
     entries.push(...completed(before.state, after, world.books.get(decision.workload)))
     events.push(...eventsOf(began ? null : before.state, after, nowMs))
   }
@@ -215,6 +218,11 @@ function completed(
 
 const isOver = (state: RolloutState | null): boolean =>
   state !== null && state.phase !== 'Progressing' && state.phase !== 'Paused'
+
+/** Came to an end, or to another one: what was complete may be undone. */
+function endsNow(before: RolloutState | null, after: RolloutState): boolean {
+  return isOver(after) && after.phase !== before?.phase
+}
 
 function past(spec: KeptSpec, state: RolloutState, nowMs: number): NonNullable<Draft['history']>[number] {
   const counts: Record<string, number> = {}
