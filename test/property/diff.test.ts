@@ -47,6 +47,8 @@ type Event =
   | { readonly do: 'theyMake'; readonly name: Name; readonly kind: (typeof KINDS)[number] }
   | { readonly do: 'theyEdit'; readonly name: Name }
   | { readonly do: 'theyDelete'; readonly name: Name }
+  /** Deleted and made anew: the same name, another object. */
+  | { readonly do: 'theyReplace'; readonly name: Name }
 
 function object({ kind, name, value }: Pick<Wanted, 'kind' | 'name' | 'value'>): Manifest {
   return { apiVersion: 'v1', kind, metadata: { name, namespace: 'shop' }, data: { value: String(value) } }
@@ -165,6 +167,7 @@ const events = fc.array(
     { weight: 1, arbitrary: fc.record({ name, kind }).map((it): Event => ({ do: 'theyMake', ...it })) },
     { weight: 1, arbitrary: name.map((it): Event => ({ do: 'theyEdit', name: it })) },
     { weight: 1, arbitrary: name.map((it): Event => ({ do: 'theyDelete', name: it })) },
+    { weight: 2, arbitrary: name.map((it): Event => ({ do: 'theyReplace', name: it })) },
   ),
   { maxLength: 25 },
 )
@@ -204,7 +207,15 @@ function touch(world: World, event: Exclude<Event, { do: 'want' | 'turn' }>): vo
   for (const [key, live] of world.live) {
     if (live.metadata.name !== event.name) continue
     if (event.do === 'theyDelete') world.live.delete(key)
-    else
+    else if (event.do === 'theyReplace') {
+      const theirs = made(
+        world,
+        { apiVersion: 'v1', kind: live.kind, metadata: { name: event.name, namespace: 'shop' } },
+        'kubectl-create',
+      )
+      world.live.set(key, theirs)
+      world.theirs.add(theirs.metadata.uid ?? '')
+    } else
       world.live.set(key, {
         ...live,
         data: { value: 'edited' },

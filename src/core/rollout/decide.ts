@@ -1,3 +1,4 @@
+import type { Digest } from '../model/digest.ts'
 import { begin, mustWait, reconcileSites } from './begin.ts'
 import { sweep } from './back.ts'
 import { type FleetBudget, openBudget } from './budget.ts'
@@ -81,6 +82,8 @@ function takeTurn(turn: Turn, world: RolloutWorld, budget: FleetBudget, rollouts
   noteWithdrawn(draft, world.withdrawn)
   judgeFailures(draft, nowMs)
   sweep(draft, world)
+  // Before the gates: a site that is provisioned is no open site of its wave. After them again: what has just completed provisions.
+  provision(draft, world, look)
   const reached = passWaves(draft, look, nowMs, turn.next !== null)
   if (draft.state.phase === 'Completed') establish(draft, turn.isFresh)
   const baselines = provision(draft, world, look)
@@ -111,10 +114,20 @@ function takeTurn(turn: Turn, world: RolloutWorld, budget: FleetBudget, rollouts
     ...(turn.superseded === null ? {} : { superseded: turn.superseded }),
     grants,
     withdraw,
-    waiting: new WaitingView(found.waiting, state, reasonsOf(draft.spec, state, reached)),
+    waiting: new WaitingView(
+      found.waiting,
+      state,
+      reasonsOf(draft.spec, state, reached, goneOf(state, withdraw, world)),
+    ),
     because: wholeReason(state, reached, found),
     nextAtMs: nextLook(turn, state, grants, world),
   }
+}
+
+/** What is withdrawn as of now, of what this rollout would give. */
+function goneOf(state: RolloutState, withdraw: RolloutDecision['withdraw'], world: RolloutWorld): ReadonlySet<Digest> {
+  const noted = (state.withdrew ?? []).filter((digest) => world.withdrawn.has(digest))
+  return new Set([...noted, ...withdraw.map(({ digest }) => digest)])
 }
 
 function push(grants: Grant[], grant: Grant | null): void {

@@ -1,3 +1,4 @@
+import type { Digest } from '../model/digest.ts'
 import type { Waiting } from '../model/state.ts'
 import { withdrawnReason } from './look.ts'
 import type { Reached } from './progress.ts'
@@ -9,8 +10,12 @@ import type { Found } from './watch.ts'
 const WAVE_NOT_REACHED: Waiting = { reason: 'WaveNotReached' }
 
 /** What follows from a site's place alone, for sites that had no closer look in this tick. */
-export function reasonsOf(spec: RolloutSpec, state: RolloutState, reached: Reached): ReasonOf {
-  const gone = new Set(state.withdrew ?? [])
+export function reasonsOf(
+  spec: RolloutSpec,
+  state: RolloutState,
+  reached: Reached,
+  gone: ReadonlySet<Digest>,
+): ReasonOf {
   const stopped = stoppedReason(state)
   const kept = reached.gate?.is === 'kept' ? reached.gate.because : null
   const gate = kept?.reason === 'Withdrawn' ? null : kept

@@ -89,7 +89,12 @@ export class Onlooker {
     }
     for (const grant of decision.grants) {
       if (grant.because === 'provision') run.provisioned.add(grant.site)
-      else if (spec.targets.get(grant.site) === grant.release && grant.startByMs > world.nowMs) run.told.add(grant.site)
+      else if (
+        grant.because !== 'revoke' &&
+        spec.targets.get(grant.site) === grant.release &&
+        grant.startByMs > world.nowMs
+      )
+        run.told.add(grant.site)
     }
     if (decision.state.phase === 'Aborted' && run.abortedAtMs === null) {
       run.abortedAtMs = decision.state.endedAtMs ?? world.nowMs
