@@ -138,6 +138,7 @@ export class SimCluster implements Cluster {
     const target = { served, selects: selection(query), show: shower(query) }
     const either = AbortSignal.any([signal, this.#shared.watches.signal])
     yield* watchChanges(this.server, target, resourceVersion, either)
+    if (!signal.aborted && this.#shared.down) throw new Fault('Unreachable', 'the API server went down')
   }
 
   async create(manifest: Manifest, options: WriteOptions, signal: AbortSignal): Promise<Manifest> {

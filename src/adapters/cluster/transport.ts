@@ -176,8 +176,7 @@ export class Transport {
       chunks.push(chunk)
     }
     const sent = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)
-    const bytes =
-      header(response, 'content-encoding') === 'gzip' ? await inflate(sent, { maxOutputLength: limit }) : sent
+    const bytes = header(response, 'content-encoding') === 'gzip' ? await inflated(sent, limit) : sent
     const text = bytes.toString('utf8')
     if (text === '') return null
     try {
@@ -187,6 +186,15 @@ export class Transport {
       if (response.statusCode >= 400) return text
       throw new Fault('ServerError', 'the answer is not JSON', { cause, facts: { status: response.statusCode } })
     }
+  }
+}
+
+async function inflated(sent: Buffer, limit: number): Promise<Buffer> {
+  try {
+    return await inflate(sent, { maxOutputLength: limit })
+  } catch (cause) {
+    const tooLarge = (cause as { readonly code?: string }).code === 'ERR_BUFFER_TOO_LARGE'
+    throw new Fault(tooLarge ? 'TooLarge' : 'ServerError', 'the answer does not inflate', { cause })
   }
 }
 
