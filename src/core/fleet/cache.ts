@@ -1,7 +1,7 @@
 import type { FleetCache } from './types.ts'
 
-/** Files kept parsed: above the files of a large fleet, so that a revision parses what changed and nothing else. */
-const MOST_FILES = 20_000
+/** Entries kept: two a file, and above the files of the largest fleet, for a cache that is walked in order and too small never hits. */
+const MOST_FILES = 100_000
 
 export function createFleetCache(): FleetCache {
   return { files: new Map(), renders: new Map() }

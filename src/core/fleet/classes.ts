@@ -23,7 +23,8 @@ export interface RenderedClass {
   readonly digest: Digest
   readonly release: Release
   readonly bytes: Uint8Array
-  readonly objects: readonly Prepared[]
+  /** What its blobs are; no more is kept, for there are thousands of classes. */
+  readonly objects: readonly Pick<Prepared, 'entry' | 'bytes'>[]
 }
 
 export type ClassResult =
@@ -70,7 +71,7 @@ export function renderClasses(
 
 function namesIn(overlays: readonly Applied[]): readonly (readonly string[])[] {
   const names = new Map<string, readonly string[]>()
-  for (const { overlay } of overlays) for (const { patch } of overlay.patches) readsOf(patch, names)
+  for (const { overlay } of overlays) for (const { target, patch } of overlay.patches) readsOf([target, patch], names)
   return [...names.values()]
 }
 
@@ -89,10 +90,14 @@ function renderClass(input: ClassInput, overlays: readonly Applied[], lookup: Lo
   for (const applied of overlays) {
     const patches: Patch[] = []
     for (const patch of applied.overlay.patches) {
-      const bad = badTemplate(patch.patch)
-      const looked = bad === undefined ? evaluate(patch.patch, lookup) : { missing: bad }
+      const text: Json = [patch.target, patch.patch]
+      const bad = badTemplate(text)
+      const looked = bad === undefined ? evaluate(text, lookup) : { missing: bad }
       if ('missing' in looked) problems.push(noValue(patch, looked.missing))
-      else patches.push({ ...patch, patch: looked.value as Patch['patch'] })
+      else {
+        const [target, value] = looked.value as unknown as [Patch['target'], Patch['patch']]
+        patches.push({ ...patch, target, patch: value })
+      }
     }
     resolved.push({ applied, patches })
   }
@@ -175,7 +180,7 @@ function release(head: Head, objects: readonly Prepared[]): RenderedClass {
     digest: digestBytes('release', text),
     release: { format, workload, namespace, objects: objects.map(({ entry }) => entry), dependsOn, rules },
     bytes: utf8.encode(text),
-    objects,
+    objects: objects.map(({ entry, bytes }) => ({ entry, bytes })),
   }
 }
 

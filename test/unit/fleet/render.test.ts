@@ -340,3 +340,31 @@ test('targets and policies as the rollout takes them', () => {
     maxFailures: { count: 1 },
   })
 })
+
+test('a patch may choose its object by an expression', () => {
+  const { rendered } = fleetOf({
+    ...SMALL,
+    'apps/web/base/x.yaml': `${configMap('for-dk')}---\n${configMap('for-se')}`,
+    'apps/web/workload.yaml': patched(
+      '{ data: { here: "1" } }',
+      '{ kind: ConfigMap, name: "for-${{ site.labels.country }}" }',
+    ),
+  })
+  const here = (site: string): readonly string[] =>
+    renderSite(rendered, site)
+      .filter(({ manifest }) => (manifest['data'] as JsonObject | undefined)?.['here'] === '1')
+      .map(({ manifest }) => manifest.metadata.name)
+  expect([here('a'), here('c')]).toEqual([['for-dk'], ['for-se']])
+})
+
+test('line ends of Windows change no value, and no byte of what is encrypted', () => {
+  const crlf = (text: string): string => text.replaceAll('\n', '\r\n')
+  const unix = fleetOf(SMALL).rendered
+  const windows = fleetOf(Object.fromEntries(Object.entries(SMALL).map(([path, text]) => [path, crlf(text)]))).rendered
+  expect(windows.sites).toEqual(unix.sites)
+  const { rendered } = fleetOf({ ...SMALL, 'apps/web/base/s.yaml': crlf(`${configMap('c')}---\n${SEALED}`) })
+  const sealed = [...rendered.releases.values()][0]?.objects.find(({ sealed }) => sealed === true)
+  expect(sealed === undefined ? '' : new TextDecoder().decode(rendered.blobs.get(sealed.blob)?.bytes)).toBe(
+    crlf(SEALED),
+  )
+})
