@@ -218,8 +218,11 @@ class Stage {
   /** Everything comes back, a good revision is committed, people say yes: in time all is as Git says. */
   heal(): string | null {
     const sim = this.#sim
+    // Half of what is dark comes back a day later, when the rollout may be through without it.
+    const late = [...sim.sites.values()].filter((site, i) => !site.online && i % 2 === 1)
+    const lateMs = sim.nowMs + DAY
     for (const site of sim.sites.values()) {
-      site.online = true
+      site.online = !late.includes(site)
       site.hold = null
       site.freeze = null
       site.mode = 'enforce'
@@ -230,6 +233,7 @@ class Stage {
     }
     const endMs = sim.nowMs + 2 * WEEK
     while (sim.nowMs < endMs) {
+      if (sim.nowMs >= lateMs) for (const site of late) site.online = true
       const broken = this.step(20 * MINUTE)
       if (broken !== null) return broken
       if (this.#workloads().every((workload) => this.#settled(workload))) return null
