@@ -4,8 +4,7 @@
 import type { PodClass } from './classes.ts'
 import type { FilterSet } from './filters.ts'
 import type { Job, Queue, SubJob } from './ledger.ts'
-import { SWITCH_OF, type BatchScorer, type Hooks, type HyperNodeQuestion } from './plugin.ts'
-import { PLUGINS } from './plugins/list.ts'
+import { SWITCH_OF, type BatchScorer, type Hooks, type HyperNodeQuestion, type PluginFactory } from './plugin.ts'
 import { rankOf, type RankContext } from './rank.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Reservations } from './reservations.ts'
@@ -35,6 +34,8 @@ export class Cycle {
   readonly #tiers: readonly (readonly { readonly name: string; readonly hooks: Hooks }[])[]
   readonly #on = new Map<keyof Hooks, readonly (readonly Hooks[])[]>()
   readonly hierarchical: boolean
+  /** Terms of pods see evictions that are only tried; Volcano turns that off with the predicates plugin's `preemptable`. */
+  readonly termsFollow: boolean
   readonly jobs: readonly Job[]
   /** In the order in which they were decided; taken back with the statement that made them. */
   readonly evictions: EvictionNote[] = []
@@ -56,16 +57,21 @@ export class Cycle {
           (plugin.enabled === undefined ? options.profile === 'calm' : plugin.enabled.includes('hierarchy')),
       ),
     )
+    this.termsFollow = !options.tiers.some((tier) =>
+      tier.some(
+        ({ name, enabled }) => name === 'predicates' && enabled !== undefined && !enabled.includes('preemptable'),
+      ),
+    )
     this.#tiers = options.tiers.map((tier) =>
       tier.map((plugin) => {
-        const made = (PLUGINS[plugin.name] as (typeof PLUGINS)[string])(this, plugin.arguments ?? {})
+        const made = (options.plugins[plugin.name] as PluginFactory)(this, plugin.arguments ?? {})
         const hooks: Record<string, unknown> = {}
         for (const name of Object.keys(made) as (keyof Hooks)[]) {
           // A job that is not valid is not valid whatever the switches say.
           const on = plugin.enabled === undefined || name === 'jobValid' || plugin.enabled.includes(SWITCH_OF[name])
           if (on) hooks[name] = made[name]
         }
-        return { name: plugin.name, hooks: hooks as Hooks }
+        return { name: plugin.name, hooks: hooks }
       }),
     )
     const all = this.#tiers.flat().map(({ hooks }) => hooks)

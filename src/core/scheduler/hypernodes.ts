@@ -38,7 +38,7 @@ export function hyperTree(cycle: Cycle): HyperTree {
 function build(cycle: Cycle): HyperTree {
   const { state, hyperNodes } = { state: cycle.state, hyperNodes: [...cycle.world.hyperNodes.values()] }
   const nodes = new Map<string, Set<number>>([[TOP, new Set()]])
-  const tiers = new Map<string, number>([[TOP, Number.POSITIVE_INFINITY]])
+  const tiers = new Map<string, number>([[TOP, Math.max(1, ...hyperNodes.map(({ tier }) => tier)) + 1]])
   for (let node = 0; node < state.nodeRows; node++) if (state.isAlive(node)) nodes.get(TOP)?.add(node)
   for (const { name, tier, leafNodes } of hyperNodes) {
     tiers.set(name, tier)
@@ -70,7 +70,7 @@ function build(cycle: Cycle): HyperTree {
     below: (root) => names.filter((name) => contains(root, name)),
     highestWithin: (name, tier) => {
       if (!nodes.has(name)) return undefined
-      return names.findLast((outer) => outer !== TOP && (tiers.get(outer) as number) <= tier && contains(outer, name))
+      return names.findLast((outer) => (tiers.get(outer) as number) <= tier && contains(outer, name))
     },
   }
 }

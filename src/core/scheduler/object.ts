@@ -17,7 +17,7 @@ export function has(value: JsonObject, key: string): boolean {
 export function listAt(value: JsonObject, key: string): readonly JsonObject[] {
   const found = value[key]
   if (!Array.isArray(found) || found.length === 0) return EMPTY
-  return found.every(isObject) ? (found as readonly JsonObject[]) : (found.filter(isObject) as readonly JsonObject[])
+  return found.every(isObject) ? found : found.filter(isObject)
 }
 
 export function textsAt(value: JsonObject, key: string): readonly string[] {

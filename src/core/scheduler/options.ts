@@ -1,5 +1,6 @@
 /** Options with their defaults, and the profiles. Unknown names refuse to start. */
 import { Fault } from '../model/fault.ts'
+import type { PluginFactory } from './plugin.ts'
 import { PLUGINS } from './plugins/list.ts'
 import { ACTIONS, type ActionName, type Options, type PluginOption } from './types.ts'
 
@@ -15,6 +16,8 @@ export interface ResolvedOptions {
   readonly minRunMs: number
   readonly usageHalfLifeMs: number
   readonly preemption: 'simulate' | 'by-resources'
+  /** The built-in ones, and those that the caller brings. */
+  readonly plugins: Readonly<Record<string, PluginFactory>>
   readonly shard: { readonly mode: 'hard' | 'soft'; readonly nodes: ReadonlySet<string> } | null
 }
 
@@ -46,7 +49,12 @@ const VOLCANO: readonly (readonly PluginOption[])[] = [
 const DEFAULTS = { reservations: 8, minRunMs: 60_000, usageHalfLifeMs: 0 }
 
 /** Fault InvalidInput where an action or a plugin has a name that does not exist. */
-export function resolveOptions(options: Options, shard: ResolvedOptions['shard'] = null): ResolvedOptions {
+export function resolveOptions(
+  options: Options,
+  shard: ResolvedOptions['shard'] = null,
+  extra: Readonly<Record<string, PluginFactory>> = {},
+): ResolvedOptions {
+  const plugins = { ...PLUGINS, ...extra }
   const profile = options.profile ?? 'calm'
   const calm = profile === 'calm'
   const tiers = options.tiers ?? (calm ? CALM : VOLCANO)
@@ -55,7 +63,7 @@ export function resolveOptions(options: Options, shard: ResolvedOptions['shard']
     (calm ? ['enqueue', 'allocate', 'backfill', 'preempt', 'reclaim'] : ['enqueue', 'allocate', 'backfill'])
   for (const tier of tiers)
     for (const { name } of tier)
-      if (!Object.hasOwn(PLUGINS, name))
+      if (!Object.hasOwn(plugins, name))
         throw new Fault('InvalidInput', `there is no scheduler plugin "${name}"`, { facts: { plugin: name } })
   for (const action of actions)
     if (!(ACTIONS as readonly string[]).includes(action))
@@ -73,6 +81,7 @@ export function resolveOptions(options: Options, shard: ResolvedOptions['shard']
     minRunMs: options.minRunMs ?? (calm ? DEFAULTS.minRunMs : 0),
     usageHalfLifeMs: options.usageHalfLifeMs ?? DEFAULTS.usageHalfLifeMs,
     preemption: options.preemption ?? (calm ? 'simulate' : 'by-resources'),
+    plugins,
     shard,
   }
 }

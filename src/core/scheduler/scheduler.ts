@@ -7,6 +7,7 @@ import type { Job } from './ledger.ts'
 import { resolveOptions, type ResolvedOptions } from './options.ts'
 import { ALLOCATED, BINDING, PENDING, PIPELINED } from './status.ts'
 import { rememberUse } from './fairness.ts'
+import type { PluginFactory } from './plugin.ts'
 import { readyOf } from './plugins/gang.ts'
 import {
   REFUSALS,
@@ -35,10 +36,11 @@ const NOTHING: CycleResult = {
 export function createScheduler(
   options: Options,
   snapshot?: Snapshot,
-): Scheduler & { forget(namespace: string, name: string): void; readonly world: World } {
+  plugins: Readonly<Record<string, PluginFactory>> = {},
+): LiveScheduler {
   const shard =
     snapshot?.shard === undefined ? null : { mode: snapshot.shard.mode, nodes: new Set(snapshot.shard.nodes) }
-  return new LiveScheduler(resolveOptions(options, shard), snapshot)
+  return new LiveScheduler(resolveOptions(options, shard, plugins), snapshot)
 }
 
 /** One cycle over a snapshot. Same input, same result. */
@@ -46,7 +48,7 @@ export function schedule(snapshot: Snapshot, options: Options = {}): CycleResult
   return createScheduler(options, snapshot).cycle(options.nowMs ?? 0)
 }
 
-class LiveScheduler implements Scheduler {
+export class LiveScheduler implements Scheduler {
   readonly world: World
   readonly #options: ResolvedOptions
   #seen = -1

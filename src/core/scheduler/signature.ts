@@ -4,9 +4,8 @@
  */
 import type { JsonObject } from '../model/json.ts'
 
-interface Loose {
-  readonly [key: string]: unknown
-}
+/** Whatever was parsed: it is joined into a text and compiled with care later. */
+type Loose = Readonly<Record<string, any>>
 
 export function specSignature(pod: JsonObject): string {
   const spec = pod['spec'] as Loose | undefined

@@ -1,7 +1,6 @@
 /** A pod's specification as the scheduler uses it: compiled once for all pods of one signature. */
-import { toSelector, type Requirement, type Selector } from '../kube/selector.ts'
+import { refuseRequirement, toSelector, type Requirement, type Selector } from '../kube/selector.ts'
 import { isObject, type JsonObject } from '../model/json.ts'
-import type { LabelSelector } from '../model/selector.ts'
 import { has, listAt, numberAt, objectAt, textAt, textsAt } from './object.ts'
 import { podRequests, type PodRequests } from './requests.ts'
 import type { Dimensions } from './resources.ts'
@@ -159,11 +158,14 @@ export function compileSpec(id: number, pod: JsonObject, dimensions: Dimensions)
 }
 
 function readNodeTerm(term: JsonObject): NodeTerm {
-  return {
-    labels: listAt(term, 'matchExpressions').map(readRequirement),
-    fields: listAt(term, 'matchFields').map(readRequirement),
-  }
+  const labels = listAt(term, 'matchExpressions').map(readRequirement)
+  const fields = listAt(term, 'matchFields').map(readRequirement)
+  // A term that is not valid matches nothing; an empty one would too, but not where it is only preferred.
+  const valid = labels.every((requirement) => refuseRequirement(requirement) === undefined)
+  return valid ? { labels, fields } : { labels: [NEVER], fields: [] }
 }
+
+const NEVER: Requirement = { key: '', operator: 'In', values: [] }
 
 function readRequirement(requirement: JsonObject): Requirement {
   return {
@@ -174,7 +176,7 @@ function readRequirement(requirement: JsonObject): Requirement {
 }
 
 function readSelector(value: unknown, problems: string[]): Selector {
-  const parsed = toSelector(isObject(value) ? (value as LabelSelector) : null)
+  const parsed = toSelector(isObject(value) ? value : null)
   if (parsed.ok) return parsed.selector
   problems.push(parsed.because)
   return { selects: 'nothing' }

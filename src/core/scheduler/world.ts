@@ -86,11 +86,10 @@ export class World {
   }
 
   #set(delta: Extract<Delta, { set: unknown }>): void {
-    if (delta.kind === 'Job') return this.#setJob(delta.set as JobInput)
-    if (delta.kind === 'Queue') return this.#setQueue(delta.set as QueueInput)
-    if (delta.kind === 'HyperNode')
-      return void this.hyperNodes.set(delta.set.name as string, delta.set as HyperNodeInput)
-    const object = delta.set as JsonObject
+    if (delta.kind === 'Job') return this.#setJob(delta.set)
+    if (delta.kind === 'Queue') return this.#setQueue(delta.set)
+    if (delta.kind === 'HyperNode') return void this.hyperNodes.set(delta.set.name, delta.set)
+    const object = delta.set
     const metadata = objectAt(object, 'metadata')
     const name = textAt(metadata, 'name')
     const key = `${textAt(metadata, 'namespace') || DEFAULT_NAMESPACE}/${name}`
@@ -406,8 +405,8 @@ export class World {
   #join(task: number, record: PodRecord): void {
     const { state } = this
     const implicit = record.job === null
-    const key = jobKey(record.namespace, implicit ? `${record.owner}\u0000${record.queue}` : (record.job as string))
-    const job = this.#job(key, record.namespace, implicit ? record.owner : (record.job as string))
+    const key = jobKey(record.namespace, implicit ? `${record.owner}\u0000${record.queue}` : record.job)
+    const job = this.#job(key, record.namespace, implicit ? record.owner : record.job)
     if (implicit && job.input === null) {
       job.implicit = true
       job.queueName = record.queue || DEFAULT_QUEUE

@@ -1,4 +1,5 @@
 /** Jobs that starve take the place of pods of less worth in their own queue, and within one job the lesser pods give way. */
+import { placesAllow } from '../choose.ts'
 import type { Cycle } from '../cycle.ts'
 import type { Job } from '../ledger.ts'
 import { Statement } from '../statement.ts'
@@ -111,6 +112,7 @@ export function takeRoom(
   for (const node of nodes) {
     const victims = agreed(node)
     if (victims.length === 0) continue
+    if (!cycle.termsFollow && !placesAllow(cycle, task, node)) continue
     const candidate =
       cycle.options.preemption === 'simulate'
         ? tryNode(cycle, task, node, victims, fits(node))

@@ -29,7 +29,7 @@ function reclaimForJob(cycle: Cycle, job: Job): void {
   for (const task of cycle.pendingOf(job)) {
     if (!cycle.jobStarving(job)) break
     if (!mayAsk(cycle, task)) continue
-    if (useIdle(cycle, statement, task)) continue
+    if (cycle.options.profile === 'calm' && useIdle(cycle, statement, task)) continue
     if (!cycle.preemptive(queue, task)) continue
     takeRoom(cycle, statement, task, 'reclaim', (victim) => {
       const other = cycle.jobOf(victim)

@@ -4,7 +4,6 @@
  */
 import { selectorMatches, toSelector } from '../../kube/selector.ts'
 import { byUtf16 } from '../../model/json.ts'
-import type { LabelSelector } from '../../model/selector.ts'
 import type { Cycle } from '../cycle.ts'
 import { at, zeroes, type Dense } from '../dense.ts'
 import { hyperTree, TOP } from '../hypernodes.ts'
@@ -12,7 +11,7 @@ import type { Job, Queue, SubJob } from '../ledger.ts'
 import { Statement, type Move } from '../statement.ts'
 import { isAllocated, PENDING, STATUSES } from '../status.ts'
 import type { NetworkTopology } from '../types.ts'
-import { placeTasks } from './allocate.ts'
+import { placeTasks } from './place.ts'
 
 type Topology = SubJob['topology']
 
@@ -226,7 +225,7 @@ function placeOf(cycle: Cycle, job: Job, task: number): { policy: string; name: 
   const { labels } = cycle.factsOf(task)
   for (const policy of job.input?.subGroupPolicy ?? []) {
     if (policy.labelSelector !== undefined) {
-      const parsed = toSelector(policy.labelSelector as LabelSelector)
+      const parsed = toSelector(policy.labelSelector)
       if (!parsed.ok || !selectorMatches(parsed.selector, labels)) continue
     }
     const keys = policy.matchLabelKeys ?? []

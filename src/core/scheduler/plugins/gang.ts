@@ -27,12 +27,15 @@ export function gang(cycle: Cycle): Hooks {
     preemptable: (_preemptor, candidates) => leftOf(candidates),
     reclaimable: (_preemptor, candidates) => leftOf(candidates),
     jobOrder: (a, b) => Number(isReady(cycle, a)) - Number(isReady(cycle, b)),
-    jobReady: (job) => roleShort(state, job, (_, group) => readyOf(state, group)) === undefined && isReady(cycle, job),
+    jobReady: (job) =>
+      roleShort(state, job, (_, group) => readyOf(state, group)) === undefined &&
+      isReady(cycle, job) &&
+      enoughSubJobs(cycle, job, false),
     jobPipelined: (job): Vote => {
       const enough =
         readyOf(state, job.group) + state.count(job.group, PIPELINED) + bestEffortOf(cycle, job) >= job.minMember
       const short = roleShort(state, job, (_, group) => readyOf(state, group) + state.count(group, PIPELINED))
-      return enough && short === undefined ? 1 : -1
+      return enough && short === undefined && enoughSubJobs(cycle, job, true) ? 1 : -1
     },
     jobStarving: (job) => readyOf(state, job.group) + state.count(job.group, PIPELINED) < job.minMember,
     subJobReady: (job, subJob) => readyOfSub(cycle, job, subJob, false) >= subJob.minMember,
@@ -84,4 +87,15 @@ function roleShort(state: State, job: Job, count: (state: State, group: number) 
   for (const role of job.roles.values())
     if (count(state, role.group) < role.min) return role.name === '' ? '(unnamed)' : role.name
   return undefined
+}
+
+/** As many parts of each kind as the job cannot do without. */
+function enoughSubJobs(cycle: Cycle, job: Job, waiting: boolean): boolean {
+  for (const { name, minSubGroups = 0 } of job.input?.subGroupPolicy ?? []) {
+    let having = 0
+    for (const subJob of job.subJobs.values())
+      if (subJob.policy === name && readyOfSub(cycle, job, subJob, waiting) >= subJob.minMember) having++
+    if (having < minSubGroups) return false
+  }
+  return true
 }

@@ -1,7 +1,7 @@
 /** Keeps the pods of a job near each other in the network: hyper nodes are trees of nodes, tier 1 the nearest. */
 import type { Cycle } from '../cycle.ts'
 import { at, zeroes, type Dense } from '../dense.ts'
-import { hyperTree, TOP, type HyperTree } from '../hypernodes.ts'
+import { hyperTree, type HyperTree } from '../hypernodes.ts'
 import { numberArgument, type Arguments, type Hooks, type HyperNodeQuestion } from '../plugin.ts'
 
 const MAX = 100
@@ -144,7 +144,7 @@ function gradient(cycle: Cycle, tree: HyperTree, question: HyperNodeQuestion): s
   const byTier = new Map<number, string[]>()
   for (const name of tree.below(root)) {
     const tier = tree.tierOf(name)
-    if (name === TOP || tier > most) continue
+    if (tier > most) continue
     if (allocated === '' && !enough(amountsOf(cycle, tree, name).idle, least)) continue
     byTier.set(tier, [...(byTier.get(tier) ?? []), name])
   }
