@@ -9,8 +9,6 @@ export interface FieldRule {
   /** A list that merges: of maps by their `key`, of scalars where there is none. */
   readonly list?: 'merge'
   readonly key?: string
-  /** Keys by which kustomize tells elements apart, where they are not `key` alone. */
-  readonly kustomizeKeys?: readonly string[]
   /** A map that the patch replaces. */
   readonly map?: 'replace'
 }
@@ -29,7 +27,7 @@ const workload = (spec: string): Shape => ({ metadata, spec: is(spec), status: i
 const webhooks: Shape = { metadata, webhooks: by('name', 'Webhook') }
 const policy: Shape = { metadata, spec: is('AdmissionPolicySpec') }
 const container: Shape = {
-  ports: { ...by('containerPort'), kustomizeKeys: ['containerPort', 'protocol'] },
+  ports: by('containerPort'),
   env: by('name'),
   volumeMounts: by('mountPath'),
   volumeDevices: by('devicePath'),
@@ -47,10 +45,7 @@ export const SHAPES: Shapes = {
     ephemeralContainers: by('name', 'Container'),
     imagePullSecrets: by('name'),
     hostAliases: by('ip'),
-    topologySpreadConstraints: {
-      ...by('topologyKey'),
-      kustomizeKeys: ['topologyKey', 'whenUnsatisfiable'],
-    },
+    topologySpreadConstraints: by('topologyKey'),
     schedulingGates: by('name'),
     resourceClaims: by('name'),
   },
@@ -80,7 +75,7 @@ export const SHAPES: Shapes = {
   StatefulSet: workload('StatefulSetSpec'),
   CronJob: { metadata, spec: is('CronJobSpec') },
   Service: { metadata, spec: is('ServiceSpec'), status: is('Conditions') },
-  ServiceSpec: { ports: { ...by('port'), kustomizeKeys: ['port', 'protocol'] } },
+  ServiceSpec: { ports: by('port') },
   ServiceAccount: { metadata, secrets: by('name') },
   Node: { metadata, spec: is('NodeSpec'), status: is('NodeStatus') },
   NodeSpec: { podCIDRs: set },

@@ -5,6 +5,25 @@
 import { isObject, type Json, type JsonObject } from '../model/json.ts'
 import { groupOf } from '../model/object.ts'
 import { arrange } from './list-order.ts'
+import {
+  checkOrder,
+  DELETE_LIST,
+  deleteScalars,
+  elementForm,
+  type Fields,
+  fresh,
+  isList,
+  nameBy,
+  oldNames,
+  ORDER,
+  PATCH,
+  Refused,
+  retainKeys,
+  sameForm,
+  setOrDelete,
+  takeDirectives,
+  without,
+} from './merge-directives.ts'
 import { type FieldRule, shapeOfKind, SHAPES, type Shapes } from './merge-keys.ts'
 
 export type Merged =
@@ -16,11 +35,6 @@ export interface MergeOptions {
   readonly shape: string | undefined
   readonly shapes: Shapes
 }
-
-const PATCH = '$patch'
-const RETAIN = '$retainKeys'
-const DELETE_LIST = '$deleteFromPrimitiveList/'
-const ORDER = '$setElementOrder/'
 
 /** Merges into one object of a built-in kind by the rules of its kind; other kinds have none, and all lists are replaced. */
 export function strategicMerge(object: JsonObject, patch: JsonObject): Merged {
@@ -35,15 +49,6 @@ export function strategicMergeWith(object: JsonObject, patch: JsonObject, { shap
   } catch (error) {
     if (error instanceof Refused) return { ok: false, because: error.message, path: error.path }
     throw error
-  }
-}
-
-/** Leaves a deep recursion; never leaves this file. */
-class Refused extends Error {
-  readonly path: string
-  constructor(path: string, because: string) {
-    super(because)
-    this.path = path
   }
 }
 
@@ -63,7 +68,9 @@ class Merger {
     const rest = new Map(Object.entries(patch))
     retainKeys(merged, rest, path)
     for (const key of Object.keys(patch)) if (key.startsWith(ORDER)) this.#ordered(merged, rest, key, shape, path)
-    for (const [key, value] of rest) {
+    // Deletions first, so that the order in which a patch is written says nothing.
+    const deletions = [...rest].filter(([key]) => key.startsWith(DELETE_LIST))
+    for (const [key, value] of [...deletions, ...[...rest].filter(([key]) => !key.startsWith(DELETE_LIST))]) {
       if (value === undefined) continue
       const field = key.startsWith(DELETE_LIST) ? key.slice(DELETE_LIST.length) : key
       const before = merged.get(field)
@@ -100,7 +107,7 @@ class Merger {
       const name = nameBy(key, path)(element)
       const at = merged.findIndex((item) => item[key] === name)
       const found = merged[at]
-      if (found === undefined) merged.push(element)
+      if (found === undefined) merged.push(fresh(element) as JsonObject)
       else merged[at] = this.maps(found, element, rule.of, `${path}[${JSON.stringify(name)}]`)
     }
     const nameOf = nameBy(key, path)
@@ -129,137 +136,4 @@ class Merger {
     const old = rule.key === undefined ? (before ?? []) : oldNames(before ?? [], patch ?? [], rule.key, nameOf, where)
     merged.set(field, arrange(list, order.map(nameOf), old, nameOf))
   }
-}
-
-type Fields = Map<string, Json | undefined>
-
-/** Clears what `$retainKeys` does not name; a patch that sets another field is refused. */
-function retainKeys(merged: Fields, rest: Fields, path: string): void {
-  const list = rest.get(RETAIN)
-  if (list === undefined) return
-  rest.delete(RETAIN)
-  if (!isList(list)) throw new Refused(`${path}/${RETAIN}`, 'must be a list')
-  const retained = new Set(list)
-  for (const [key, value] of rest) {
-    if (value === null || value === undefined || key.startsWith(DELETE_LIST) || key.startsWith(ORDER)) continue
-    if (!retained.has(key)) throw new Refused(path, `${RETAIN} does not name ${key}, which the patch sets`)
-  }
-  for (const key of merged.keys()) if (!retained.has(key)) merged.delete(key)
-}
-
-function deleteScalars(merged: Fields, field: string, before: Json | undefined, values: Json, path: string): void {
-  if (!isList(values)) throw new Refused(path, 'must be a list')
-  if (!isList(before) || (before.length === 0 && values.length === 0)) return
-  if (elementForm([before, values], path) === 'map') throw new Refused(path, 'is for lists of scalars')
-  const gone = new Set(values)
-  merged.set(
-    field,
-    before.filter((item) => !gone.has(item)),
-  )
-}
-
-/** Carries out `$patch` on elements: what is kept of the list, and what is left of the patch. */
-function takeDirectives(
-  before: readonly JsonObject[],
-  patch: readonly JsonObject[],
-  key: string,
-  path: string,
-): { readonly kept: readonly JsonObject[]; readonly patches: readonly JsonObject[] } {
-  const patches = patch.filter((element) => element[PATCH] === undefined)
-  let kept = before
-  let replace = false
-  for (const element of patch) {
-    const directive = element[PATCH]
-    if (directive === 'replace') replace = true
-    else if (directive === 'delete') {
-      const name = nameBy(key, path)(element)
-      kept = kept.filter((item) => item[key] !== name)
-    } else if (directive !== undefined)
-      throw new Refused(path, `$patch: ${JSON.stringify(directive)} is not one for a list element`)
-  }
-  return replace ? { kept: patches, patches: [] } : { kept, patches }
-}
-
-/** The patch's elements must stand in the order list, in its order; deletions need not. */
-function checkOrder(patch: readonly Json[], order: readonly Json[], key: string | undefined, path: string): void {
-  if (patch.length === 0 || order.length === 0) return
-  const nameOf = key === undefined ? (item: Json) => item : nameBy(key, path)
-  let at = 0
-  for (const element of patch) {
-    if (isObject(element) && element[PATCH] !== undefined) continue
-    const name = nameOf(element)
-    while (at < order.length && nameOf(order[at] as Json) !== name) at++
-    if (at++ >= order.length)
-      throw new Refused(path, `${ORDER.slice(0, -1)} does not name ${JSON.stringify(name)} there`)
-  }
-}
-
-/**
- * The names of a list before the patch, as the API server sees them when it orders: the places of deleted elements are taken
- * by new ones, so that one deleted and one added element count as a change in place at the end of the list.
- */
-function oldNames(
-  before: readonly Json[],
-  patch: readonly Json[],
-  key: string,
-  nameOf: (item: Json) => Json,
-  path: string,
-): readonly Json[] {
-  const { kept, patches } = takeDirectives(before as JsonObject[], patch as JsonObject[], key, path)
-  const names = kept.map(nameOf)
-  const added = patches.map(nameOf).filter((name) => !names.includes(name))
-  return [...names, ...added.slice(0, Math.max(0, before.length - kept.length))]
-}
-
-/** A value that stands where nothing stood: without nulls, and without the elements and fields that are directives. */
-function fresh(value: Json): Json | undefined {
-  if (isList(value)) return value.map(fresh).filter((item) => item !== undefined)
-  if (!isObject(value)) return value
-  if (value[PATCH] !== undefined) return undefined
-  const entries = Object.entries(value).flatMap(([key, item]): [string, Json][] => {
-    const kept = item === null || item === undefined ? undefined : fresh(item)
-    return kept === undefined ? [] : [[key, kept]]
-  })
-  return Object.fromEntries(entries)
-}
-
-function setOrDelete(merged: Fields, field: string, value: Json | undefined): void {
-  if (value === undefined) merged.delete(field)
-  else merged.set(field, value)
-}
-
-function nameBy(key: string, path: string): (item: Json) => Json {
-  return (item) => {
-    const name = isObject(item) ? item[key] : undefined
-    if (name === undefined) throw new Refused(path, `an element has no ${key}`)
-    return name
-  }
-}
-
-type Form = 'map' | 'list' | 'scalar' | 'string' | 'number' | 'boolean'
-
-/** All elements must be of one form, and lists of lists do not merge. */
-function elementForm(lists: readonly (readonly Json[])[], path: string): Form {
-  const forms = new Set(lists.flatMap((list) => list.map(formOf)))
-  if (forms.size > 1) throw new Refused(path, 'the elements are not all of one type')
-  if (forms.has('list')) throw new Refused(path, 'lists of lists do not merge')
-  return [...forms][0] ?? 'scalar'
-}
-
-function formOf(value: Json): Form {
-  if (isList(value)) return 'list'
-  if (isObject(value)) return 'map'
-  return value === null ? 'scalar' : (typeof value as Form)
-}
-
-function sameForm(a: Json, b: Json): boolean {
-  return formOf(a) === formOf(b)
-}
-
-function isList(value: Json | undefined): value is readonly Json[] {
-  return Array.isArray(value)
-}
-
-function without(map: JsonObject, key: string): JsonObject {
-  return Object.fromEntries(Object.entries(map).filter(([name]) => name !== key))
 }
