@@ -16,6 +16,8 @@ const env = Object.freeze({
   hub: process.env['FLOTILLA_HUB'],
   token: process.env['FLOTILLA_TOKEN'],
   kubeconfig: process.env['KUBECONFIG'],
+  kubernetesHost: process.env['KUBERNETES_SERVICE_HOST'],
+  kubernetesPort: process.env['KUBERNETES_SERVICE_PORT'],
   noColor: process.env['NO_COLOR'] !== undefined,
   ascii: process.env['FLOTILLA_ASCII'] !== undefined,
   logLevel: process.env['FLOTILLA_LOG'] ?? 'info',
@@ -70,11 +72,10 @@ const ports: CliPorts = {
   },
   async runAgent(options, signal) {
     const { runAgent } = await import('./process/agent.ts')
-    await runAgent(
-      { ...options, kubeconfig: options.kubeconfig ?? env.kubeconfig },
-      { version: VERSION, logLevel: env.logLevel },
-      signal,
-    )
+    const { kubernetesHost: host, kubernetesPort: port = '443' } = env
+    const inCluster = host === undefined ? undefined : { host, port: Number(port) }
+    const kubeconfig = options.kubeconfig ?? env.kubeconfig
+    await runAgent({ ...options, kubeconfig, inCluster }, { version: VERSION, logLevel: env.logLevel }, signal)
   },
   async runDemo(options, io, signal) {
     const { runDemo } = await import('./process/demo.ts')

@@ -130,18 +130,8 @@ export interface AgentOptions {
   readonly debounceMs: number
   /** More deletions than this in one turn need a confirmed list. */
   readonly fuseObjects: number
+  /** Between two exchanges at least, however much news there is. */
+  readonly newsAfterMs: number
   /** A silence of the monotonic clock longer than this means that this process was paused. */
   readonly maxGapMs: number
-}
-
-/** Limits and pace of a site where nothing else is said. */
-export const AGENT_DEFAULTS: Omit<AgentOptions, 'version'> = {
-  mode: 'enforce',
-  applySet: { namespace: 'flotilla-system', name: 'flotilla' },
-  pollMs: null,
-  parallelApplies: 16,
-  resyncMs: 6 * 3_600_000,
-  debounceMs: 50,
-  fuseObjects: 50,
-  maxGapMs: 60_000,
 }

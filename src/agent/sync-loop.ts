@@ -4,8 +4,6 @@ import { nextBackoffMs } from './backoff.ts'
 import type { SyncDeps, SyncSite } from './sync.ts'
 import { setCondition } from './turn-state.ts'
 
-/** Between two exchanges, however much news there is. */
-export const NEWS_AFTER_MS = 1_000
 /** A site that is called less often than this pays for each call: news wait for the next one. */
 const CONNECTED_DUE_MS = 120_000
 const MIN_DUE_MS = 100
@@ -55,8 +53,8 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
       waitMs = backoffMs
     }
     const startedMs = clock.monotonicMs()
-    if (connected && waitMs > NEWS_AFTER_MS) {
-      await pause(clock, NEWS_AFTER_MS, signal)
+    if (connected && waitMs > options.newsAfterMs) {
+      await pause(clock, options.newsAfterMs, signal)
       const leftMs = waitMs - (clock.monotonicMs() - startedMs)
       if (leftMs > 0 && !outbox.hasNews(state.observations)) await sleepOrBell(deps, leftMs, news, signal)
     } else await pause(clock, waitMs, signal)

@@ -29,6 +29,8 @@ export interface AgentProcessOptions {
   readonly join: string | undefined
   readonly kubeconfig: string | undefined
   readonly context: string | undefined
+  /** Where the API server is for a pod; main.ts reads it from the environment. */
+  readonly inCluster: { readonly host: string; readonly port: number } | undefined
   readonly simulate: boolean
   readonly http: string | undefined
   readonly pollMs: number | undefined

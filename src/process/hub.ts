@@ -34,6 +34,8 @@ export interface HubStart {
   readonly polls?: PollTimes
   /** `never` would sign a wrong time; `always` is for a demo whose clock runs faster than its witnesses'. */
   readonly trustClock: 'judged' | 'always'
+  /** `process`: for a demo that nobody restarts after a power cut. */
+  readonly durability?: 'power' | 'process'
   readonly version: string
   readonly clock: Clock
   readonly log: Logger
@@ -51,7 +53,7 @@ export async function startHub(start: HubStart, signal: AbortSignal): Promise<Ru
   const { clock, log } = start
   fs.mkdirSync(start.data, { recursive: true, mode: 0o700 })
   const authority = await openPki(path.join(start.data, 'keys'), clock.nowMs())
-  const store = await openHubStore({ file: path.join(start.data, 'hub.db') })
+  const store = await openHubStore({ file: path.join(start.data, 'hub.db'), durability: start.durability ?? 'power' })
   const git = createGitSource({
     url: start.repo,
     branch: start.branch,

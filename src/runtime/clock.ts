@@ -1,4 +1,4 @@
-/** Time as data. `nowMs` may jump (wall clock); `monotonicMs` never goes back and is what waits and soaks are measured by. */
+/** Time as data, whole milliseconds. `nowMs` may jump (wall clock); `monotonicMs` never goes back and is what waits and soaks are measured by. */
 export interface Clock {
   nowMs(): number
   monotonicMs(): number
@@ -8,7 +8,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => Math.floor(performance.now()),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error)
@@ -29,8 +29,8 @@ export function scaledClock(base: Clock, factor: number): Clock {
   const wall = base.nowMs()
   const mono = base.monotonicMs()
   return {
-    nowMs: () => wall + (base.nowMs() - wall) * factor,
-    monotonicMs: () => mono + (base.monotonicMs() - mono) * factor,
+    nowMs: () => Math.floor(wall + (base.nowMs() - wall) * factor),
+    monotonicMs: () => Math.floor(mono + (base.monotonicMs() - mono) * factor),
     sleep: (ms, signal) => base.sleep(ms / factor, signal),
   }
 }

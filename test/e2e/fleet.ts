@@ -152,11 +152,11 @@ export async function startHub(dir: string, repo: string, extra: readonly string
 export function startAgent(dir: string, hub: HubUnderTest, site: string, kubeconfig: string | undefined): Program {
   const given = hub.cli('token', 'create', '--site', site, '-o', 'json')
   if (given.code !== 0) throw new Error(`token create: ${given.err}`)
-  const { token } = JSON.parse(given.out) as { token: string }
+  const { line } = JSON.parse(given.out) as { line: string }
   const data = path.join(dir, `agent-${site}`)
   const cluster = kubeconfig === undefined ? ['--simulate'] : ['--kubeconfig', kubeconfig]
   const program = new Program(`agent-${site}`, dir, ['agent', '--data', data, '--poll-ms', '500', ...cluster])
-  program.start(['--join', token])
+  program.start(['--join', line])
   return program
 }
 

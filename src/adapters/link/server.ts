@@ -85,6 +85,7 @@ export async function startLinkServer(options: LinkServerOptions): Promise<LinkS
       const fault = error instanceof Fault ? error : new Fault('Unexpected', 'the exchange failed', { cause: error })
       if (fault.reason !== 'Throttled' && fault.reason !== 'Cancelled') counts.refused++
       if (fault.reason === 'Unexpected') options.log?.error({ err: error, path: req.url }, 'exchange failed')
+      else options.log?.debug({ reason: fault.reason, because: fault.message, path: req.url }, 'exchange refused')
       answerFault(req, res, fault)
     }
   }

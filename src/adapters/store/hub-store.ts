@@ -18,14 +18,19 @@ import type {
 import { isEmpty, writeChange } from './hub-commit.ts'
 import { rolloutRecord, siteRecord, ungroupSites } from './hub-rows.ts'
 import { migrateHub, type HubTables } from './hub-schema.ts'
-import { openSqlite, storeFault } from './node-sqlite.ts'
+import { type Durability, openSqlite, storeFault } from './node-sqlite.ts'
 
 type Db = Kysely<HubTables>
 
 /** Opens (and where needed makes) the embedded store in one SQLite file. Faults as `HubStore` says, here too. */
-export async function openHubStore(options: { readonly file: string }): Promise<HubStore> {
+export async function openHubStore(options: {
+  readonly file: string
+  readonly durability?: Durability
+}): Promise<HubStore> {
   return guarded(async () => {
-    const db = new Kysely<HubTables>({ dialect: new SqliteDialect({ database: openSqlite(options.file) }) })
+    const db = new Kysely<HubTables>({
+      dialect: new SqliteDialect({ database: openSqlite(options.file, options.durability) }),
+    })
     try {
       await migrateHub(db)
     } catch (error) {

@@ -5,10 +5,14 @@ import { asFault, Fault, type FaultReason } from '../../core/model/fault.ts'
 /** Prepared statements kept: kysely makes the same text again and again, and preparing costs ten times the step. */
 const KEPT_STATEMENTS = 256
 
-/** `node:sqlite` in the shape that kysely's SQLite dialect takes. Durable at each commit: WAL with a full sync. */
-export function openSqlite(file: string): SqliteDatabase {
+/** `power`: a commit is on the disk when it returns (WAL with a full sync). `process`: it outlives a kill and no power cut. */
+export type Durability = 'power' | 'process'
+
+/** `node:sqlite` in the shape that kysely's SQLite dialect takes. */
+export function openSqlite(file: string, durability: Durability = 'power'): SqliteDatabase {
   const db = new DatabaseSync(file)
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 5000')
+  db.exec(`PRAGMA synchronous = ${durability === 'power' ? 'FULL' : 'OFF'}`)
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 5000')
   const kept = new Map<string, SqliteStatement>()
   return {
     close: () => {

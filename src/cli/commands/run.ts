@@ -86,6 +86,7 @@ const agent: Command<CliPorts> = {
         join: flags['join'] as string | undefined,
         kubeconfig: flags['kubeconfig'] as string | undefined,
         context: flags['context'] as string | undefined,
+        inCluster: undefined,
         simulate: flags['simulate'] === true,
         http: flags['http'] as string | undefined,
         pollMs: flags['poll-ms'] as number | undefined,

@@ -81,6 +81,8 @@ export interface TimeInput {
   readonly trust: Trust
   readonly held: HubTime | undefined
   readonly monotonicMs: number
+  /** When the nonce was sent: the statement was made after that, however long it was on its way. Default: now. */
+  readonly sentMonotonicMs?: number
   readonly boot: string
 }
 
@@ -104,7 +106,7 @@ export function judgeTime(input: TimeInput): TimeVerdict {
       because: `time epoch ${statement.timeEpoch}, the root says ${trust.timeEpoch}`,
     }
   if (held?.timeEpoch === statement.timeEpoch) {
-    const now = hubNow(held, monotonicMs, boot)
+    const now = hubNow(held, input.sentMonotonicMs ?? monotonicMs, boot)
     if (now.known !== 'no' && statement.timeMs < now.ms - TIME_BACKSTEP_MS)
       return {
         verdict: 'refuse',

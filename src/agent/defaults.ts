@@ -1,0 +1,14 @@
+import type { AgentOptions } from './ports.ts'
+
+/** Limits and pace of a site where nothing else is said. */
+export const AGENT_DEFAULTS: Omit<AgentOptions, 'version'> = {
+  mode: 'enforce',
+  applySet: { namespace: 'flotilla-system', name: 'flotilla' },
+  pollMs: null,
+  parallelApplies: 16,
+  resyncMs: 6 * 3_600_000,
+  debounceMs: 50,
+  fuseObjects: 50,
+  newsAfterMs: 1_000,
+  maxGapMs: 60_000,
+}
