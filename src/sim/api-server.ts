@@ -302,7 +302,7 @@ export class ApiServer {
     const shown = present(served, live)
     const prepared = this.#canonical(served, merged)
     refuseImmutable(served.key, shown, prepared)
-    const changed = served.counted && !jsonEqual(contentOf(live), contentOf(prepared))
+    const changed = served.counted && !jsonEqual(contentOf(served, live), contentOf(served, prepared))
     const next: Manifest = changed
       ? { ...prepared, metadata: { ...prepared.metadata, generation: (live.metadata.generation ?? 1) + 1 } }
       : prepared
@@ -413,8 +413,9 @@ function withoutManaged(manifest: Manifest): Manifest {
   return { ...manifest, metadata }
 }
 
-/** What a generation counts: everything but metadata and status. */
-function contentOf(object: Manifest): Json {
-  const { metadata: _, status: __, apiVersion: ___, ...content } = object
-  return isObject(content) ? content : {}
+/** What a generation counts: everything but metadata and status; of a Deployment the annotations, too. */
+function contentOf(served: Served, object: Manifest): Json {
+  const { metadata, status: _, apiVersion: __, ...content } = object
+  if (served.key !== 'apps/Deployment') return content
+  return { ...(content as JsonObject), annotations: metadata.annotations ?? {} }
 }

@@ -23,8 +23,6 @@ function container(draft: Draft): void {
     terminationMessagePolicy: 'File',
   })
   draft['resources'] ??= {}
-  const { limits, requests } = draft['resources']
-  if (isObject(limits)) draft['resources'] = { ...draft['resources'], requests: { ...limits, ...requests } }
   for (const port of draft['ports'] ?? []) fill(port, { protocol: 'TCP' })
   for (const probe of PROBES) {
     if (!isObject(draft[probe])) continue
@@ -82,6 +80,9 @@ function service(draft: Draft, given: { readonly clusterIp: () => string }): voi
     fill(spec, { sessionAffinityConfig: { clientIP: { timeoutSeconds: 10_800 } } })
   if (spec['type'] !== 'ExternalName') {
     if (spec['clusterIP'] === undefined || spec['clusterIP'] === '') spec['clusterIP'] = given.clusterIp()
+    // Headless without a selector: whoever writes its endpoints may write both families.
+    if (spec['clusterIP'] === 'None' && Object.keys(spec['selector'] ?? {}).length === 0)
+      fill(spec, { ipFamilies: ['IPv4', 'IPv6'], ipFamilyPolicy: 'RequireDualStack' })
     fill(spec, {
       clusterIPs: [spec['clusterIP']],
       ipFamilies: ['IPv4'],
@@ -155,6 +156,9 @@ const DEFAULTS: Record<string, Default> = {
   '/Pod': (draft) => {
     const spec = (draft['spec'] ??= {}) as Draft
     podSpec(spec)
+    // Of a pod only; in a template limits stand alone.
+    for (const { resources } of [...(spec['containers'] ?? []), ...(spec['initContainers'] ?? [])] as readonly Draft[])
+      if (isObject(resources?.limits)) resources.requests = { ...resources.limits, ...resources.requests }
     fill(spec, { enableServiceLinks: true, preemptionPolicy: 'PreemptLowerPriority', priority: 0 })
     fill(draft, { status: { phase: 'Pending' } })
   },
