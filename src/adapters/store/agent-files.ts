@@ -16,13 +16,13 @@ export interface SummedFile {
 export function summedFile(path: string): SummedFile {
   return {
     read: () => {
-      const text = attempt(() => readText(path))
+      const text = onFiles(() => readText(path))
       if (text === undefined) return undefined
       const [sum, json = ''] = text.split('\n')
       if (sumOf(json) !== sum) throw new Fault('StoreCorrupt', `${path} does not match its sum`)
       return JSON.parse(json) as JsonObject
     },
-    write: (body) => attempt(() => writeText(path, encode(body))),
+    write: (body) => onFiles(() => writeText(path, encode(body))),
   }
 }
 
@@ -81,7 +81,8 @@ const BY_ERRNO: Readonly<Record<string, FaultReason>> = {
   EPERM: 'StoreReadOnly',
 }
 
-function attempt<T>(work: () => T): T {
+/** Errors of the file system as Faults, once. */
+export function onFiles<T>(work: () => T): T {
   try {
     return work()
   } catch (error) {

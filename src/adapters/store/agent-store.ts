@@ -15,7 +15,7 @@ import type { BlobDomain } from '../../core/model/release.ts'
 import type { Floor } from '../../core/protocol/accept.ts'
 import type { OutboxItem } from '../../core/protocol/messages.ts'
 import type { HubTime } from '../../core/protocol/time.ts'
-import { summedFile, summedMemory, type SummedFile } from './agent-files.ts'
+import { onFiles, summedFile, summedMemory, type SummedFile } from './agent-files.ts'
 import { openAgentRows, type AgentRows, type RowChange } from './agent-rows.ts'
 
 /** The current manifest and the one before. */
@@ -26,10 +26,13 @@ const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config']
 /** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. Faults as AgentStore. */
 export function openAgentStore(dir: string): AgentStore {
   if (dir === ':memory:') return storeOf(openAgentRows(':memory:'), summedMemory(), summedMemory(), [])
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  onFiles(() => mkdirSync(dir, { recursive: true, mode: 0o700 }))
   const file = join(dir, 'agent.db')
   const { rows, rebuilt } = openOrRebuild(file)
-  return storeOf(rows, summedFile(join(dir, 'identity')), summedFile(join(dir, 'floor')), rebuilt)
+  const floor = summedFile(join(dir, 'floor'))
+  // A floor is written after the database: where only the floor is left, the database was lost whole.
+  const lost = rebuilt.length === 0 && !rows.has('meta', 'floor') && readFloor(floor) !== undefined
+  return storeOf(rows, summedFile(join(dir, 'identity')), floor, lost ? GROUPS : rebuilt)
 }
 
 function openOrRebuild(file: string): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
@@ -61,10 +64,12 @@ function openOrRebuild(file: string): { readonly rows: AgentRows; readonly rebui
 
 /** Kept once for people to look at, not for ever. */
 function setAside(file: string): void {
-  for (const suffix of ['', '-wal', '-shm']) {
-    rmSync(`${file}.damaged${suffix}`, { force: true })
-    if (existsSync(file + suffix)) renameSync(file + suffix, `${file}.damaged${suffix}`)
-  }
+  onFiles(() => {
+    for (const suffix of ['', '-wal', '-shm']) {
+      rmSync(`${file}.damaged${suffix}`, { force: true })
+      if (existsSync(file + suffix)) renameSync(file + suffix, `${file}.damaged${suffix}`)
+    }
+  })
 }
 
 function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, rebuilt: readonly string[]): AgentStore {

@@ -1,0 +1,139 @@
+import { describe, expect, test } from 'vitest'
+import { Fault, type FaultReason } from '../../../src/core/model/fault.ts'
+import type { Manifest } from '../../../src/core/model/object.ts'
+import type { Interference, SimRequest } from '../../../src/sim/cluster.ts'
+import { configMap, createSite, deployment, liveOf, SIGNAL, type Site } from './site.ts'
+
+/** Hurts the first so many applies of one object. */
+function hurting(name: string, times: number, how: Interference): (request: SimRequest) => Interference {
+  let left = times
+  return ({ verb, ref, dryRun }) => (verb === 'apply' && !dryRun && ref?.name === name && left-- > 0 ? how : undefined)
+}
+
+async function started(interfere: (request: SimRequest) => Interference): Promise<Site> {
+  const site = createSite({ sim: { interfere } })
+  site.hub.publish({ till: { objects: [configMap('hurt'), configMap('fine')] } })
+  await site.agent.exchange(SIGNAL)
+  return site
+}
+
+const observed = (site: Site) => site.agent.status().workloads[0]
+
+describe('what the API server says, and what the site makes of it', () => {
+  const passing: readonly FaultReason[] = [
+    'Conflict',
+    'ServerError',
+    'WebhookFailed',
+    'Timeout',
+    'Unreachable',
+    'NotFound',
+  ]
+  test.each(passing)('%s passes: the neighbour is applied at once, the object when it passed', async (reason) => {
+    const site = await started(hurting('hurt', 2, { refuse: new Fault(reason, 'hurts') }))
+    await site.agent.turn(SIGNAL)
+    expect(await liveOf(site, configMap('fine'))).toBeDefined()
+    expect(observed(site)).toMatchObject({ sync: 'Progressing' })
+    expect(observed(site)?.failure).toBeUndefined()
+    await site.settle()
+    expect(observed(site)).toMatchObject({ sync: 'Synced', health: 'Healthy' })
+    expect(site.agent.status().conditions).toEqual([])
+  })
+
+  test('an answer that never came is read again: it happened, and is not done twice', async () => {
+    const site = await started(hurting('hurt', 1, { loseAnswer: new Fault('OutcomeUnknown', 'no answer') }))
+    await site.agent.turn(SIGNAL)
+    const uid = (await liveOf(site, configMap('hurt')))?.metadata.uid
+    expect(uid).toBeDefined()
+    await site.settle()
+    expect((await liveOf(site, configMap('hurt')))?.metadata.uid).toBe(uid)
+    expect(site.store.inventory().get('/ConfigMap/shop/hurt')).toMatchObject({ state: 'owned', uid })
+  })
+
+  test('Throttled stops the whole turn for as long as was asked', async () => {
+    const site = await started(
+      hurting('hurt', 1, { refuse: new Fault('Throttled', 'later', { retryAfterMs: 30_000 }) }),
+    )
+    await site.agent.turn(SIGNAL)
+    const writes = site.writes()
+    const { nextMs } = await site.agent.turn(SIGNAL)
+    expect(site.writes()).toBe(writes)
+    expect(nextMs).toBeGreaterThan(0)
+    await site.clock.advance(40_000)
+    await site.settle()
+    expect(observed(site)).toMatchObject({ sync: 'Synced' })
+  })
+
+  test('Rejected is a failure of the release, asked again only now and then', async () => {
+    let asked = 0
+    const site = await started(({ verb, ref }) => {
+      if (verb !== 'apply' || ref?.name !== 'hurt') return undefined
+      asked += 1
+      return { refuse: new Fault('Rejected', 'policy says no') }
+    })
+    for (let i = 0; i < 10; i++) await site.agent.turn(SIGNAL)
+    expect(asked).toBe(1)
+    expect(observed(site)).toMatchObject({ sync: 'Failed', failure: { reason: 'Rejected', message: 'policy says no' } })
+    await site.clock.advance(700_000)
+    await site.agent.turn(SIGNAL)
+    expect(asked).toBe(2)
+  })
+
+  test('a server that is away changes nothing, and what it held is there when it is back', async () => {
+    const site = await started(() => undefined)
+    await site.settle()
+    site.cluster.power('down')
+    site.hub.publish({ till: { objects: [configMap('hurt', { a: '2' }), configMap('fine')] } })
+    await site.agent.exchange(SIGNAL)
+    await site.agent.turn(SIGNAL)
+    expect(site.agent.status().conditions).toMatchObject([{ type: 'Cluster', reason: 'Unreachable' }])
+    site.cluster.power('up')
+    await site.clock.advance(310_000)
+    await site.settle()
+    expect(await liveOf(site, configMap('hurt'))).toMatchObject({ data: { a: '2' } })
+    expect(site.agent.status().conditions).toEqual([])
+  })
+
+  test('what is not healthy is explained from its pods', async () => {
+    const site = createSite({
+      sim: { controllers: { behaviour: () => 'image-missing' } },
+    })
+    site.hub.publish({ till: { objects: [deployment('till', 'registry-dk/till:bad')] } })
+    await site.agent.exchange(SIGNAL)
+    await site.settle(10)
+    expect(observed(site)?.health).not.toBe('Healthy')
+    expect(observed(site)?.objects[0]?.message).toMatch(/pod .*(ImagePull|ErrImage)/)
+  })
+
+  test('a definition and its objects in one release', async () => {
+    const definition: Manifest = {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: 'menus.kitchen.example' },
+      spec: {
+        group: 'kitchen.example',
+        names: { kind: 'Menu', plural: 'menus', singular: 'menu', listKind: 'MenuList' },
+        scope: 'Namespaced',
+        versions: [
+          {
+            name: 'v1',
+            served: true,
+            storage: true,
+            schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+          },
+        ],
+      },
+    }
+    const menu: Manifest = {
+      apiVersion: 'kitchen.example/v1',
+      kind: 'Menu',
+      metadata: { name: 'lunch', namespace: 'shop' },
+      spec: { dish: 'soup' },
+    }
+    const site = createSite()
+    site.hub.publish({ till: { objects: [menu, definition] } })
+    await site.agent.exchange(SIGNAL)
+    await site.settle()
+    expect(await liveOf(site, menu)).toBeDefined()
+    expect(observed(site)).toMatchObject({ sync: 'Synced' })
+  })
+})
