@@ -5,7 +5,8 @@ import { strategicMerge } from '../kube/strategic-merge.ts'
 import { canonicalJson, isObject, type Json, type JsonObject } from '../model/json.ts'
 import { formatRef, groupOf, type Manifest, type ObjectRef } from '../model/object.ts'
 import type { Place, Problem } from '../model/problem.ts'
-import { encode, refuseMetadata, type Prepared } from './objects.ts'
+import { refuseMetadata } from './object-rules.ts'
+import { encode, type Prepared } from './objects.ts'
 import type { Overlay, Patch, Site, SiteGroup, Workload } from './types.ts'
 
 /** An overlay with who says it: two of one layer must not disagree. */

@@ -70,6 +70,7 @@ export function checkSchema(kind: string, value: JsonObject): readonly SchemaPro
 }
 
 const BRANCHES = new Set(['anyOf', 'oneOf'])
+const ONE_OF_A_TEXT = new Set(['pattern', 'format', 'minLength', 'maxLength'])
 
 /** Of a failed choice, either what is wrong deeper inside, or the choice itself: never each branch's complaint. */
 function leaves(errors: readonly ErrorObject[]): readonly ErrorObject[] {
@@ -78,10 +79,18 @@ function leaves(errors: readonly ErrorObject[]): readonly ErrorObject[] {
     error !== choice && error.schemaPath.startsWith(`${choice.schemaPath}/`) && inside(error, choice)
   const deeper = (error: ErrorObject, choice: ErrorObject): boolean =>
     error.instancePath.length > choice.instancePath.length
-  return errors.filter((error) => {
+  const meant = errors.filter((error) => {
     if (error.keyword === 'if' || error.propertyName !== undefined) return false
     if (BRANCHES.has(error.keyword)) return !errors.some((other) => under(other, error) && deeper(other, error))
     return choices.every((choice) => !under(error, choice) || deeper(error, choice))
+  })
+  const seen = new Set<string>()
+  // A text that has neither the form nor the meaning is one mistake.
+  return meant.filter(({ keyword, instancePath }) => {
+    if (!ONE_OF_A_TEXT.has(keyword)) return true
+    if (seen.has(instancePath)) return false
+    seen.add(instancePath)
+    return true
   })
 }
 
