@@ -115,12 +115,8 @@ function manifest(tell: Tell): Buffer {
 
 function tell(payload: Buffer, bend: (envelope: Envelope) => Envelope = (envelope) => envelope): void {
   const { generation, root } = JSON.parse(payload.toString()) as { generation: Generation; root: Digest }
-  told = {
-    envelope: bend(seal(PAYLOAD_TYPES.manifest, payload, [pki.signer])),
-    body: bodyDigest(payload),
-    generation,
-    root,
-  }
+  const envelope = bend(seal(PAYLOAD_TYPES.manifest, payload, [pki.signer]))
+  told = { envelope, body: bodyDigest(envelope.payload), generation, root }
 }
 
 const handler: SyncHandler = {
@@ -158,7 +154,7 @@ const secret = makeTokenSecret()
 
 const word = (): string => {
   const done = spawnSync(
-    plane.kubectl,
+    plane.kubectlPath,
     ['--kubeconfig', plane.kubeconfig, 'get', 'configmap', 'word', '-o', 'jsonpath={.data.word}'],
     { encoding: 'utf8' },
   )
@@ -174,7 +170,7 @@ const refusal = (reason: string): Promise<unknown> =>
 beforeAll(async () => {
   buildCli()
   dir = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-liar-'))
-  plane = await startControlPlane({})
+  plane = await startControlPlane()
   pki = await openPki(path.join(dir, 'pki'), Date.now())
   server = await startLinkServer({ pki, handler })
   agent = new Program('agent', dir, [

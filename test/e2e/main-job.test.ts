@@ -52,7 +52,7 @@ const settled = (name: string, workload: string, ms = 120_000) =>
     ms,
   )
 const kubectl = (plane: ControlPlane, ...args: string[]): string => {
-  const done = spawnSync(plane.kubectl, ['--kubeconfig', plane.kubeconfig, ...args], { encoding: 'utf8' })
+  const done = spawnSync(plane.kubectlPath, ['--kubeconfig', plane.kubeconfig, ...args], { encoding: 'utf8' })
   if (done.status !== 0) throw new Error(`kubectl ${args.join(' ')}: ${done.stderr}`)
   return done.stdout
 }
@@ -78,9 +78,15 @@ spec:
 beforeAll(async () => {
   buildCli()
   dir = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-e2e-'))
-  ;[a, b] = (await Promise.all(
-    [1, 2].map(() => startControlPlane({ controllers: true, scheduler: true, nodes: 3 })),
-  )) as [ControlPlane, ControlPlane]
+  const planes = await Promise.all(
+    [1, 2].map(async () => {
+      const plane = await startControlPlane(['--controller-manager', '--scheduler'])
+      await plane.nodes(3)
+      return plane
+    }),
+  )
+  a = planes[0]!
+  b = planes[1]!
   repo = new FleetRepo(dir)
   fs.cpSync(path.join(ROOT, 'fleet-example'), repo.work, { recursive: true })
   fs.cpSync(BOUTIQUE, path.join(repo.work, 'teams/e2e/boutique'), { recursive: true })
