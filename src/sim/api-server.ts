@@ -1,7 +1,7 @@
 /** The verbs of a simulated API server, synchronous: what a request does to the stored objects. Controllers call it directly. */
 import type { DeleteOptions } from '../core/kube/cluster.ts'
 import { Fault } from '../core/model/fault.ts'
-import { isObject, jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
+import { jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
 import { refOf, type Manifest, type ObjectMeta } from '../core/model/object.ts'
 import { defaulted, withoutNulls } from './defaults.ts'
 import { CRD_KEY, KindRegistry, type Served } from './kind-registry.ts'

@@ -3,6 +3,7 @@ import { groupOf } from '../core/model/object.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ApiServer } from './api-server.ts'
 import { Agenda } from './control/agenda.ts'
+import { BUDGET, reconcileBudget } from './control/budgets.ts'
 import { reconcileDaemonSet } from './control/daemonset.ts'
 import { reconcileDeployment } from './control/deployment.ts'
 import {
@@ -46,6 +47,7 @@ const RECONCILERS: Readonly<Record<string, (desk: Desk, object: Manifest) => voi
   [STATEFUL_SET]: reconcileStatefulSet,
   [DAEMON_SET]: reconcileDaemonSet,
   [JOB]: reconcileJob,
+  [BUDGET]: reconcileBudget,
   '/Service': reconcileService,
   [CLAIM]: reconcileClaim,
   '/Namespace': reconcileNamespace,
@@ -157,6 +159,9 @@ export class Controllers {
       if (key === POD) this.#hearPod(object)
       if (key === '/Node') this.#hearNode()
     }
+    if (key === POD)
+      for (const budget of this.#desk.server.storage.all(BUDGET, object.metadata.namespace))
+        this.#later(agendaKey(BUDGET, budget), reactMs)
     for (const owner of object.metadata.ownerReferences ?? []) {
       const ownerKey = `${groupOf(owner.apiVersion)}/${owner.kind}`
       if (RECONCILERS[ownerKey] !== undefined)

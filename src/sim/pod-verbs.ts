@@ -73,12 +73,24 @@ function toSelectorOrNothing(selector: Json | undefined): Parameters<typeof sele
   return parsed.ok ? parsed.selector : { selects: 'nothing' }
 }
 
-export function disruptionsAllowed(server: ApiServer, budget: Manifest): number {
+/** The pods of a disruption budget: how many there are, are healthy, and have to be. */
+export function budgetOf(
+  server: ApiServer,
+  budget: Manifest,
+): { readonly expectedPods: number; readonly currentHealthy: number; readonly desiredHealthy: number } {
   const pods = server.storage.all('/Pod', budget.metadata.namespace).filter((pod) => selects(budget, pod))
-  const healthy = pods.filter((pod) => pod.metadata.deletionTimestamp === undefined && isReady(pod)).length
+  const currentHealthy = pods.filter((pod) => pod.metadata.deletionTimestamp === undefined && isReady(pod)).length
   const spec = (budget['spec'] ?? {}) as JsonObject
-  if (spec['maxUnavailable'] !== undefined) return healthy - (pods.length - amount(spec['maxUnavailable'], pods.length))
-  return healthy - amount(spec['minAvailable'] ?? 1, pods.length)
+  const desiredHealthy =
+    spec['maxUnavailable'] === undefined
+      ? amount(spec['minAvailable'] ?? 1, pods.length)
+      : Math.max(0, pods.length - amount(spec['maxUnavailable'], pods.length))
+  return { expectedPods: pods.length, currentHealthy, desiredHealthy }
+}
+
+function disruptionsAllowed(server: ApiServer, budget: Manifest): number {
+  const { currentHealthy, desiredHealthy } = budgetOf(server, budget)
+  return currentHealthy - desiredHealthy
 }
 
 /** A count or a share, rounded up. */

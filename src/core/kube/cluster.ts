@@ -83,7 +83,7 @@ export interface Cluster {
     options: WriteOptions,
     signal: AbortSignal,
   ): Promise<Manifest>
-  /** `subresource`: status, binding, eviction, scale. */
+  /** `status` and `scale` are patched (a list is JSON 6902, an object a merge patch); `binding` and `eviction` are posted, their kind and name filled in. */
   subresource(name: KindName, ref: ObjectRef, subresource: string, body: Json, signal: AbortSignal): Promise<JsonObject>
   /** `gone`: it was not there. `terminating`: finalizers or grace hold it. */
   delete(

@@ -178,6 +178,7 @@ function reportStatus(desk: Desk, deployment: Manifest, currentUid: string | und
     progress(
       desk,
       deployment,
+      current === undefined ? `Deployment "${deployment.metadata.name}"` : `ReplicaSet "${current.metadata.name}"`,
       complete,
       moved || Number(before['observedGeneration'] ?? 0) !== deployment.metadata.generation,
     ),
@@ -196,15 +197,14 @@ function availability(desk: Desk, deployment: Manifest, enough: boolean): JsonOb
   })
 }
 
-function progress(desk: Desk, deployment: Manifest, complete: boolean, moved: boolean): JsonObject {
+function progress(desk: Desk, deployment: Manifest, current: string, complete: boolean, moved: boolean): JsonObject {
   const before = condition(deployment, 'Progressing')
-  const name = deployment.metadata.name
   if (complete)
     return stamped(desk, deployment, {
       type: 'Progressing',
       status: 'True',
       reason: 'NewReplicaSetAvailable',
-      message: `Deployment "${name}" has successfully progressed.`,
+      message: `${current} has successfully progressed.`,
     })
   const deadlineMs = Number(specOf(deployment)['progressDeadlineSeconds'] ?? 600) * 1000
   if (!moved && before !== undefined) {
@@ -217,7 +217,7 @@ function progress(desk: Desk, deployment: Manifest, complete: boolean, moved: bo
         type: 'Progressing',
         status: 'False',
         reason: 'ProgressDeadlineExceeded',
-        message: `Deployment "${name}" has timed out progressing.`,
+        message: `${current} has timed out progressing.`,
       })
     desk.later(agendaKey(DEPLOYMENT, deployment), Math.max(1000, deadlineMs - idleMs))
     // A pod that was lost after a rollout ended is no new rollout.
@@ -231,7 +231,7 @@ function progress(desk: Desk, deployment: Manifest, complete: boolean, moved: bo
       type: 'Progressing',
       status: 'True',
       reason: 'ReplicaSetUpdated',
-      message: `Deployment "${name}" is progressing.`,
+      message: `${current} is progressing.`,
     },
     'moved',
   )

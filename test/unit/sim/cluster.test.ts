@@ -114,6 +114,9 @@ test('a disruption budget with nothing left refuses evictions', async () => {
   const pod = (await site.all('Pod'))[0] as Manifest
   const evict = site.cluster.subresource(pod, refOf(pod), 'eviction', {}, signal)
   await expect(evict).rejects.toMatchObject({ reason: 'Throttled', facts: { cause: 'DisruptionBudget' } })
+  const budget = { group: 'policy', kind: 'PodDisruptionBudget', namespace: 'default', name: 'web' }
+  const read = await site.cluster.get({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget' }, budget, signal)
+  expect(status(read)).toMatchObject({ expectedPods: 2, currentHealthy: 2, desiredHealthy: 2, disruptionsAllowed: 0 })
 })
 
 test('what is watched quietly gets a bookmark to go on from', async () => {
