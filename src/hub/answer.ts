@@ -32,23 +32,40 @@ export interface Told {
 }
 
 export function createAnswers(store: HubStore, releases: Releases, signer: SigningKey): Answers {
-  const blobs = new Map<Digest, Blob>()
+  /** Promises, so that a thousand sites that ask at once read a blob once. */
+  const blobs = new Map<Digest, Promise<Blob | undefined>>()
   const envelopes = new Map<Digest, Envelope>()
+  const sizes = new Map<Digest, number>()
   let blobBytes = 0
 
-  const blob = async (digest: Digest): Promise<Blob | undefined> => {
+  const blob = (digest: Digest): Promise<Blob | undefined> => {
     const known = blobs.get(digest)
     if (known !== undefined) return known
-    const read = await store.blob(digest)
-    if (read === undefined) return undefined
-    blobs.set(digest, read)
-    blobBytes += read.bytes.length
-    for (const [oldest, { bytes }] of blobs) {
-      if (blobBytes <= KEPT_BLOB_BYTES) break
-      blobs.delete(oldest)
-      blobBytes -= bytes.length
+    const reading = read(digest)
+    blobs.set(digest, reading)
+    return reading
+  }
+  const read = async (digest: Digest): Promise<Blob | undefined> => {
+    try {
+      const found = await store.blob(digest)
+      if (found === undefined) blobs.delete(digest)
+      else keep(digest, found.bytes.length)
+      return found
+    } catch (error) {
+      blobs.delete(digest)
+      throw error
     }
-    return read
+  }
+  /** The oldest that were read go first, until there is room. */
+  const keep = (digest: Digest, bytes: number): void => {
+    sizes.set(digest, bytes)
+    blobBytes += bytes
+    for (const [oldest, size] of sizes) {
+      if (blobBytes <= KEPT_BLOB_BYTES || oldest === digest) break
+      sizes.delete(oldest)
+      blobs.delete(oldest)
+      blobBytes -= size
+    }
   }
 
   /** Signed when first asked for: a site that is dark costs no signature. */

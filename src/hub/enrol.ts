@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { EnrolRequest, Enrolled } from '../core/protocol/ports.ts'
 import { Fault } from '../core/model/fault.ts'
+import type { SiteProgress } from '../core/rollout/types.ts'
 import { expected } from './adopt.ts'
 import type { Authority } from './ports.ts'
 import type { SiteRecord } from './store.ts'
@@ -49,7 +50,8 @@ export async function enrolSite(parts: EnrolParts, request: EnrolRequest): Promi
     )
     await commit({
       spend,
-      ...(await forgotten(world, request.site, replaced)),
+      // One that never joined has nothing to forget: its place in the rollouts is right as it is.
+      ...(before.siteId === null ? {} : await forgotten(world, request.site, replaced)),
       sites: [after],
       keys: [
         ...fenced.map((old) => ({ ...old, state: 'retired' as const })),
@@ -111,10 +113,11 @@ function joined(before: SiteRecord, recipient: string): SiteRecord & { readonly 
  */
 async function forgotten(world: World, site: string, replaced: boolean): Promise<Draft> {
   const rollouts = [...world.rollouts.values()].flatMap((record) => {
-    if (record.state?.sites.has(site) !== true) return []
-    const sites = new Map(record.state.sites)
-    sites.delete(site)
-    return [{ record: { ...record, state: { ...record.state, sites } }, whole: true, sites: new Map() }]
+    const before = record.state?.sites.get(site)
+    if (record.state === null || before === undefined) return []
+    const progress: SiteProgress = { wave: before.wave, phase: 'waiting', from: null, fresh: true }
+    const state = { ...record.state, sites: new Map(record.state.sites).set(site, progress) }
+    return [{ record: { ...record, state }, whole: false, sites: new Map([[site, progress]]) }]
   })
   if (!replaced) return { forgetSites: [site], rollouts }
   const at = [...(await world.store.atSite(site))]

@@ -18,24 +18,29 @@ export interface ReleaseFacts {
 
 export class Releases {
   readonly #store: HubStore
-  readonly #kept = new Map<Digest, ReleaseFacts>()
+  /** Promises, so that a thousand sites that ask at once read a release once. */
+  readonly #kept = new Map<Digest, Promise<ReleaseFacts>>()
 
   constructor(store: HubStore) {
     this.#store = store
   }
 
   /** Fault StoreCorrupt where a release that was published is not in the store. */
-  async facts(digest: Digest): Promise<ReleaseFacts> {
+  facts(digest: Digest): Promise<ReleaseFacts> {
     const known = this.#kept.get(digest)
     if (known !== undefined) return known
+    const reading = this.#read(digest)
+    reading.catch(() => this.#kept.delete(digest))
+    if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value ?? digest)
+    this.#kept.set(digest, reading)
+    return reading
+  }
+
+  async #read(digest: Digest): Promise<ReleaseFacts> {
     const blob = await this.#store.blob(digest)
     if (blob?.domain !== 'release')
       throw new Fault('StoreCorrupt', 'a published release is missing from the store', { facts: { release: digest } })
-    const release = JSON.parse(Buffer.from(blob.bytes).toString()) as Release
-    const facts = factsOf(digest, release)
-    if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value ?? digest)
-    this.#kept.set(digest, facts)
-    return facts
+    return factsOf(digest, JSON.parse(Buffer.from(blob.bytes).toString()) as Release)
   }
 
   async load(digest: Digest): Promise<Release | undefined> {
