@@ -3,10 +3,11 @@ import { carriesMarks, PART_OF, WORKLOAD_LABEL } from '../core/diff/marks.ts'
 import { recovered } from '../core/diff/inventory.ts'
 import type { InventoryChange, Marks } from '../core/diff/types.ts'
 import type { Cluster, KindInfo } from '../core/kube/cluster.ts'
-import { asFault } from '../core/model/fault.ts'
+import { asFault, type FaultReason } from '../core/model/fault.ts'
 import type { Manifest } from '../core/model/object.ts'
 
 const PARALLEL_LISTS = 8
+const SKIPPED: ReadonlySet<FaultReason> = new Set(['Forbidden', 'NoKindMatch', 'NotFound', 'ServerError'])
 
 /** Every kind the server can list is asked once. Faults that may pass are thrown: half an inventory is none. */
 export async function recoverInventory(cluster: Cluster, marks: Marks, signal: AbortSignal): Promise<InventoryChange> {
@@ -42,8 +43,8 @@ async function listed(
   try {
     return (await cluster.list(query, signal)).items
   } catch (error) {
-    const { reason } = asFault(error)
-    if (reason === 'Forbidden' || reason === 'NoKindMatch' || reason === 'NotFound') return []
+    // A broken aggregated API must not keep the site from its work for ever; what of ours it served is then not known as ours.
+    if (SKIPPED.has(asFault(error).reason)) return []
     throw error
   }
 }
