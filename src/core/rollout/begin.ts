@@ -22,11 +22,14 @@ export function begin(
   const plan = assignWaves(spec.policy, labelsOf(spec, world))
   const places: [string, SiteProgress][] = []
   let installed = false
-  for (const [site, target] of spec.targets) {
-    const place = placeOf(site, target, { spec, previous, world, wave: plan.waveOf.get(site) ?? 0 })
-    installed ||= place.from !== null
-    places.push([site, place])
-  }
+  for (const [wave, { sites }] of plan.waves.entries())
+    for (const site of sites) {
+      const target = spec.targets.get(site)
+      if (target === undefined) continue
+      const place = placeOf(site, target, { spec, previous, world, wave })
+      installed ||= place.from !== null
+      places.push([site, place])
+    }
   const before = previous?.state
   const established = before === undefined ? installed : before.established || before.phase === 'Completed'
   // A fleet's very first rollout has nothing to provision with: there its sites go in waves like any other.
@@ -140,12 +143,12 @@ function carried(past: SiteProgress, wave: number): SiteProgress {
 
 /** By wave; in a wave, sites that run a superseded release first; then by name. */
 export function inOrder(places: (readonly [string, SiteProgress])[]): ReadonlyMap<string, SiteProgress> {
-  return new Map(
-    places.sort(
-      ([a, left], [b, right]) =>
-        left.wave - right.wave || Number(right.onOld === true) - Number(left.onOld === true) || byUtf16(a, b),
-    ),
-  )
+  const isSorted = places.every((place, i) => i === 0 || compare(places[i - 1] as typeof place, place) <= 0)
+  return new Map(isSorted ? places : places.sort(compare))
+}
+
+function compare([a, left]: readonly [string, SiteProgress], [b, right]: readonly [string, SiteProgress]): number {
+  return left.wave - right.wave || Number(right.onOld === true) - Number(left.onOld === true) || byUtf16(a, b)
 }
 
 function labelsOf(spec: RolloutSpec, world: RolloutWorld): ReadonlyMap<string, Labels> {

@@ -23,11 +23,15 @@ export function openBudget(world: RolloutWorld): FleetBudget {
   }
 }
 
-/** Why this site may not start to change; null: it may. A site that is broken already may: the change may be its cure. */
-export function overBudget(budget: FleetBudget, site: string): Waiting | null {
-  if (budget.broken.size >= budget.maxBroken && !budget.broken.has(site))
-    return { reason: 'Budget', detail: `brokenSites ${budget.broken.size} of ${budget.maxBroken}` }
-  if (budget.changing.size >= budget.maxChanging && !budget.changing.has(site))
-    return { reason: 'Budget', detail: `changingSites ${budget.changing.size} of ${budget.maxChanging}` }
-  return null
+/** May this site not start to change? One that is broken already may: the change may be its cure. */
+export function isOverBudget(budget: FleetBudget, site: string): boolean {
+  if (budget.broken.size >= budget.maxBroken && !budget.broken.has(site)) return true
+  return budget.changing.size >= budget.maxChanging && !budget.changing.has(site)
+}
+
+/** What `isOverBudget` says to the sites it stops. */
+export function budgetReason({ broken, maxBroken, changing, maxChanging }: FleetBudget): Waiting {
+  return broken.size >= maxBroken
+    ? { reason: 'Budget', detail: `brokenSites ${broken.size} of ${maxBroken}` }
+    : { reason: 'Budget', detail: `changingSites ${changing.size} of ${maxChanging}` }
 }

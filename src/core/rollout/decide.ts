@@ -45,6 +45,7 @@ const NOTHING_FOUND: Found = {
   used: 0,
   unavailable: 0,
   waiting: new Map(),
+  shared: null,
   soakingUntilMs: null,
   nextAtMs: null,
 }
@@ -117,7 +118,7 @@ function takeTurn(turn: Turn, world: RolloutWorld, budget: FleetBudget, rollouts
     waiting: new WaitingView(
       found.waiting,
       state,
-      reasonsOf(draft.spec, state, reached, goneOf(state, withdraw, world)),
+      reasonsOf(draft.spec, state, reached, found.shared, goneOf(state, withdraw, world)),
     ),
     because: wholeReason(state, reached, found),
     nextAtMs: nextLook(turn, state, grants, world),

@@ -1,3 +1,4 @@
+import { Places } from './places.ts'
 import type { RolloutSpec, RolloutState, SiteProgress, WaveState } from './types.ts'
 import { recount, type Tally, tallyOf } from './tally.ts'
 
@@ -6,8 +7,8 @@ export interface Draft {
   readonly spec: RolloutSpec
   readonly given: RolloutState
   state: RolloutState
-  /** A copy once something changed. */
-  sites: Map<string, SiteProgress> | null
+  /** Once something changed. */
+  sites: Places | null
   tally: Tally
 }
 
@@ -28,7 +29,7 @@ export function putSite(draft: Draft, site: string, progress: SiteProgress): voi
   const before = sitesOf(draft).get(site)
   if (before === progress) return
   if (draft.sites === null) {
-    draft.sites = new Map(draft.state.sites)
+    draft.sites = Places.on(draft.state.sites)
     // The counts are about to be those of the copy.
     TALLIES.delete(draft.state.sites)
   }

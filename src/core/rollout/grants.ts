@@ -1,7 +1,7 @@
 import type { Digest } from '../model/digest.ts'
 import type { Waiting } from '../model/state.ts'
 import { amountOf } from './amount.ts'
-import { type FleetBudget, overBudget } from './budget.ts'
+import { budgetReason, type FleetBudget, isOverBudget } from './budget.ts'
 import { type ByWorkload, unmetDependency } from './depends.ts'
 import { type Draft, putSite, sitesOf } from './draft.ts'
 import { changesInAll } from './gates.ts'
@@ -47,46 +47,48 @@ export interface Granting {
   readonly provisioning: ReadonlySet<string>
 }
 
-/** What keeps one site from moving, its own reasons first; null: nothing but a place may be lacking. */
-export function blockOf(site: string, granting: Granting, room: Room): Waiting | null {
-  const { draft, look, world, found, budget, rollouts } = granting
-  const withdrawn = look.withdrawn(site)
-  if (withdrawn !== null) return withdrawn
-  const standing = look.standing(site)
-  if (standing.is !== 'ready') return standing.because
-  const dependency = unmetDependency(draft.spec, site, world, rollouts)
-  if (dependency !== null) return { reason: 'Dependency', detail: dependency }
-  if (found.unavailable >= room.maxUnavailable)
-    return { reason: 'Budget', detail: `maxUnavailable ${found.unavailable} of ${room.maxUnavailable}` }
-  return overBudget(budget, site)
-}
-
-/** Give free places to the sites whose turn it is. Writes their new place and the reasons of all the others. */
+/**
+ * Give free places to the sites whose turn it is. Writes their new place, the reasons of sites that have one of their own, and
+ * the one reason that all the others share: no place, or no budget.
+ */
 export function grantPlaces(granting: Granting, room: Room): Granted {
+  const { draft, look, found, budget, world, rollouts, provisioning } = granting
+  const { slots } = room
   const observers: string[] = []
-  const { draft, look, found, budget, world, provisioning } = granting
-  const admit = (site: string): Waiting | null => {
-    const because = blockOf(site, granting, room)
-    if (because === null) {
-      budget.changing.add(site)
-      found.unavailable += 1
-    }
-    return because
+  let lacksPlace = false
+  const keep = (site: string, because: Waiting): false => {
+    found.waiting.set(site, because)
+    return false
   }
-  const { joins, kept, full } = fill(candidates(draft, room.lastWave, provisioning), room.slots, admit)
-  for (const [site, because] of kept) found.waiting.set(site, because)
-  const slot: Waiting = { reason: 'Slot', detail: `${room.slots.used} of ${room.slots.capacity}` }
-  for (const site of full) {
+  const share = (because: Waiting): false => {
+    found.shared = because
+    return false
+  }
+  const admit = (site: string, isFree: boolean): boolean => {
+    const withdrawn = look.withdrawn(site)
+    if (withdrawn !== null) return keep(site, withdrawn)
     const standing = look.standing(site)
-    found.waiting.set(site, look.withdrawn(site) ?? (standing.is === 'ready' ? slot : standing.because))
+    if (standing.is === 'observe') observers.push(site)
+    if (standing.is !== 'ready') return keep(site, standing.because)
+    if (!isFree) {
+      lacksPlace = true
+      return false
+    }
+    const dependency = unmetDependency(draft.spec, site, world, rollouts)
+    if (dependency !== null) return keep(site, { reason: 'Dependency', detail: dependency })
+    if (found.unavailable >= room.maxUnavailable) return share(unavailableReason(found, room))
+    if (isOverBudget(budget, site)) return share(found.shared ?? budgetReason(budget))
+    budget.changing.add(site)
+    found.unavailable += 1
+    return true
   }
-  for (const site of [...kept.keys(), ...full])
-    if (look.standing(site).is === 'observe' && look.withdrawn(site) === null) observers.push(site)
+  const joins = fill(candidates(draft, room.lastWave, provisioning), slots, admit)
   for (const site of joins) {
     const place = sitesOf(draft).get(site)
     if (place !== undefined) putSite(draft, site, granted(place, world.nowMs))
     found.waiting.delete(site)
   }
+  if (lacksPlace) share({ reason: 'Slot', detail: `${slots.used} of ${slots.capacity}` })
   return { joins, observers }
 }
 
@@ -158,6 +160,12 @@ function revocation(
 
 /** The way back to what it ran before stays open for a site that is dark for months. */
 export const WAY_BACK_MS = 400 * 86_400_000
+
+function unavailableReason(found: Found, room: Room): Waiting {
+  // Thousands of sites share it: made once.
+  if (found.shared?.reason === 'Budget') return found.shared
+  return { reason: 'Budget', detail: `maxUnavailable ${found.unavailable} of ${room.maxUnavailable}` }
+}
 
 function* candidates(draft: Draft, lastWave: number, provisioning: ReadonlySet<string>): Iterable<string> {
   for (let wave = 0; wave <= lastWave; wave++) {

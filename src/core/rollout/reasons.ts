@@ -14,6 +14,7 @@ export function reasonsOf(
   spec: RolloutSpec,
   state: RolloutState,
   reached: Reached,
+  shared: Waiting | null,
   gone: ReadonlySet<Digest>,
 ): ReasonOf {
   const stopped = stoppedReason(state)
@@ -24,8 +25,8 @@ export function reasonsOf(
     const target = spec.targets.get(site)
     if (target !== undefined && gone.has(target)) return withdrawnReason(target)
     if (stopped !== null) return stopped
-    // Its wave is there and nothing keeps it: it is being provisioned in this very tick.
-    if (place.wave <= reached.active) return null
+    // With nothing that keeps it either, it is being provisioned in this very tick.
+    if (place.wave <= reached.active) return shared
     return gate !== null && place.wave === reached.active + 1 ? gate : WAVE_NOT_REACHED
   }
 }
@@ -37,8 +38,8 @@ export function wholeReason(state: RolloutState, reached: Reached, found: Found)
   if (state.phase !== 'Progressing') return null
   if (reached.gate?.is === 'kept') return reached.gate.because
   // A site of the running wave that something keeps says more than one that soaks.
-  for (const waiting of found.waiting.values())
-    if (waiting.reason === 'Budget' || waiting.reason === 'Dependency' || waiting.reason === 'Slot') return waiting
+  if (found.shared !== null) return found.shared
+  for (const waiting of found.waiting.values()) if (waiting.reason === 'Dependency') return waiting
   const until = found.soakingUntilMs
   if (until !== null) return { reason: 'Soaking', detail: `until ${clockText(until)}`, nextAtMs: until }
   return null

@@ -53,34 +53,19 @@ export interface Slots {
   used: number
 }
 
-/** Why a candidate may not join; null: it joins. */
-export type Admit<R> = (candidate: string) => R | null
+/** May this candidate join? Asked in order, with whether a place is free: only then may it say yes. */
+export type Admit = (candidate: string, isFree: boolean) => boolean
 
-export interface Joined<R> {
-  readonly joins: readonly string[]
-  /** Candidates that something of their own keeps out: they take no place. */
-  readonly kept: ReadonlyMap<string, R>
-  /** Candidates that only lack a place. */
-  readonly full: readonly string[]
-}
-
-/** Fill free places in the candidates' order. `admit` is asked for each while a place is free, and says what keeps it out. */
-export function fill<R>(candidates: Iterable<string>, slots: Slots, admit: Admit<R>): Joined<R> {
+/** Fill free places in the candidates' order; returns who joins. */
+export function fill(candidates: Iterable<string>, slots: Slots, admit: Admit): readonly string[] {
   const joins: string[] = []
-  const kept = new Map<string, R>()
-  const full: string[] = []
   for (const candidate of candidates) {
-    if (slots.used >= slots.capacity) {
-      full.push(candidate)
-      continue
-    }
-    const because = admit(candidate)
-    if (because === null) {
-      joins.push(candidate)
-      slots.used += 1
-    } else kept.set(candidate, because)
+    const isFree = slots.used < slots.capacity
+    if (!admit(candidate, isFree) || !isFree) continue
+    joins.push(candidate)
+    slots.used += 1
   }
-  return { joins, kept, full }
+  return joins
 }
 
 /** True once failures reach the limit: a limit of 1 tolerates none. */
@@ -128,10 +113,10 @@ export function takeStep(
       holds.push({ site, recheckAtMs: judged.recheckAtMs })
   }
   const slots = { capacity: breached ? 0 : rules.capacity, used: holds.length }
-  const { joins } = fill(
+  const joins = fill(
     sites.filter((site) => !reported.has(site)),
     slots,
-    () => null,
+    (_site, isFree) => isFree,
   )
   return { holds, joins, timedOut, failed, breached }
 }

@@ -15,6 +15,8 @@ export interface Found {
   /** Present and not seen healthy: moving, failed or broken again. */
   unavailable: number
   readonly waiting: Map<string, Waiting>
+  /** What keeps every other site whose wave is there: no place, or no budget. */
+  shared: Waiting | null
   /** Soaking sites: the latest end. */
   soakingUntilMs: number | null
   nextAtMs: number | null
@@ -26,6 +28,7 @@ export function watchSites(draft: Draft, world: RolloutWorld, look: Look, budget
     used: 0,
     unavailable: 0,
     waiting: new Map(),
+    shared: null,
     soakingUntilMs: null,
     nextAtMs: null,
   }

@@ -30,7 +30,7 @@ export const LEFTOVER_WAVE = 'others'
  */
 export function assignWaves(policy: RolloutPolicy, sites: ReadonlyMap<string, Labels>): WavePlan {
   const total = sites.size
-  let left = [...sites.keys()].sort(byUtf16)
+  let left = sortedNames([...sites.keys()])
   const waves: PlannedWave[] = []
   policy.waves.forEach((wave, policyWave) => {
     const { taken, rest } = take(wave, left, sites, total)
@@ -105,4 +105,9 @@ function splitBy(
     sites,
   }))
   return without.length === 0 ? waves : [...waves, { name: `${wave.name}/-`, policyWave, sites: without }]
+}
+
+/** Most maps come sorted already: one look is cheaper than a sort of ten thousand names. */
+function sortedNames(names: string[]): string[] {
+  return names.every((name, i) => i === 0 || (names[i - 1] as string) <= name) ? names : names.sort(byUtf16)
 }
