@@ -52,7 +52,6 @@ describe('one exchange over the real link', () => {
     expect(idle.manifest).toBeUndefined()
     const third = await link.sync(upOf(me, { have, seq: 3, nonce: 'BBBBBBBBBBBBBBBB' }), bases, signal())
     expect(third.head.ack).toBe(3)
-    console.log('first', answer.bytes, 'second', idle.bytes, 'idle', third.bytes)
     expect(third.bytes.up + third.bytes.down).toBeLessThan(560)
     expect(bench.server.stats()).toMatchObject({ connections: 1, exchanges: 0, shed: 0, refused: 0 })
   })
