@@ -43,6 +43,14 @@ export interface Answer {
   readonly etag: string | undefined
 }
 
+/** Connections that were made with some TLS material, and the identity that last asked for them. */
+interface Pools {
+  identity: Identity
+  readonly material: string
+  readonly calls: Pool
+  readonly watches: Pool
+}
+
 /** Credentials are read again this often: tokens rotate, exec plugins renew certificates. */
 const IDENTITY_MS = 60_000
 const MAX_WATCHES = 256
@@ -54,7 +62,7 @@ export class Transport {
   readonly #options: TransportOptions
   #identity: Promise<Identity> | undefined
   #identityAtMs = 0
-  #pools: { readonly key: string; readonly calls: Pool; readonly watches: Pool } | undefined
+  #pools: Pools | undefined
 
   constructor(credentials: Credentials, options: TransportOptions) {
     this.#credentials = credentials
@@ -151,33 +159,26 @@ export class Transport {
   }
 
   /** A renewed certificate needs new connections; the old ones end when what runs on them is done. */
-  #poolFor(identity: Identity): { readonly calls: Pool; readonly watches: Pool } {
-    const key = JSON.stringify(identity.tls)
-    if (this.#pools?.key === key) return this.#pools
+  #poolFor(identity: Identity): Pools {
+    if (this.#pools?.identity === identity) return this.#pools
+    const material = JSON.stringify(identity.tls)
+    if (this.#pools?.material === material) {
+      this.#pools.identity = identity
+      return this.#pools
+    }
     const old = this.#pools
     const connect = { ...identity.tls, timeout: this.#options.timeoutMs }
     // HTTP/1.1: over HTTP/2 undici joins repeated headers by commas, and an impersonated account loses its groups.
     const pool = (connections: number): Pool =>
       new Pool(this.#credentials.server.origin, { connections, connect, pipelining: 1, allowH2: false })
-    this.#pools = { key, calls: pool(this.#options.connections), watches: pool(MAX_WATCHES) }
+    this.#pools = { identity, material, calls: pool(this.#options.connections), watches: pool(MAX_WATCHES) }
     void old?.calls.close()
     void old?.watches.close()
     return this.#pools
   }
 
   async #read(response: Dispatcher.ResponseData): Promise<Json> {
-    const limit = this.#options.maxResponseBytes
-    const chunks: Buffer[] = []
-    let size = 0
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
-      size += chunk.length
-      // Leaving the loop destroys the body, and with it the connection.
-      if (size > limit) throw new Fault('TooLarge', `the API server's answer is above ${limit} bytes`)
-      chunks.push(chunk)
-    }
-    const sent = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)
-    const bytes = header(response, 'content-encoding') === 'gzip' ? await inflated(sent, limit) : sent
-    const text = bytes.toString('utf8')
+    const text = await this.#text(response)
     if (text === '') return null
     try {
       return JSON.parse(text) as Json
@@ -186,6 +187,23 @@ export class Transport {
       if (response.statusCode >= 400) return text
       throw new Fault('ServerError', 'the answer is not JSON', { cause, facts: { status: response.statusCode } })
     }
+  }
+
+  async #text(response: Dispatcher.ResponseData): Promise<string> {
+    const limit = this.#options.maxResponseBytes
+    const gzipped = header(response, 'content-encoding') === 'gzip'
+    // A stated length is what HTTP holds the server to; most answers have one, and need no count of ours.
+    if (!gzipped && Number(header(response, 'content-length')) <= limit) return response.body.text()
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      size += chunk.length
+      // Leaving the loop destroys the body, and with it the connection.
+      if (size > limit) throw new Fault('TooLarge', `the API server's answer is above ${limit} bytes`)
+      chunks.push(chunk)
+    }
+    const sent = Buffer.concat(chunks, size)
+    return (gzipped ? await inflated(sent, limit) : sent).toString('utf8')
   }
 }
 
