@@ -21,43 +21,33 @@ const START = Date.UTC(2026, 0, 5)
 
 export async function run(): Promise<Row[]> {
   const fleet = makeFleet()
-  const first = timed(() => fleet.tick())
-  const rows: Row[] = [row('first tick: 20 rollouts of 10,000 sites begin', first)]
-  rows.push(
-    row(
-      'a tick in which nothing changed',
-      median(() => timed(() => fleet.tick())),
-    ),
-  )
-  rows.push(
-    row(
-      'a tick in which 100 sites reported',
-      median(() => (fleet.report(100), timed(() => fleet.tick()))),
-    ),
-  )
-  rows.push(
-    row(
-      'a tick in which 2,000 sites reported',
-      median(() => (fleet.report(2_000), timed(() => fleet.tick()))),
-    ),
-  )
-  rows.push(
-    row(
-      'a tick after a hub restart: nothing remembered',
-      timed(() => fleet.forget().tick()),
-    ),
-  )
-  rows.push(
-    row(
-      'the reasons of every site, read',
-      timed(() => fleet.readReasons()),
-    ),
-  )
-  return rows
+  const beginMs = fleet.tick()
+  const idle = Array.from({ length: ROUNDS }, () => fleet.tick())
+  const busy = Array.from({ length: ROUNDS }, () => (fleet.report(100), fleet.tick()))
+  const commitMs = fleet.commit(0).tick()
+  const restartMs = fleet.forget().tick()
+  return [
+    { ...row('a tick in which nothing changed', median(idle)), goal: GOAL_MS },
+    { ...row('a tick in which 100 sites reported on all 20 workloads', median(busy)), goal: GOAL_MS },
+    { ...row('the slowest of those', Math.max(...busy)), goal: GOAL_MS },
+    { ...row('the tick after a commit to one workload of all sites', commitMs), goal: GOAL_MS },
+    { ...row('20 rollouts of 10,000 sites begin in one tick', beginMs), note: 'once a fleet' },
+    {
+      ...row('the first tick after a restart of the hub', restartMs),
+      note: 'nothing is remembered: all places are read',
+    },
+    {
+      ...row(
+        'the reasons of all 200,000 places, read',
+        timed(() => fleet.readReasons()),
+      ),
+      note: 'only when asked',
+    },
+  ]
 }
 
 function row(name: string, value: number): Row {
-  return { case: name, value: Math.round(value * 100) / 100, unit: 'ms', goal: GOAL_MS }
+  return { case: name, value: Math.round(value * 100) / 100, unit: 'ms' }
 }
 
 /** A hub with everything in memory: what is measured is `decide`. */
@@ -88,11 +78,13 @@ function makeFleet() {
     lastGood: () => old,
   })
   return {
-    tick(): void {
+    /** ms that `decide` took. */
+    tick(): number {
       nowMs += 60_000
       for (const [name, one] of facts)
         if (one.dueAtMs !== null && one.dueAtMs < nowMs) facts.set(name, inTouch(one, nowMs))
-      last = decide(world())
+      const asked = world()
+      const tookMs = timed(() => (last = decide(asked)))
       entries = last.map(({ state }, i) => ({ spec: specs[i] as RolloutSpec, state }))
       reported = new Set()
       for (const { grants } of last)
@@ -104,6 +96,7 @@ function makeFleet() {
             observation: null,
           })
         }
+      return tookMs
     },
     /** So many of the sites that were told to move say that they are healthy through the soak. */
     report(count: number): void {
@@ -124,6 +117,16 @@ function makeFleet() {
           reported.add(site)
         }
       }
+    },
+    /** Git gives one workload another release at every site. */
+    commit(index: number) {
+      entries = entries.map((entry, i) => {
+        if (i !== index) return entry
+        const next = specOf(i, names, 'next')
+        specs[i] = next
+        return { ...entry, next }
+      })
+      return this
     },
     forget() {
       const copy = (state: RolloutState | null) => (state === null ? null : { ...state, sites: new Map(state.sites) })
@@ -184,12 +187,12 @@ function running(workload: string, release: Digest, counter: number, nowMs: numb
   }
 }
 
-function specOf(index: number, names: readonly string[]): RolloutSpec {
+function specOf(index: number, names: readonly string[], version = 'first'): RolloutSpec {
   const workload = `workload-${index}`
-  const release = digestBytes('release', workload)
+  const release = digestBytes('release', `${workload} ${version}`)
   return {
     workload,
-    id: digestBytes('rollout', workload),
+    id: digestBytes('rollout', `${workload} ${version}`),
     revision: 'r1',
     createdAtMs: START + index,
     priority: index % 3,
@@ -222,7 +225,6 @@ function timed(work: () => unknown): number {
   return performance.now() - before
 }
 
-function median(measure: () => number): number {
-  const all = Array.from({ length: ROUNDS }, measure).sort((a, b) => a - b)
-  return all[Math.floor(all.length / 2)] ?? 0
+function median(all: readonly number[]): number {
+  return all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)] ?? 0
 }

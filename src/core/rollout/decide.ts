@@ -100,7 +100,7 @@ function takeTurn(turn: Turn, world: RolloutWorld, budget: FleetBudget, rollouts
     const { workload } = draft.spec
     grants.push({ site, workload, release, startAfterMs: nowMs, startByMs: nowMs + WAY_BACK_MS, because: 'provision' })
   }
-  for (const site of draft.tally.watched) push(grants, grantFor(draft, site, world, whyGranted(draft, site, reached)))
+  for (const site of draft.tally.watched) push(grants, grantFor(draft, site, world, reached.active))
   const state = closeDraft(draft)
   const why = state.ended?.why ?? 'withdrawn'
   const withdraw =
@@ -133,12 +133,6 @@ function goneOf(state: RolloutState, withdraw: RolloutDecision['withdraw'], worl
 
 function push(grants: Grant[], grant: Grant | null): void {
   if (grant !== null) grants.push(grant)
-}
-
-function whyGranted(draft: Draft, site: string, reached: Reached): Grant['because'] {
-  const place = sitesOf(draft).get(site)
-  if (place?.provisioned !== undefined) return 'provision'
-  return place !== undefined && place.wave < reached.active ? 'return' : 'wave'
 }
 
 function nextLook(turn: Turn, state: RolloutState, grants: readonly Grant[], world: RolloutWorld): number | null {

@@ -112,7 +112,7 @@ export function granted(place: SiteProgress, nowMs: number): SiteProgress {
 }
 
 /** The grant that a place stands for, while what is published is not it; null: nothing to publish. */
-export function grantFor(draft: Draft, site: string, world: RolloutWorld, why: Grant['because']): Grant | null {
+export function grantFor(draft: Draft, site: string, world: RolloutWorld, active: number): Grant | null {
   const place = sitesOf(draft).get(site)
   const target = draft.spec.targets.get(site)
   if (place === undefined || target === undefined) return null
@@ -131,7 +131,7 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, why: G
   const open = at?.startByMs != null && at.startByMs > nowMs
   if (place.phase === 'granted') {
     if (world.withdrawn.has(target)) return null
-    if (published !== target) return grant(target, nowMs + policy.startByMs, why)
+    if (published !== target) return grant(target, nowMs + policy.startByMs, whyGranted(place, active))
     return open ? null : grant(target, nowMs + policy.startByMs, 'renew')
   }
   if (place.phase === 'rolledBack') {
@@ -142,6 +142,11 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, why: G
   // Its permit is taken, its content stays: it had not begun when it was held or turned to observing.
   const lapsed = place.phase === 'waiting' && place.grantedAtMs !== undefined && published === target
   return lapsed && open && !world.withdrawn.has(target) ? grant(target, nowMs, 'revoke') : null
+}
+
+function whyGranted(place: SiteProgress, active: number): Grant['because'] {
+  if (place.provisioned !== undefined) return 'provision'
+  return place.wave < active ? 'return' : 'wave'
 }
 
 function revocation(

@@ -1,5 +1,5 @@
 /** Random fleets, policies, weather, failures, commits and operators; then everything is healed. One scenario, one trace. */
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { Digest } from '../../../src/core/model/digest.ts'
 import type { Amount, RolloutPolicy } from '../../../src/core/model/policy.ts'
 import { Onlooker } from './laws.ts'
