@@ -1,5 +1,5 @@
 /** The node for a pod: of those that may take it, the best; now before later. */
-import { isDynamic, type PodClass } from './classes.ts'
+import { isDynamic, type Ask, type PodClass } from './classes.ts'
 import type { Cycle } from './cycle.ts'
 import { placementRefuses } from './filters.ts'
 import { freshRank, isNow, RankView } from './rank.ts'
@@ -18,22 +18,25 @@ export interface Limits {
   readonly allows?: (node: number) => boolean
 }
 
+export const NO_LIMITS: Limits = Object.freeze({})
 const NO = Number.NEGATIVE_INFINITY
 
-export function choose(cycle: Cycle, task: number, limits: Limits = {}): Choice | null {
+export function choose(cycle: Cycle, task: number, limits: Limits = NO_LIMITS): Choice | null {
   const podClass = cycle.classOf(task)
   const view = viewOf(cycle, podClass)
-  const live = cycle.filters.extra.filter(({ kind }) => kind === 'live')
-  const { kube } = cycle.filters
-  const dynamic = kube && isDynamic(podClass)
+  const { dynamic, scorers } = askOf(cycle, podClass)
   const { shard } = cycle.options
+  const live = cycle.liveFilters
+  if (!dynamic && scorers.length === 0 && shard === null && live.length === 0 && limits === NO_LIMITS) {
+    const node = view.best()
+    return node < 0 ? null : { node, when: isNow(view.rank[node] as number) ? 'now' : 'later' }
+  }
   const asks = live.length > 0 || limits.within !== undefined || limits.allows !== undefined || dynamic
   const allows = (node: number): boolean =>
     (limits.within === undefined || limits.within.has(node)) &&
     (!dynamic || placementRefuses(podClass, node) === null) &&
     live.every((filter) => filter.refuses(podClass, node, task) === null) &&
     (limits.allows === undefined || limits.allows(node))
-  const scorers = cycle.batchScorers.filter((scorer) => scorer.applies(podClass))
   if (scorers.length === 0 && shard === null) {
     const node = asks ? view.bestWhere(allows) : view.best()
     return node < 0 ? null : { node, when: isNow(view.rank[node] as number) ? 'now' : 'later' }
@@ -54,6 +57,16 @@ export function choose(cycle: Cycle, task: number, limits: Limits = {}): Choice 
   for (let k = 1; k < nodes.length; k++) if ((scores[k] as number) > (scores[best] as number)) best = k
   const node = nodes[best] as number
   return { node, when: isNow(view.rank[node] as number) ? 'now' : 'later' }
+}
+
+function askOf(cycle: Cycle, podClass: PodClass): Ask {
+  let { ask } = podClass
+  if (ask === null || ask.cycle !== cycle) {
+    const scorers = cycle.batchScorers.filter((scorer) => scorer.applies(podClass))
+    ask = { cycle, dynamic: cycle.filters.kube && isDynamic(podClass), scorers }
+    podClass.ask = ask
+  }
+  return ask
 }
 
 /** Brings the class's view up to now; with the cache off, makes it from nothing. */

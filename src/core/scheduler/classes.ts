@@ -8,6 +8,7 @@ import { formatSelector, selectorMatches } from '../kube/selector.ts'
 import { hashText } from './hash.ts'
 import type { PodSpec, PodTerm, SpreadSpec } from './spec.ts'
 import { matchesPod, type Counter, type PodMatcher } from './topology.ts'
+import type { BatchScorer } from './plugin.ts'
 import type { RankView } from './rank.ts'
 
 export interface Spread {
@@ -43,12 +44,20 @@ export interface PodClass {
   /** Ports it takes and ports that are in its way. */
   readonly ports: number[]
   readonly conflicts: number[]
+  /** What choosing a node for it takes in this cycle. */
+  ask: Ask | null
   /** Live pods of the class. */
   pods: number
   /** Its nodes and scores; kept only while it is asked for. */
   view: RankView | null
   /** State of the world when no node was found for it: [frees, placements] so far. */
   failedAt: [number, number] | null
+}
+
+export interface Ask {
+  readonly cycle: object
+  readonly dynamic: boolean
+  readonly scorers: readonly BatchScorer[]
 }
 
 /** Has to be asked about the placement of other pods, for every pod anew. */

@@ -2,7 +2,7 @@
  * One cycle: the plugins' hooks over the world, combined as SCHEDULER.md section 2 says. Actions ask it and change the state through it.
  */
 import type { PodClass } from './classes.ts'
-import type { FilterSet } from './filters.ts'
+import type { ExtraFilter, FilterSet } from './filters.ts'
 import type { Job, Queue, SubJob } from './ledger.ts'
 import { SWITCH_OF, type BatchScorer, type Hooks, type HyperNodeQuestion, type PluginFactory } from './plugin.ts'
 import { rankOf, type RankContext } from './rank.ts'
@@ -10,7 +10,8 @@ import type { ResolvedOptions } from './options.ts'
 import { Reservations } from './reservations.ts'
 import { PENDING } from './status.ts'
 import type { Eviction } from './types.ts'
-import type { TaskFacts, World } from './world.ts'
+import type { PodRecord } from './ingest.ts'
+import type { World } from './world.ts'
 import type { State } from './state.ts'
 
 type HookOf<K extends keyof Hooks> = NonNullable<Hooks[K]>
@@ -30,9 +31,12 @@ export class Cycle {
   readonly filters: FilterSet
   readonly ranks: RankContext
   readonly batchScorers: readonly BatchScorer[]
+  readonly liveFilters: readonly ExtraFilter[]
   /** By hook: the plugins that have it on, tier by tier. */
   readonly #tiers: readonly (readonly { readonly name: string; readonly hooks: Hooks }[])[]
   readonly #on = new Map<keyof Hooks, readonly (readonly Hooks[])[]>()
+  readonly #jobOrders: readonly HookOf<'jobOrder'>[]
+  readonly #taskOrders: readonly HookOf<'taskOrder'>[]
   readonly hierarchical: boolean
   /** Terms of pods see evictions that are only tried; Volcano turns that off with the predicates plugin's `preemptable`. */
   readonly termsFollow: boolean
@@ -75,9 +79,11 @@ export class Cycle {
       }),
     )
     const all = this.#tiers.flat().map(({ hooks }) => hooks)
+    this.#jobOrders = all.flatMap((hooks) => (hooks.jobOrder === undefined ? [] : [hooks.jobOrder]))
+    this.#taskOrders = all.flatMap((hooks) => (hooks.taskOrder === undefined ? [] : [hooks.taskOrder]))
     this.filters = {
       kube: all.some((hooks) => hooks.kubeFilters === true),
-      extra: all.flatMap((hooks) => hooks.filters ?? []),
+      extra: [...all.flatMap((hooks) => hooks.filters ?? []), ...shardFilter(this)],
       volumes: world.volumes,
     }
     const local = all.flatMap((hooks) => (hooks.localScore === undefined ? [] : [hooks.localScore.bind(hooks)]))
@@ -96,6 +102,7 @@ export class Cycle {
             },
     }
     this.batchScorers = all.flatMap((hooks) => hooks.batchScores ?? [])
+    this.liveFilters = this.filters.extra.filter(({ kind }) => kind === 'live')
     this.reservations = options.reservations > 0 ? new Reservations(this) : null
   }
 
@@ -136,11 +143,11 @@ export class Cycle {
 
   /** Without age and UID. */
   compareJobsByPlugins(a: Job, b: Job): number {
-    for (const tier of this.#with('jobOrder'))
-      for (const hooks of tier) {
-        const order = (hooks.jobOrder as HookOf<'jobOrder'>)(a, b)
-        if (order !== 0) return order
-      }
+    const orders = this.#jobOrders
+    for (let k = 0; k < orders.length; k++) {
+      const order = (orders[k] as HookOf<'jobOrder'>)(a, b)
+      if (order !== 0) return order
+    }
     return 0
   }
 
@@ -161,11 +168,11 @@ export class Cycle {
   }
 
   compareTasks(a: number, b: number): number {
-    for (const tier of this.#with('taskOrder'))
-      for (const hooks of tier) {
-        const order = (hooks.taskOrder as HookOf<'taskOrder'>)(a, b)
-        if (order !== 0) return order
-      }
+    const orders = this.#taskOrders
+    for (let k = 0; k < orders.length; k++) {
+      const order = (orders[k] as HookOf<'taskOrder'>)(a, b)
+      if (order !== 0) return order
+    }
     return this.state.compareByAge(a, b)
   }
 
@@ -346,8 +353,8 @@ export class Cycle {
     return this.state.taskClass[task] as PodClass
   }
 
-  factsOf(task: number): TaskFacts {
-    return this.world.taskFacts[task] as TaskFacts
+  factsOf(task: number): PodRecord {
+    return this.world.taskFacts[task] as PodRecord
   }
 
   nameOf(task: number): string {
@@ -370,4 +377,16 @@ export class Cycle {
   rankOf(podClass: PodClass, node: number): number {
     return rankOf(this.ranks, podClass, node)
   }
+}
+
+/** With a hard shard, other schedulers' nodes are closed. */
+function shardFilter(cycle: Cycle): ExtraFilter[] {
+  const { shard } = cycle.options
+  if (shard?.mode !== 'hard') return []
+  return [
+    {
+      kind: 'node',
+      refuses: (_podClass, node) => (shard.nodes.has(cycle.state.facts[node]?.name ?? '') ? null : 'Shard'),
+    },
+  ]
 }

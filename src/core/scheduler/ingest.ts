@@ -5,8 +5,12 @@ import { objectAt, textAt, timeAt } from './object.ts'
 import { specSignature } from './signature.ts'
 import { BOUND, FAILED, PENDING, RELEASING, RUNNING, SUCCEEDED } from './status.ts'
 
+/** Kept for as long as the pod is here: what the columns do not hold of it. */
 export interface PodRecord {
-  readonly pod: JsonObject
+  /** Until it was compiled. */
+  pod: JsonObject | null
+  /** Ours to place. */
+  ours: boolean
   readonly namespace: string
   readonly name: string
   readonly uid: string
@@ -15,7 +19,7 @@ export interface PodRecord {
   readonly signature: string
   /** '' while it is on none. */
   readonly node: string
-  readonly nominated: string
+  nominated: string
   readonly status: number
   readonly schedulerName: string
   /** Name of its job in its namespace, or null where it names none. */
@@ -44,6 +48,7 @@ export function readPod(pod: JsonObject): PodRecord {
   const namespace = textAt(metadata, 'namespace') || DEFAULT_NAMESPACE
   return {
     pod,
+    ours: false,
     namespace,
     name,
     uid: textAt(metadata, 'uid') || `${namespace}/${name}`,

@@ -64,7 +64,7 @@ export class RankView {
     const rows = state.nodeRows
     const facts = this.#readChanged !== state.changed.length || this.#rows !== rows
     if (this.rank.length < rows) {
-      this.rank = new Float64Array(Math.max(rows, BLOCK))
+      this.rank = new Float64Array(rows)
       this.#open = new Uint8Array(this.rank.length)
       this.#blocks = new Float64Array((this.rank.length + BLOCK - 1) >> BLOCK_BITS)
     }

@@ -64,6 +64,8 @@ export class Registry {
   }
 
   class(spec: PodSpec, namespace: number, labels: Readonly<Record<string, string>>): PodClass {
+    const last = spec.lastClass as PodClass | null
+    if (last !== null && last.namespace === namespace && this.#sameLabels(last.labels, labels)) return last
     const projected = this.termKeys.length === 0 ? '' : projectLabels(labels, this.termKeys)
     const name = this.#state.namespaces.names[namespace] as string
     const key = classKey(spec, name, projected)
@@ -72,12 +74,19 @@ export class Registry {
       podClass = this.#make(spec, namespace, labels, classHash(this.#signatures[spec.id] as string, name, projected))
       this.#classes.set(key, podClass)
     }
+    spec.lastClass = podClass
     return podClass
+  }
+
+  #sameLabels(kept: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean {
+    for (const key of this.termKeys) if (kept[key] !== labels[key]) return false
+    return true
   }
 
   /** Forgets all classes and counters: every pod must be given its class anew, and be off its node meanwhile. */
   reset(): void {
     this.stale = false
+    for (const spec of this.#specs.values()) spec.lastClass = null
     this.#classes.clear()
     this.classes.length = 0
     this.#counters = new Map()
@@ -114,6 +123,7 @@ export class Registry {
       liked: [],
       ports: [],
       conflicts: [],
+      ask: null,
       pods: 0,
       view: null,
       failedAt: null,

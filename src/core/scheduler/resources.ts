@@ -54,6 +54,8 @@ export class Dimensions {
     if (unit === undefined) return IGNORED
     if (typeof quantity !== 'string' && typeof quantity !== 'number')
       return { ok: false, because: `${name}: not a quantity` }
+    const plain = plainAmount(quantity, unit)
+    if (plain >= 0) return { ok: true, dim: this.names.id(name), value: plain, rounded: false }
     const parsed = parseQuantity(quantity)
     if (!parsed.ok) return { ok: false, because: `${name}: ${parsed.because}` }
     if (parsed.quantity.nanos < 0n) return { ok: false, because: `${name}: ${quantity} is negative` }
@@ -96,4 +98,18 @@ export function sparse(amounts: ArrayLike<number>): Amounts {
     }
   }
   return { dims: Int32Array.from(dims), values: Float64Array.from(values) }
+}
+
+const PLAIN = /^([1-9]\d{0,8}|0)(m|Ki|Mi|Gi)?$/
+const FACTOR: Readonly<Record<string, number>> = { Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 }
+
+/** The everyday forms, read without big integers; -1 for any other, which the general parser reads. */
+function plainAmount(quantity: string | number, unit: 'milli' | 'whole'): number {
+  const match = PLAIN.exec(String(quantity))
+  if (match === null) return -1
+  const digits = Number(match[1])
+  const suffix = match[2]
+  if (suffix === 'm') return unit === 'milli' ? digits : -1
+  const value = digits * (suffix === undefined ? 1 : (FACTOR[suffix] as number)) * (unit === 'milli' ? 1000 : 1)
+  return Number.isSafeInteger(value) ? value : -1
 }

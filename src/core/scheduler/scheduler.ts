@@ -3,6 +3,7 @@ import { ACTION_OF } from './actions/list.ts'
 import { Cycle } from './cycle.ts'
 import { explain } from './explain.ts'
 import { verdictOn } from './filters.ts'
+import type { PodRecord } from './ingest.ts'
 import type { Job } from './ledger.ts'
 import { resolveOptions, type ResolvedOptions } from './options.ts'
 import { ALLOCATED, BINDING, PENDING, PIPELINED } from './status.ts'
@@ -20,7 +21,7 @@ import {
   type Snapshot,
   type Verdict,
 } from './types.ts'
-import { World, type TaskFacts } from './world.ts'
+import { World } from './world.ts'
 
 const NOTHING: CycleResult = {
   binds: [],
@@ -146,7 +147,7 @@ export class LiveScheduler implements Scheduler {
     const row = this.world.state.nodeIds.get(node) ?? -1
     const cycle = new Cycle(this.world, this.#options, 0)
     if (task < 0) return { fits: false, refusals: ['NodeName'], reasons: ['no such pod'], evictionCannotHelp: true }
-    const { nodeName } = cycle.factsOf(task)
+    const { node: nodeName } = cycle.factsOf(task)
     const verdict = verdictOn(this.world.state, cycle.filters, cycle.classOf(task), row, task)
     if (nodeName === '' || nodeName === node) return verdict
     return {
@@ -203,7 +204,7 @@ function nominate(world: World, cycle: Cycle, uid: string, node: string): void {
   for (const job of cycle.jobs)
     for (const task of job.tasks)
       if (world.state.taskNames[task]?.uid === uid) {
-        world.taskFacts[task] = { ...(world.taskFacts[task] as TaskFacts), nominated: node }
+        ;(world.taskFacts[task] as PodRecord).nominated = node
         return
       }
 }

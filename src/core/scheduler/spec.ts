@@ -54,6 +54,8 @@ export interface SpreadSpec {
 
 export interface PodSpec {
   readonly id: number
+  /** The class that a pod of this spec was last given: most often the next one has it too. */
+  lastClass: { readonly namespace: number; readonly labels: Readonly<Record<string, string>> } | null
   readonly requests: PodRequests
   /** What makes the pod impossible to schedule at all. */
   readonly problem: string | null
@@ -109,6 +111,7 @@ export function compileSpec(id: number, pod: JsonObject, dimensions: Dimensions)
   const selectors = [...own, ...anti, ...weighted.map(({ term }) => term), ...spreads]
   return {
     id,
+    lastClass: null,
     requests,
     problem: problems.length > 0 ? problems.join('; ') : null,
     priority: has(spec, 'priority') ? numberAt(spec, 'priority', 0) : null,
@@ -121,7 +124,7 @@ export function compileSpec(id: number, pod: JsonObject, dimensions: Dimensions)
     nodeSelector: Object.entries(objectAt(spec, 'nodeSelector')).map(([key, value]) => ({
       key,
       operator: '=' as const,
-      values: [String(value)],
+      values: [typeof value === 'string' ? value : JSON.stringify(value)],
     })),
     nodeTerms: isObject(nodes[required])
       ? listAt(objectAt(nodes, required), 'nodeSelectorTerms').map(readNodeTerm)

@@ -23,6 +23,9 @@ export interface TaskNames {
   readonly uid: string
 }
 
+/** Room for so many groups is made at once. */
+const FEW_GROUPS = 64
+
 export class State {
   readonly log = new UndoLog()
   readonly dimensions = new Dimensions()
@@ -139,7 +142,7 @@ export class State {
 
   newGroup(): number {
     const group = this.groupRows++
-    this.groupCount = grown(this.groupCount, this.groupRows * STATUSES)
+    this.groupCount = grown(this.groupCount, Math.max(FEW_GROUPS, this.groupRows) * STATUSES)
     return group
   }
 

@@ -26,20 +26,6 @@ import type { Delta, HyperNodeInput, JobInput, QueueInput } from './types.ts'
 import { Volumes } from './volumes.ts'
 import { jobKey, queueShape } from './records.ts'
 
-/** What the state's columns do not hold of a pod. */
-export interface TaskFacts {
-  readonly labels: Readonly<Record<string, string>>
-  readonly annotations: Readonly<Record<string, string>>
-  readonly signature: string
-  readonly role: string
-  readonly preemptable: boolean
-  readonly ours: boolean
-  /** Node by its name, as the API has it, which may be one we do not know. */
-  readonly nodeName: string
-  readonly nominated: string
-  readonly priorityClassName: string
-}
-
 export class World {
   readonly state = new State()
   readonly registry = new Registry(this.state)
@@ -49,7 +35,7 @@ export class World {
   readonly jobRows = new Map<string, number>()
   readonly queues: (Queue | null)[] = []
   readonly queueRows = new Map<string, number>()
-  readonly taskFacts: (TaskFacts | null)[] = []
+  readonly taskFacts: (PodRecord | null)[] = []
   readonly nodeHash: number[] = []
   readonly budgets = new Map<string, JsonObject>()
   readonly quotas = new Map<string, JsonObject>()
@@ -65,6 +51,7 @@ export class World {
   readonly #incoming: PodRecord[] = []
   readonly #unplaced = new Map<string, Set<number>>()
   #pods = 0
+  #lastJob: { readonly record: PodRecord; readonly job: Job } | null = null
   #reclassify = false
   #shapeQueues = true
 
@@ -266,8 +253,9 @@ export class World {
   flush(): void {
     if (this.#incoming.length > 0) {
       const incoming = this.#incoming.splice(0)
-      const specs = incoming.map((record) => this.registry.spec(record.signature, record.pod))
+      const specs = incoming.map((record) => this.registry.spec(record.signature, record.pod as JsonObject))
       this.state.fitNodes(this.state.nodeRows)
+      this.state.fitTasks(this.state.taskRows + incoming.length)
       if (this.registry.stale || this.#reclassify) this.#classifyAnew()
       for (let k = 0; k < incoming.length; k++) this.#takePod(incoming[k] as PodRecord, specs[k] as PodClass['spec'])
     }
@@ -310,22 +298,14 @@ export class World {
     const podClass = this.registry.class(spec, namespace, record.labels)
     podClass.pods++
     state.taskClass[task] = podClass
-    state.taskNames[task] = { namespace: record.namespace, name: record.name, uid: record.uid }
+    state.taskNames[task] = record
     state.taskCreated[task] = record.createdMs
     state.taskStarted[task] = record.startedMs
     state.taskPriority[task] = spec.priority ?? this.priorities.get(spec.priorityClassName) ?? 0
     const ours = this.#ours.has(record.schedulerName)
-    this.taskFacts[task] = {
-      labels: record.labels,
-      annotations: record.annotations,
-      signature: record.signature,
-      role: record.role,
-      preemptable: record.preemptable,
-      ours,
-      nodeName: record.node,
-      nominated: record.nominated,
-      priorityClassName: spec.priorityClassName,
-    }
+    record.pod = null
+    record.ours = ours
+    this.taskFacts[task] = record
     state.taskStatus[task] = INVALID
     state.taskNode[task] = -1
     state.taskCounted[task] = 0
@@ -344,7 +324,7 @@ export class World {
   /** True where only the status moved on, which is what most updates are. */
   #updated(task: number, record: PodRecord): boolean {
     const { state } = this
-    const facts = this.taskFacts[task] as TaskFacts
+    const facts = this.taskFacts[task] as PodRecord
     const status = state.taskStatus[task] as number
     if (facts.signature !== record.signature || facts.role !== record.role || facts.preemptable !== record.preemptable)
       return false
@@ -357,11 +337,15 @@ export class World {
     }
     if (record.status !== BOUND && record.status !== RUNNING) return false
     if (status !== BINDING && status !== BOUND && status !== RUNNING)
-      return status === RELEASING && facts.nodeName === record.node
+      return status === RELEASING && facts.node === record.node
     if ((state.taskNode[task] as number) !== (state.nodeIds.get(record.node) ?? -2)) return false
     state.setStatus(task, record.status)
     state.taskStarted[task] = record.startedMs
-    this.taskFacts[task] = { ...facts, nodeName: record.node, nominated: '' }
+    record.pod = null
+    record.ours = facts.ours
+    record.nominated = ''
+    this.taskFacts[task] = record
+    state.taskNames[task] = record
     return true
   }
 
@@ -369,10 +353,10 @@ export class World {
     const { state } = this
     const task = this.task(namespace, name)
     if (task < 0) return
-    const facts = this.taskFacts[task] as TaskFacts
+    const facts = this.taskFacts[task] as PodRecord
     if ((state.taskNode[task] as number) >= 0) state.remove(task, FAILED)
     else state.setStatus(task, FAILED)
-    this.#unplaced.get(facts.nodeName)?.delete(task)
+    this.#unplaced.get(facts.node)?.delete(task)
     this.#leave(task)
     this.nominated.delete(task)
     ;(state.taskClass[task] as PodClass).pods--
@@ -405,8 +389,7 @@ export class World {
   #join(task: number, record: PodRecord): void {
     const { state } = this
     const implicit = record.job === null
-    const key = jobKey(record.namespace, implicit ? `${record.owner}\u0000${record.queue}` : record.job)
-    const job = this.#job(key, record.namespace, implicit ? record.owner : record.job)
+    const job = this.#jobOf(record)
     if (implicit && job.input === null) {
       job.implicit = true
       job.queueName = record.queue || DEFAULT_QUEUE
@@ -427,6 +410,25 @@ export class World {
     // Rows start in INVALID, and every group must agree.
     state.groupCount[job.group * STATUSES + INVALID] = state.count(job.group, INVALID) + 1
     if (role !== undefined) state.groupCount[role.group * STATUSES + INVALID] = state.count(role.group, INVALID) + 1
+  }
+
+  /** Pods of one job mostly come one after the other. */
+  #jobOf(record: PodRecord): Job {
+    const last = this.#lastJob
+    if (
+      last !== null &&
+      last.record.job === record.job &&
+      last.record.owner === record.owner &&
+      last.record.namespace === record.namespace &&
+      last.record.queue === record.queue &&
+      this.jobs[last.job.row] === last.job
+    )
+      return last.job
+    const name = record.job ?? record.owner
+    const key = jobKey(record.namespace, record.job ?? `${record.owner}\u0000${record.queue}`)
+    const job = this.#job(key, record.namespace, name)
+    this.#lastJob = { record, job }
+    return job
   }
 
   #leave(task: number): void {
@@ -515,7 +517,7 @@ export class World {
     job.roles = roles
     for (const role of roles.values()) state.groupCount.fill(0, role.group * STATUSES, (role.group + 1) * STATUSES)
     for (const task of job.tasks) {
-      const role = roles.get((this.taskFacts[task] as TaskFacts).role)
+      const role = roles.get((this.taskFacts[task] as PodRecord).role)
       state.taskRole[task] = role === undefined ? -1 : role.group
       if (role === undefined) continue
       const at = role.group * STATUSES + (state.taskStatus[task] as number)

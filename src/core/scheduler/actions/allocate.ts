@@ -4,7 +4,7 @@ import type { Job, Queue } from '../ledger.ts'
 import { PENDING } from '../status.ts'
 import { readyOf } from '../plugins/gang.ts'
 import { Statement } from '../statement.ts'
-import { placeTasks } from './place.ts'
+import { placeNext, placeTasks } from './place.ts'
 import { bestQueue, byQueue, isCandidate, putBack } from './queues.ts'
 import { allocateDivided, isDivided } from './topology.ts'
 
@@ -41,7 +41,10 @@ export function allocate(cycle: Cycle): void {
     const job = list.shift() as Job
     if (list.length === 0) waiting.delete(queue)
     const tasks = left.get(job) as number[]
-    const outcome = turn(cycle, queue, job, tasks)
+    const outcome =
+      job.minMember === 0 && job.minTaskTotal === 0 && !isDivided(cycle, job)
+        ? turnsOf(cycle, queue, job, tasks, () => isStillFirst(cycle, waiting, queue, job))
+        : turn(cycle, queue, job, tasks)
     if (outcome === 'done' && tasks.length > 0) {
       if (list.length === 0) waiting.set(queue, list)
       putBack(cycle, list, job)
@@ -50,6 +53,29 @@ export function allocate(cycle: Cycle): void {
 }
 
 type Outcome = 'done' | 'held' | 'blocked'
+
+function isStillFirst(cycle: Cycle, waiting: ReadonlyMap<Queue, readonly Job[]>, queue: Queue, job: Job): boolean {
+  const next = waiting.get(queue)?.[0]
+  if (next !== undefined && cycle.compareJobs(next, job) < 0) return false
+  for (const other of waiting.keys()) if (other !== queue && cycle.compareQueues(other, queue) < 0) return false
+  return !cycle.overused(queue)
+}
+
+/** Turns of a job whose pods are each for themselves, one after the other while it would be its turn again anyway. */
+function turnsOf(cycle: Cycle, queue: Queue, job: Job, tasks: number[], again: () => boolean): Outcome {
+  if (isOverRunning(cycle, queue, job)) return 'blocked'
+  let from = 0
+  do {
+    const next = placeNext(cycle, queue, job, tasks, from)
+    if (next === null) {
+      cycle.reservations?.reserve(job, blockedOf(cycle, tasks).slice(0, 1))
+      return 'blocked'
+    }
+    from = next
+  } while (from < tasks.length && again())
+  tasks.splice(0, from)
+  return 'done'
+}
 
 /** One turn of a job: it ends ready and committed, waiting for others to leave and held, or blocked and undone. */
 function turn(cycle: Cycle, queue: Queue, job: Job, tasks: number[]): Outcome {

@@ -1,9 +1,10 @@
 /** Pods of one job, one after the other, each on the best node there is for it. */
-import { choose, isStillHopeless, remember, type Choice, type Limits } from '../choose.ts'
+import { choose, isStillHopeless, NO_LIMITS, remember, type Choice, type Limits } from '../choose.ts'
 import type { Cycle } from '../cycle.ts'
 import type { Job, Queue } from '../ledger.ts'
 import { readyOf } from '../plugins/gang.ts'
 import type { Statement } from '../statement.ts'
+import { ALLOCATED, PIPELINED } from '../status.ts'
 
 /** Takes tasks from the front of the list until `enough`; what it takes and cannot place is skipped. True when something was placed. */
 export function placeTasks(
@@ -13,7 +14,7 @@ export function placeTasks(
   tasks: number[],
   statement: Statement,
   enough: () => boolean,
-  limits: Limits = {},
+  limits: Limits = NO_LIMITS,
   placed?: (task: number, node: number) => void,
 ): boolean {
   let some = false
@@ -33,10 +34,7 @@ export function placeTasks(
       if (mayGoOn(cycle, job, tasks, taken)) continue
       break
     }
-    // What leaves in this cycle still stands on its node: terms must not be met by its absence yet.
-    const now =
-      choice.when === 'now' &&
-      !(cycle.evictions.length > 0 && cycle.classOf(task).anti.length + cycle.classOf(task).against.length > 0)
+    const now = choice.when === 'now' && !waitsForLeavers(cycle, task)
     statement.do({ kind: now ? 'allocate' : 'pipeline', task, node: choice.node })
     placed?.(task, choice.node)
     some = true
@@ -55,7 +53,8 @@ function pick(cycle: Cycle, task: number, limits: Limits): Choice | null {
       ? limits
       : { ...limits, allows: (node) => reservations.allows(task, node) }
   const free = bound === limits && limits.within === undefined
-  if (free && cycle.options.cache === 'on' && isStillHopeless(cycle.state, podClass) && !hasLive(cycle)) return null
+  if (free && cycle.options.cache === 'on' && isStillHopeless(cycle.state, podClass) && cycle.liveFilters.length === 0)
+    return null
   if (nominated !== '') {
     const node = cycle.state.nodeIds.get(nominated) ?? -1
     if (cycle.state.isAlive(node) && (limits.within === undefined || limits.within.has(node))) {
@@ -66,10 +65,6 @@ function pick(cycle: Cycle, task: number, limits: Limits): Choice | null {
   const choice = choose(cycle, task, bound)
   if (choice === null && free) remember(cycle.state, podClass)
   return choice
-}
-
-function hasLive(cycle: Cycle): boolean {
-  return cycle.filters.extra.some(({ kind }) => kind === 'live')
 }
 
 /**
@@ -88,4 +83,35 @@ function mayGoOn(cycle: Cycle, job: Job, tasks: readonly number[], from: number)
     if (min > 0 && readyOf(cycle.state, (job.roles.get(role) as { group: number }).group) < min) return false
   }
   return true
+}
+
+/** Places the first pod from `from` on that finds a node, at once; where it left off, or null when none of them finds one. */
+export function placeNext(cycle: Cycle, queue: Queue, job: Job, tasks: readonly number[], from: number): number | null {
+  for (let k = from; k < tasks.length; k++) {
+    const task = tasks[k] as number
+    if (!cycle.allocatable(queue, task)) continue
+    const { role } = cycle.factsOf(task)
+    if (role !== '' && job.failedRoles.has(role)) {
+      job.failedTasks.add(task)
+      continue
+    }
+    const choice = pick(cycle, task, NO_LIMITS)
+    if (choice === null) {
+      job.failedTasks.add(task)
+      if (role !== '') job.failedRoles.add(role)
+      continue
+    }
+    const now = choice.when === 'now' && !waitsForLeavers(cycle, task)
+    cycle.state.place(task, choice.node, now ? ALLOCATED : PIPELINED)
+    if (now) cycle.binds.push(task)
+    return k + 1
+  }
+  return null
+}
+
+/** What leaves in this cycle still stands on its node: terms must not be met by its absence yet. */
+function waitsForLeavers(cycle: Cycle, task: number): boolean {
+  if (cycle.evictions.length === 0) return false
+  const podClass = cycle.classOf(task)
+  return podClass.anti.length + podClass.against.length > 0
 }

@@ -86,9 +86,11 @@ function nodeAffinityScore(state: State, weight: number): BatchScorer {
 }
 
 function taintScore(state: State, weight: number): BatchScorer {
+  const disliked = state.facts.some(
+    (facts) => facts?.taints.some(({ effect }) => effect === 'PreferNoSchedule') === true,
+  )
   return {
-    applies: () =>
-      state.facts.some((facts) => facts !== null && facts.taints.some(({ effect }) => effect === 'PreferNoSchedule')),
+    applies: () => disliked,
     score: (podClass, nodes, scores) => {
       const raw = Float64Array.from(nodes, (node) => dislikedTaints(podClass.spec, state.facts[node] as NodeFacts))
       normalise(raw, weight, true, scores)
@@ -162,9 +164,9 @@ const MAX_IMAGE = 1000 * 1024 * 1024
 
 /** Images that are there already, weighed by how widely they are: an image on one node alone should not draw everything to it. */
 function imageScore(state: State, weight: number): BatchScorer {
+  const known = state.facts.some((facts) => facts !== null && facts.images.size > 0)
   return {
-    applies: (podClass) =>
-      podClass.spec.images.length > 0 && state.facts.some((facts) => facts !== null && facts.images.size > 0),
+    applies: (podClass) => known && podClass.spec.images.length > 0,
     score: (podClass, nodes, scores) => {
       const { images } = podClass.spec
       const spread = images.map((image) => {

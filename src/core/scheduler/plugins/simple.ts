@@ -32,7 +32,7 @@ const CRITICAL = new Set(['system-cluster-critical', 'system-node-critical'])
 export function conformance(cycle: Cycle): Hooks {
   const spared = (_preemptor: number, candidates: readonly number[]): readonly number[] =>
     candidates.filter((task) => {
-      if (CRITICAL.has(cycle.factsOf(task).priorityClassName)) return false
+      if (CRITICAL.has(cycle.classOf(task).spec.priorityClassName)) return false
       return cycle.state.taskNames[task]?.namespace !== 'kube-system'
     })
   return { preemptable: spared, reclaimable: spared }
