@@ -32,6 +32,7 @@ export const SERVER_LIMITS: ServerLimits = {
 /** Days after which a site that polls must make a full handshake again. */
 const SESSION_LIFE_S = 7 * 86_400
 const MAX_HEADER_BYTES = 4_096
+const SWEEP_MS = 20
 
 export async function startLinkServer(options: LinkServerOptions): Promise<LinkServer> {
   const limits = { ...SERVER_LIMITS, ...options.limits }
@@ -127,6 +128,9 @@ function gateHandshakes(server: Server, enter: (socket: Socket, start: () => voi
 async function drain(server: Server, drainMs: number): Promise<void> {
   const ended = new Promise<void>((resolve) => server.close(() => resolve()))
   const timer = setTimeout(() => server.closeAllConnections(), drainMs)
+  // Kept connections whose exchange has just ended are idle now.
+  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS)
   await ended
   clearTimeout(timer)
+  clearInterval(sweep)
 }
