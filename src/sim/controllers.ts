@@ -37,7 +37,7 @@ import { reconcileStatefulSet } from './control/statefulset.ts'
 import { CRD_KEY } from './kind-registry.ts'
 import type { Change } from './storage.ts'
 
-export type { ControllerOptions, SimNode } from './control/desk.ts'
+export type { ControllerOptions } from './control/desk.ts'
 
 const CLAIM = '/PersistentVolumeClaim'
 

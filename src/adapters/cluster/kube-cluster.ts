@@ -17,7 +17,6 @@ import { Transport, type Answer, type Request, type TransportOptions } from './t
 import { watchEvents } from './watch.ts'
 
 export type { ClusterSource } from './credentials.ts'
-export type { RequestReport } from './transport.ts'
 
 /** Objects a page of a list: as kubectl asks, so that neither side holds a large list twice. */
 const PAGE = '500'
