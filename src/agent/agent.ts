@@ -85,6 +85,12 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
     const done = await reconciler.turn(signal)
     last.turnMs = clock.nowMs()
+    const stored = state.conditions.get('Store')
+    if (stored !== undefined && stored.reason !== 'StoreCorrupt') {
+      // A turn may have had nothing to write: the store is well when it takes a note.
+      store.write({ notes: new Map([['written', { atMs: last.turnMs }]]) })
+      setCondition(state, 'Store', null, last.turnMs)
+    }
     news.ring()
     return done
   }

@@ -12,7 +12,7 @@ import type { StoredManifest, WorkloadRecord } from './ports.ts'
 import { isSettled, type ReconcileDeps } from './settled.ts'
 import { healthOfWorkload, observationOf, restamp, type ObjectFinding } from './report.ts'
 import { isGood, soaked } from './soak.ts'
-import { setCondition } from './turn-state.ts'
+import { setCondition, type TurnState } from './turn-state.ts'
 
 /** Not hearing of the cluster for longer than this, nobody can say that health was unbroken. */
 const BLIND_MS = 30_000
@@ -56,12 +56,15 @@ export async function concludeTurn(end: TurnEnd, signal: AbortSignal): Promise<n
   state.attempts.keep((key) => store.inventory().has(key) || end.steps.some((step) => refKey(step.ref) === key))
   for (const key of state.verified.keys()) if (!store.inventory().has(key)) state.verified.delete(key)
   state.broken = false
-  const again = end.outcomes.some(wantsAnother) || (settledOf(end) > settledBefore && waitsOnWorkload(desired))
+  const again =
+    end.outcomes.some((outcome) => wantsAnother(outcome, state)) ||
+    (settledOf(end) > settledBefore && waitsOnWorkload(desired))
   return again ? 0 : nextOf(end, monoMs)
 }
 
 /** The next decision follows at once: something was taken away to be made again, or must be decided anew. */
-function wantsAnother(outcome: Outcome): boolean {
+function wantsAnother(outcome: Outcome, { attempts }: TurnState): boolean {
+  if (outcome.kind === 'failed') return attempts.last(refKey(outcome.step.ref))?.waitMs === 0
   if (outcome.kind === 'deleted') return outcome.step.kind !== 'delete' && outcome.state !== 'terminating'
   return outcome.kind === 'spared'
 }

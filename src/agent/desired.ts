@@ -2,7 +2,7 @@
 import type { DesiredWorkload } from '../core/diff/types.ts'
 import type { Digest } from '../core/model/digest.ts'
 import { asFault } from '../core/model/fault.ts'
-import type { ObjectRef } from '../core/model/object.ts'
+import type { Manifest, ObjectRef } from '../core/model/object.ts'
 import type { Release, ReleaseRules } from '../core/model/release.ts'
 import type { Waiting } from '../core/model/state.ts'
 import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
@@ -142,12 +142,18 @@ function made(
     ref,
     apiVersion,
     digest: blob,
-    manifest: sealed === true ? null : () => library.object(blob),
+    manifest: sealed === true ? null : once(() => library.object(blob)),
   }))
   // Suspended: everything stays as it is, whichever release it is at.
   const state = target.rules.suspend ? 'held' : 'active'
   const desired: DesiredWorkload = { name: entry.workload, order: entry.order, rules, objects, reserved, state }
   return { entry, record, waiting, release, digest, desired, fault: undefined }
+}
+
+/** Parsed at most once a turn: a first turn over thousands of objects asks for each several times. */
+function once(make: () => Manifest): () => Manifest {
+  let made: Manifest | undefined
+  return () => (made ??= make())
 }
 
 /** Of a workload that cannot be read: it is held, so none of these is ever used to act. */

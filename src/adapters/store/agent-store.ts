@@ -6,7 +6,6 @@ import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AgentStore, SiteIdentity, StoredManifest, StoreWrite, WorkloadRecord } from '../../agent/ports.ts'
-import type { Inventory, InventoryEntry } from '../../core/diff/types.ts'
 import { digestBytes, isDigest } from '../../core/model/digest.ts'
 import { Fault } from '../../core/model/fault.ts'
 import type { JsonObject } from '../../core/model/json.ts'
@@ -17,6 +16,9 @@ import type { OutboxItem } from '../../core/protocol/messages.ts'
 import type { HubTime } from '../../core/protocol/time.ts'
 import { onFiles, summedFile, summedMemory, type SummedFile } from './agent-files.ts'
 import { openAgentRows, type AgentRows, type RowChange } from './agent-rows.ts'
+
+type Inventory = ReturnType<AgentStore['inventory']>
+type InventoryEntry = Inventory extends ReadonlyMap<string, infer Entry> ? Entry : never
 
 /** The current manifest and the one before. */
 const KEPT_MANIFESTS = 2

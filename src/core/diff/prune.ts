@@ -39,15 +39,54 @@ type Judged =
 /** Steps for every entry of the inventory that no active workload claims. */
 export function prune(input: PlanInput, claims: Claims): readonly Step[] {
   const steps: Step[] = []
-  const candidates: { readonly entry: InventoryEntry; readonly actual: Manifest; readonly rules: ReleaseRules }[] = []
+  const candidates: Candidate[] = []
+  const staying = new Set<string>()
+  const leave = (entry: InventoryEntry, because: LeaveReason, message?: string): void => {
+    const { ref, workload } = entry
+    if (ref.namespace !== '') staying.add(ref.namespace)
+    steps.push({
+      kind: 'leave',
+      ref,
+      workload,
+      because,
+      differences: [],
+      ...(message === undefined ? {} : { message }),
+    })
+  }
   for (const [key, entry] of input.inventory) {
     if (claims.named.has(key)) continue
     const judged = judge(key, entry, input, claims)
     const { ref, workload } = entry
     if (judged.kind === 'delete') candidates.push({ entry, ...judged })
     else if (judged.kind === 'forget') steps.push({ kind: 'forget', ref, workload, because: judged.because })
-    else steps.push({ ...judged, ref, workload, differences: [] })
+    else leave(entry, judged.because, judged.message)
   }
+  return [
+    ...steps,
+    ...braked(
+      candidates.filter((candidate) => !holdsUp(candidate)),
+      input,
+    ),
+  ]
+
+  /** A namespace takes along what stands in it. */
+  function holdsUp({ entry }: Candidate): boolean {
+    const { ref } = entry
+    const held = ref.kind === 'Namespace' && ref.group === '' && staying.has(ref.name)
+    if (held) leave(entry, 'protected', 'what stays of ours stands in it')
+    return held
+  }
+}
+
+interface Candidate {
+  readonly entry: InventoryEntry
+  readonly actual: Manifest
+  readonly rules: ReleaseRules
+}
+
+/** The site's fuse: too many at once wait for a confirmed list; what was confirmed and begun goes on. */
+function braked(candidates: readonly Candidate[], input: PlanInput): readonly Step[] {
+  const steps: Step[] = []
   const fresh = candidates.filter(({ entry }) => entry.deleting !== true)
   const stopped =
     fresh.length > input.fuse.objects && input.confirmed.size === 0 ? new Set(fresh.map(({ entry }) => entry)) : null
@@ -90,9 +129,21 @@ function judge(key: string, entry: InventoryEntry, input: PlanInput, claims: Cla
   if (foreign !== undefined) return leave('owned-by-another', foreign)
   const isNamespace = ref.kind === 'Namespace' && ref.group === ''
   if (isNamespace && claims.namespaces.has(ref.name)) return leave('protected', 'desired objects stand in it')
+  if (ref.kind === 'ServiceAccount' && isInUse(key, ref, input))
+    return leave('protected', 'objects applied under it remain')
   const confirmed = input.confirmed.size > 0 || rules.pruneConfirm.some((match) => matches(match, live))
   if (isProtected(ref) && !confirmed) return leave('protected', `${ref.kind} needs pruneConfirm or a confirmed list`)
   return { kind: 'delete', actual: live, rules }
+}
+
+/** What is applied under an account is also taken away under it: the account goes last. */
+function isInUse(key: string, { name }: ObjectRef, { workloads, gone, inventory }: PlanInput): boolean {
+  const users = new Set<string>()
+  const accounts = [...workloads.map(({ name, rules }) => [name, rules] as const), ...gone]
+  for (const [user, { serviceAccount }] of accounts) {
+    if (serviceAccount !== undefined && serviceAccount.slice(serviceAccount.indexOf('/') + 1) === name) users.add(user)
+  }
+  return users.size > 0 && [...inventory].some(([other, entry]) => other !== key && users.has(entry.workload))
 }
 
 /** Somebody else made it theirs since: a controller, or another ApplySet. */
@@ -104,10 +155,7 @@ function foreignOwner(live: Manifest, { marks }: PlanInput): string | undefined 
 }
 
 /** Dependents go before what they depend on. */
-function deletions(
-  candidates: readonly { readonly entry: InventoryEntry; readonly actual: Manifest; readonly rules: ReleaseRules }[],
-  input: PlanInput,
-): readonly Step[] {
+function deletions(candidates: readonly Candidate[], input: PlanInput): readonly Step[] {
   const needs = new Map<string, string[]>()
   for (const { from, to } of allEdges(candidates.map(({ actual }) => actual)).edges) {
     const key = refKey(to)

@@ -49,6 +49,43 @@ describe('what the API server says, and what the site makes of it', () => {
     expect(site.store.inventory().get('/ConfigMap/shop/hurt')).toMatchObject({ state: 'owned', uid })
   })
 
+  test('a conflict is decided again at once', async () => {
+    const site = await started(hurting('hurt', 1, { refuse: new Fault('Conflict', 'changed') }))
+    expect((await site.agent.turn(SIGNAL)).nextMs).toBe(0)
+    await site.agent.turn(SIGNAL)
+    expect(observed(site)).toMatchObject({ sync: 'Synced' })
+  })
+
+  test('a store that is full stops turns before they act, is reported, and is well again when it takes a note', async () => {
+    let full = false
+    const site = createSite({
+      storeOf: (store) => ({
+        ...store,
+        write: (write) => {
+          if (full) throw new Fault('StoreFull', 'no room')
+          store.write(write)
+        },
+      }),
+      agent: { pollMs: 5_000 },
+    })
+    const stop = new AbortController()
+    site.hub.publish({ till: { objects: [configMap('fine')] } })
+    const done = site.agent.run(stop.signal)
+    await site.clock.advance(10_000)
+    const writes = site.writes()
+    full = true
+    site.hub.publish({ till: { objects: [configMap('fine'), configMap('hurt')] } })
+    await site.clock.advance(20_000)
+    expect(site.writes()).toBe(writes)
+    expect(site.hub.heard.at(-1)?.conditions).toMatchObject([{ type: 'Store', reason: 'StoreFull' }])
+    full = false
+    await site.clock.advance(310_000)
+    expect(await liveOf(site, configMap('hurt'))).toBeDefined()
+    expect(site.agent.status().conditions).toEqual([])
+    stop.abort()
+    await done
+  })
+
   test('Throttled stops the whole turn for as long as was asked', async () => {
     const site = await started(
       hurting('hurt', 1, { refuse: new Fault('Throttled', 'later', { retryAfterMs: 30_000 }) }),
