@@ -157,7 +157,10 @@ export class Wire {
 
   /** By reset: a farewell costs 256 bytes, and all that was asked for is here. */
   hangUp(): void {
-    if (!this.#raw.destroyed) this.#raw.resetAndDestroy()
+    // A socket that is shutting down cannot be reset: libuv refuses, and Node then leaves it open for ever.
+    const shutting = this.socket.destroyed || this.socket.readableEnded || this.socket.writableEnded
+    if (shutting) this.#raw.destroy()
+    else if (!this.#raw.destroyed) this.#raw.resetAndDestroy()
     this.socket.destroy()
   }
 
