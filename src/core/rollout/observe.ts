@@ -76,6 +76,11 @@ export function advance(before: SiteProgress, watch: Watch): Looked {
     // A site that went dark meanwhile is no evidence, whatever it said last.
     if (soaking.is === 'out' && isPresent(watch.standing))
       return { progress: done(progress), nextAtMs: null, as: 'healthy' }
+    // A crash loop that happens to be healthy at every poll: the site's own sum of what we never saw.
+    if (soaking.is === 'in' && answer.unhealthyMs >= watch.deadlineMs && progress.phase === 'changing') {
+      const message = 'healthy now, and unhealthy for longer than the progress deadline in all'
+      return { progress: fail(progress, { reason: 'ProgressDeadline', message }, nowMs), nextAtMs: null, as: 'broken' }
+    }
     return { progress, nextAtMs: soaking.is === 'in' ? soaking.recheckAtMs : null, as: 'healthy' }
   }
   if (progress.phase === 'failed') return { progress, nextAtMs: null, as: 'broken' }

@@ -58,6 +58,8 @@ export interface SimWorkload {
   /** The entry it began last. */
   begun: Generation | null
   healthySinceMs: number | null
+  unhealthyMs: number
+  livedMs: number
   /** Every release it began, when, and by which permit. */
   readonly begins: { readonly release: Digest; readonly atMs: number; readonly startByMs: number }[]
 }
@@ -121,6 +123,8 @@ export class Sim {
         appliedAtMs: 0,
         begun: null,
         healthySinceMs: null,
+        unhealthyMs: 0,
+        livedMs: this.nowMs,
         begins: [],
       }
       at.set(workload, found)
@@ -270,11 +274,16 @@ export class Sim {
         at.applied = entry.release
         at.appliedAtMs = this.nowMs
         at.healthySinceMs = null
+        at.unhealthyMs = 0
         at.begins.push({ release: entry.release, atMs: this.nowMs, startByMs: entry.startByMs })
       }
     }
     if (this.health(site.name, workload) === 'Healthy') at.healthySinceMs ??= this.nowMs
-    else at.healthySinceMs = null
+    else {
+      at.healthySinceMs = null
+      at.unhealthyMs += this.nowMs - at.livedMs
+    }
+    at.livedMs = this.nowMs
   }
 
   health(site: string, workload: string): WorkloadObservation['health'] {
@@ -321,7 +330,7 @@ export class Sim {
       sync: at.applied === entry.release ? 'Synced' : 'Waiting',
       health,
       healthyForMs: healthyFor,
-      unhealthyMs: 0,
+      unhealthyMs: at.unhealthyMs,
       transitions: 0,
       begun,
       ...(gaveUp ? { failure: { reason: 'Rejected', message: 'the API server refuses it' } } : {}),
