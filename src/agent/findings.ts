@@ -3,7 +3,7 @@ import { isOlder } from './observe.ts'
 import { isJob } from '../core/diff/marks.ts'
 import type { Difference, InventoryEntry, Outcome, Step } from '../core/diff/types.ts'
 import { healthOf } from '../core/health/health.ts'
-import { formatRef, parseRefKey, refKey, type Manifest } from '../core/model/object.ts'
+import { formatRef, parseRefKey, type Manifest } from '../core/model/object.ts'
 import { REASONS } from '../core/model/fault.ts'
 import type { HealthState, SyncState, Waiting } from '../core/model/state.ts'
 import type { ObjectFinding } from './report.ts'
@@ -158,9 +158,4 @@ export function pointers(differences: readonly Difference[]): string {
   })
   const more = differences.length - shown.length
   return shown.join(', ') + (more > 0 ? ` and ${more} more` : '')
-}
-
-/** Steps and outcomes by the key of their object. */
-export function byKey<T>(items: readonly T[], refOf: (item: T) => Step['ref']): ReadonlyMap<string, T> {
-  return new Map(items.map((item) => [refKey(refOf(item)), item] as const))
 }

@@ -90,7 +90,7 @@ function placed(manifest: Manifest): Manifest {
 const writesSoFar = (): number =>
   ['POST', 'PUT', 'PATCH', 'DELETE'].reduce((sum, verb) => sum + (asked.get(verb) ?? 0), 0)
 
-test('kube-prometheus with its definitions: from empty in one release, then nothing, then away but for what is protected', async () => {
+test('kube-prometheus with its definitions: from empty in one release, then nothing; its removal stops at the fuse', async () => {
   const objects = documentsOf(join(CORPUS, 'kube-prometheus/manifests')).map(placed)
   expect(objects.length).toBeGreaterThan(80)
   const { agent, tell } = site('prometheus')

@@ -5,7 +5,15 @@ import { drift, driftClass } from './drift.ts'
 import { carriesMarks, isJob, isProtected, PART_OF, withMarks, WORKLOAD_LABEL } from './marks.ts'
 import { escapeToken } from './managers.ts'
 import { fieldDifferences } from './normalise.ts'
-import type { DesiredObject, DesiredWorkload, InventoryEntry, OwnedEntry, PlanInput, Step } from './types.ts'
+import type {
+  DesiredObject,
+  DesiredWorkload,
+  Difference,
+  InventoryEntry,
+  OwnedEntry,
+  PlanInput,
+  Step,
+} from './types.ts'
 
 export interface DecideContext {
   readonly input: PlanInput
@@ -77,7 +85,7 @@ function decideOwned(
   const moved = entry.workload !== workload.name
   const unchanged = entry.applied === object.digest
   if (unchanged && !moved && input.verified(key, live.metadata.resourceVersion ?? '', object.digest)) {
-    const differences = input.suspected(key)
+    const differences = suspectedAt(key, context)
     if (differences.length === 0) return { ...at, kind: 'leave', because: 'in-sync', differences }
   }
   const write = compared(workload, object, live, entry, context)
@@ -101,7 +109,7 @@ function decideOwned(
       entry.applied === null ? 'recovered' : write.differences.length === 0 ? 'pending' : driftClass(write.differences)
     return { ...at, ...write, kind: 'update', because: because === 'drift' ? 'pending' : because }
   }
-  const differences = [...write.differences, ...input.suspected(key)]
+  const differences = [...write.differences, ...suspectedAt(key, context)]
   if (differences.length === 0) return { ...at, kind: 'leave', because: 'in-sync', differences }
   // Our labels are how a lost inventory is found again: they are put back whatever the mode.
   const onlyMarks = differences.every(({ pointer }) => MARK_POINTERS.has(pointer))
@@ -110,6 +118,12 @@ function decideOwned(
   }
   if (input.fought(key, differences)) return { ...at, kind: 'leave', because: 'fought', differences }
   return { ...at, ...write, differences, kind: 'update', because: driftClass(differences) }
+}
+
+/** A dry-run knows nothing of what is left to an autoscaler. */
+function suspectedAt(key: string, { input, scaled }: DecideContext): readonly Difference[] {
+  const suspected = input.suspected(key)
+  return scaled.has(key) ? suspected.filter(({ pointer }) => pointer !== '/spec/replicas') : suspected
 }
 
 const MARK_POINTERS = new Set([PART_OF, WORKLOAD_LABEL].map((label) => `/metadata/labels/${escapeToken(label)}`))
