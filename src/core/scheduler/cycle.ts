@@ -4,7 +4,14 @@
 import type { PodClass } from './classes.ts'
 import type { ExtraFilter, FilterSet } from './filters.ts'
 import type { Job, Queue, SubJob } from './ledger.ts'
-import { SWITCH_OF, type BatchScorer, type Hooks, type HyperNodeQuestion, type PluginFactory } from './plugin.ts'
+import {
+  SWITCH_OF,
+  type BatchScorer,
+  type Hooks,
+  type HyperNodeQuestion,
+  type PluginFactory,
+  type QueueLimit,
+} from './plugin.ts'
 import { rankOf, type RankContext } from './rank.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Reservations } from './reservations.ts'
@@ -45,6 +52,8 @@ export class Cycle {
   readonly evictions: EvictionNote[] = []
   readonly binds: number[] = []
   readonly phases = new Map<Job, Job['phase']>()
+  /** When the first pod that was spared for having just begun may be asked again. */
+  askAgainMs: number | null = null
   /** null: backfill with reservations is off. */
   readonly reservations: Reservations | null
 
@@ -79,8 +88,8 @@ export class Cycle {
       }),
     )
     const all = this.#tiers.flat().map(({ hooks }) => hooks)
-    this.#jobOrders = all.flatMap((hooks) => (hooks.jobOrder === undefined ? [] : [hooks.jobOrder]))
-    this.#taskOrders = all.flatMap((hooks) => (hooks.taskOrder === undefined ? [] : [hooks.taskOrder]))
+    this.#jobOrders = all.flatMap((hooks) => (hooks.jobOrder === undefined ? [] : [hooks.jobOrder.bind(hooks)]))
+    this.#taskOrders = all.flatMap((hooks) => (hooks.taskOrder === undefined ? [] : [hooks.taskOrder.bind(hooks)]))
     this.filters = {
       kube: all.some((hooks) => hooks.kubeFilters === true),
       extra: [...all.flatMap((hooks) => hooks.filters ?? []), ...shardFilter(this)],
@@ -272,6 +281,15 @@ export class Cycle {
     return true
   }
 
+  queueLimit(queue: Queue, task: number): QueueLimit | null {
+    for (const tier of this.#with('queueLimit'))
+      for (const hooks of tier) {
+        const limit = (hooks.queueLimit as HookOf<'queueLimit'>)(queue, task)
+        if (limit !== null) return limit
+      }
+    return null
+  }
+
   // Victims: agreed within a tier, and the first tier that names some wins. No opinion is not an empty answer.
 
   preemptable(preemptor: number, candidates: readonly number[]): readonly number[] {
@@ -304,7 +322,8 @@ export class Cycle {
         const set = new Set(named)
         agreed = agreed === null ? named : agreed.filter((task) => set.has(task))
       }
-      if (agreed !== null && agreed.length > 0) return agreed
+      // An empty agreement is an answer too: only a tier without any opinion leaves it to the next.
+      if (agreed !== null) return agreed
     }
     return []
   }

@@ -23,16 +23,11 @@ export interface ResolvedOptions {
 
 export const SCHEDULER_NAME = 'flotilla'
 
+/** One tier: every plugin with an opinion on victims is heard. */
 const CALM: readonly (readonly PluginOption[])[] = [
-  [{ name: 'priority' }, { name: 'gang' }, { name: 'conformance' }],
-  [
-    { name: 'overcommit' },
-    { name: 'sla' },
-    { name: 'capacity' },
-    { name: 'predicates' },
-    { name: 'nodeorder' },
-    { name: 'backfill' },
-  ],
+  ['priority', 'gang', 'conformance', 'overcommit', 'sla', 'capacity', 'predicates', 'nodeorder', 'backfill'].map(
+    (name) => ({ name }),
+  ),
 ]
 
 const VOLCANO: readonly (readonly PluginOption[])[] = [

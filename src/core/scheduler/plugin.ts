@@ -35,6 +35,8 @@ export interface Hooks {
   overused?(queue: Queue): boolean
   allocatable?(queue: Queue, task: number): boolean
   preemptive?(queue: Queue, task: number): boolean
+  /** Where a queue (or one above it) has no more for the task: the first such dimension. */
+  queueLimit?(queue: Queue, task: number): QueueLimit | null
   /** Which of the candidates may give way to the task; null is no opinion, an empty list is one. */
   preemptable?(preemptor: number, candidates: readonly number[]): readonly number[] | null
   reclaimable?(preemptor: number, candidates: readonly number[]): readonly number[] | null
@@ -49,6 +51,14 @@ export interface Hooks {
   hyperNodeOrder?(tasks: readonly number[], hyperNodes: readonly string[]): ReadonlyMap<string, number>
   /** Pods that should leave whatever else happens. */
   victims?(): readonly number[]
+}
+
+export interface QueueLimit {
+  readonly name: string
+  readonly resource: string
+  readonly used: number
+  readonly limit: number
+  readonly asked: number
 }
 
 export interface HyperNodeQuestion {
@@ -80,6 +90,7 @@ export const SWITCH_OF: Readonly<Record<keyof Hooks, HookName>> = {
   overused: 'overused',
   allocatable: 'allocatable',
   preemptive: 'preemptive',
+  queueLimit: 'allocatable',
   preemptable: 'preemptable',
   reclaimable: 'reclaimable',
   kubeFilters: 'predicate',

@@ -6,7 +6,7 @@ import type { PodClass } from './classes.ts'
 import type { Cycle } from './cycle.ts'
 import { nodeRefuses } from './filters.ts'
 import type { Job } from './ledger.ts'
-import { isOnNode } from './status.ts'
+import { ALLOCATED, isOnNode } from './status.ts'
 import type { Reservation } from './types.ts'
 
 /** Part of a reservation that stands on one node. */
@@ -69,14 +69,16 @@ export class Reservations {
     if (blocked.length === 0 || this.#tried >= cycle.options.reservations || this.#jobs.has(job)) return
     this.#tried++
     const wanted = Math.max(1, job.minMember - this.#running(job))
-    const tasks = blocked.filter((task) => cycle.allocatable(cycle.queueOf(job), task)).slice(0, wanted)
-    // What its queue forbids is not a matter of time on nodes.
-    if (tasks.length < Math.min(wanted, blocked.length) || tasks.length > MAX_PODS) return
+    const tasks = blocked.slice(0, wanted)
+    if (tasks.length > MAX_PODS || !this.#queueAllows(job, tasks)) return
     const found = this.#earliest(job, tasks, 'limit')
     if (found === null) return
+    // There is room now and yet it found no node: that is no matter of time, unless those who were let past stand in its way.
+    const past = found.atMs <= cycle.nowMs
+    if (past && !found.nodes.some((node) => this.#hasPassers(node, job))) return
     this.#jobs.add(job)
     const expected = this.#earliest(job, tasks, 'estimate')
-    if (found.atMs <= cycle.nowMs) this.due.push({ job, tasks, nodes: found.nodes })
+    if (past) this.due.push({ job, tasks, nodes: found.nodes })
     const pods = new Map<number, number>()
     for (const [k, node] of found.nodes.entries()) {
       pods.set(node, (pods.get(node) ?? 0) + 1)
@@ -88,6 +90,27 @@ export class Reservations {
       startMs: found.atMs,
       expectedMs: Math.min(found.atMs, expected?.atMs ?? found.atMs),
       nodes: [...pods].map(([node, count]) => ({ node: cycle.state.facts[node]?.name ?? '', pods: count })),
+    })
+  }
+
+  /** What its queue forbids is not a matter of time on nodes. */
+  #queueAllows(job: Job, tasks: readonly number[]): boolean {
+    const { state } = this.#cycle
+    const mark = state.log.begin()
+    const allowed = tasks.every((task) => {
+      if (!this.#cycle.allocatable(this.#cycle.queueOf(job), task)) return false
+      state.setStatus(task, ALLOCATED)
+      return true
+    })
+    state.log.rollback(mark)
+    return allowed
+  }
+
+  #hasPassers(node: number, job: Job): boolean {
+    const { state, world } = this.#cycle
+    return state.tasksOn(node).some((task) => {
+      const other = world.jobs[state.taskJob[task] as number]
+      return other !== job && other?.input?.preemptible === true
     })
   }
 

@@ -3,7 +3,6 @@ import { ACTION_OF } from './actions/list.ts'
 import { Cycle } from './cycle.ts'
 import { explain } from './explain.ts'
 import { verdictOn } from './filters.ts'
-import type { PodRecord } from './ingest.ts'
 import type { Job } from './ledger.ts'
 import { resolveOptions, type ResolvedOptions } from './options.ts'
 import { ALLOCATED, BINDING, PENDING, PIPELINED } from './status.ts'
@@ -12,6 +11,7 @@ import type { PluginFactory } from './plugin.ts'
 import { readyOf } from './plugins/gang.ts'
 import {
   REFUSALS,
+  type Change,
   type CycleResult,
   type Delta,
   type Nomination,
@@ -88,38 +88,50 @@ export class LiveScheduler implements Scheduler {
       return { ...this.#last, binds: [], evictions: [], phases: [] }
     world.flush()
     rememberUse(world, this.#options.usageHalfLifeMs, nowMs)
-    const cycle = new Cycle(world, this.#options, nowMs)
-    const foreign = holdNominations(cycle)
-    for (const action of this.#options.actions) ACTION_OF[action](cycle)
-    const result = this.#finish(cycle, foreign)
+    const { cycle, result } = this.#run(nowMs)
+    settle(world, cycle)
     this.#seen = world.version
     this.#last = result
     this.#wakeMs = result.nextMs
     return result
   }
 
-  #finish(cycle: Cycle, foreign: readonly number[]): CycleResult {
-    const { state } = cycle
+  /** What `cycle` would answer with these changes; the state is as before when it returns. */
+  tryOut(change: Change, nowMs: number): CycleResult {
     const { world } = this
+    const undo = world.applyForNow(change)
+    const phases = world.jobs.map((job) => job?.phase)
+    world.state.reserveGroups(change.pods.length)
+    const mark = world.state.log.begin()
+    const { result } = this.#run(nowMs)
+    world.state.log.rollback(mark)
+    for (const [row, phase] of phases.entries()) {
+      const job = world.jobs[row]
+      if (phase !== undefined && job !== null && job !== undefined) job.phase = phase
+    }
+    // What was remembered of the trial speaks of a world that is gone.
+    for (const podClass of world.registry.classes) podClass.failedAt = null
+    undo()
+    return result
+  }
+
+  #run(nowMs: number): { readonly cycle: Cycle; readonly result: CycleResult } {
+    const cycle = new Cycle(this.world, this.#options, nowMs)
+    holdNominations(cycle)
+    for (const action of this.#options.actions) ACTION_OF[action](cycle)
     // Reasons are worked out while what others hold is still held.
     const reasons = this.#options.explain === 'on' ? explain(cycle) : []
-    const bound = new Set(cycle.binds)
     const nominations: Nomination[] = []
     for (const job of cycle.jobs)
-      if (state.count(job.group, ALLOCATED) > 0 || state.count(job.group, PIPELINED) > 0)
-        for (const task of job.tasks) {
-          const status = state.taskStatus[task]
-          if (status === PIPELINED) nominations.push({ ...names(cycle, task), node: nodeName(cycle, task) })
-          if (status === PIPELINED || (status === ALLOCATED && !bound.has(task))) state.remove(task, PENDING)
-        }
-    for (const task of foreign) state.remove(task, PENDING)
+      if (cycle.state.count(job.group, PIPELINED) > 0)
+        for (const task of job.tasks)
+          if (cycle.state.taskStatus[task] === PIPELINED)
+            nominations.push({ ...names(cycle, task), node: nodeName(cycle, task) })
     const binds = cycle.binds.map((task) => {
-      const volumes = world.volumes.given(cycle.classOf(task))
-      state.setStatus(task, BINDING)
       const bind = { ...names(cycle, task), node: nodeName(cycle, task) }
+      const volumes = this.world.volumes.given(cycle.classOf(task))
       return volumes.length > 0 ? { ...bind, volumes } : bind
     })
-    for (const task of cycle.binds) world.nominated.delete(task)
     const evictions = cycle.evictions.map(({ task, because, for: taker, breaksBudget }) => ({
       ...names(cycle, task),
       node: nodeName(cycle, task),
@@ -127,18 +139,17 @@ export class LiveScheduler implements Scheduler {
       for: cycle.nameOf(taker),
       breaksBudget,
     }))
-    for (const { uid, node } of nominations) nominate(world, cycle, uid, node)
-    const phases = phasesOf(cycle)
-    trim(world)
-    return {
+    const made = cycle.reservations?.made ?? []
+    const result = {
       binds,
       evictions,
       nominations,
-      phases,
+      phases: phasesOf(cycle),
       reasons,
-      reservations: cycle.reservations?.made ?? [],
+      reservations: made,
       nextMs: nextOf(cycle),
     }
+    return { cycle, result }
   }
 
   verdict(pod: { readonly namespace: string; readonly name: string }, node: string): Verdict {
@@ -188,25 +199,33 @@ function nodeName(cycle: Cycle, task: number): string {
 }
 
 /** Pods of other schedulers that are promised to a node keep that room for this cycle. */
-function holdNominations(cycle: Cycle): number[] {
-  const held: number[] = []
+function holdNominations(cycle: Cycle): void {
   for (const task of cycle.world.nominated) {
     const facts = cycle.factsOf(task)
     const node = cycle.state.nodeIds.get(facts.nominated) ?? -1
     if (facts.ours || !cycle.state.isPending(task) || !cycle.state.isAlive(node)) continue
     cycle.state.place(task, node, PIPELINED)
-    held.push(task)
   }
-  return held
 }
 
-function nominate(world: World, cycle: Cycle, uid: string, node: string): void {
+/** Takes the result for done: binds and evictions happen, what was only held is let go. */
+function settle(world: World, cycle: Cycle): void {
+  const { state } = cycle
+  const bound = new Set(cycle.binds)
   for (const job of cycle.jobs)
-    for (const task of job.tasks)
-      if (world.state.taskNames[task]?.uid === uid) {
-        ;(world.taskFacts[task] as PodRecord).nominated = node
-        return
+    if (state.count(job.group, ALLOCATED) > 0 || state.count(job.group, PIPELINED) > 0)
+      for (const task of job.tasks) {
+        const status = state.taskStatus[task]
+        if (status !== PIPELINED && (status !== ALLOCATED || bound.has(task))) continue
+        if (status === PIPELINED) cycle.factsOf(task).nominated = nodeName(cycle, task)
+        state.remove(task, PENDING)
       }
+  for (const task of world.nominated) if (state.taskStatus[task] === PIPELINED) state.remove(task, PENDING)
+  for (const task of cycle.binds) {
+    state.setStatus(task, BINDING)
+    world.nominated.delete(task)
+  }
+  trim(world)
 }
 
 function phasesOf(cycle: Cycle): PhaseChange[] {
@@ -228,7 +247,7 @@ function phaseOf(cycle: Cycle, job: Job): Job['phase'] {
 }
 
 function nextOf(cycle: Cycle): number | null {
-  let next: number | null = null
+  let next = cycle.askAgainMs
   for (const { startMs } of cycle.reservations?.made ?? [])
     if (startMs > cycle.nowMs && (next === null || startMs < next)) next = startMs
   return next

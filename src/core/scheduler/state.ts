@@ -146,6 +146,11 @@ export class State {
     return group
   }
 
+  /** Room for groups that a cycle may make: no column may be replaced while savepoints are open. */
+  reserveGroups(extra: number): void {
+    this.groupCount = grown(this.groupCount, (this.groupRows + extra + FEW_GROUPS) * STATUSES)
+  }
+
   fitJobs(rows: number): void {
     if (rows <= this.jobCapacity) return
     this.jobCapacity = Math.max(rows, this.jobCapacity * 2, 16)

@@ -318,4 +318,6 @@ export interface Change {
   readonly pods: readonly JsonObject[]
   readonly job?: JobInput
   readonly remove?: readonly { readonly namespace: string; readonly name: string }[]
+  /** The removed pods as they were, where the state lives on afterwards. */
+  readonly restore?: readonly JsonObject[]
 }

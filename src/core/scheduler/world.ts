@@ -22,7 +22,7 @@ import {
   STATUSES,
   SUCCEEDED,
 } from './status.ts'
-import type { Delta, HyperNodeInput, JobInput, QueueInput } from './types.ts'
+import type { Change, Delta, HyperNodeInput, JobInput, QueueInput } from './types.ts'
 import { Volumes } from './volumes.ts'
 import { jobKey, queueShape } from './records.ts'
 
@@ -247,6 +247,35 @@ export class World {
   task(namespace: string, name: string): number {
     const id = this.state.namespaces.find(namespace)
     return id < 0 ? -1 : (this.#tasksBy[id]?.get(name) ?? -1)
+  }
+
+  /** Applies a change and gives back what takes it away again: new pods and a new job only, others are put back as they were. */
+  applyForNow(change: Change): () => void {
+    this.flush()
+    const { version } = this
+    const replaced: JobInput | null = change.job === undefined ? null : (this.#known(change.job)?.input ?? null)
+    for (const { namespace, name } of change.remove ?? []) this.apply({ kind: 'Pod', gone: { namespace, name } })
+    if (change.job !== undefined) this.apply({ kind: 'Job', set: change.job })
+    for (const set of change.pods) this.apply({ kind: 'Pod', set })
+    this.flush()
+    return () => {
+      for (const pod of change.pods) {
+        const metadata = objectAt(pod, 'metadata')
+        this.#dropPod(textAt(metadata, 'namespace') || DEFAULT_NAMESPACE, textAt(metadata, 'name'))
+      }
+      if (change.job !== undefined) {
+        if (replaced === null) this.#dropJob(jobKey(change.job.namespace || DEFAULT_NAMESPACE, change.job.name))
+        else this.#setJob(replaced)
+      }
+      for (const set of change.restore ?? []) this.apply({ kind: 'Pod', set })
+      this.flush()
+      this.version = version
+    }
+  }
+
+  #known(input: JobInput): Job | null {
+    const row = this.jobRows.get(jobKey(input.namespace || DEFAULT_NAMESPACE, input.name))
+    return row === undefined ? null : (this.jobs[row] ?? null)
   }
 
   /** Takes in the pods that came since: first all their terms, so that each gets its class once. */

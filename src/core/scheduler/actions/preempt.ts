@@ -73,7 +73,11 @@ export function askable(cycle: Cycle, task: number, node: number, wanted: (victi
       return false
     if (bestEffort && !cycle.isBestEffort(victim)) return false
     const started = state.taskStarted[victim] as number
-    if (options.minRunMs > 0 && started > 0 && nowMs - started < options.minRunMs) return false
+    if (options.minRunMs > 0 && started > 0 && nowMs - started < options.minRunMs) {
+      const againMs = started + options.minRunMs
+      if (cycle.askAgainMs === null || againMs < cycle.askAgainMs) cycle.askAgainMs = againMs
+      return false
+    }
     return wanted(victim)
   })
 }

@@ -2,7 +2,7 @@
 import type { Cycle } from '../cycle.ts'
 import { addTo, at, exceeding, isEmpty, share, zeroes, type Dense } from '../dense.ts'
 import type { Job, Queue } from '../ledger.ts'
-import { numberArgument, type Arguments, type Hooks, type Vote } from '../plugin.ts'
+import { numberArgument, type Arguments, type Hooks, type QueueLimit, type Vote } from '../plugin.ts'
 import type { Amounts } from '../resources.ts'
 import { elasticOf, inqueueOf, queueHolds, totalOf } from '../totals.ts'
 import { ROOT_QUEUE } from '../ledger.ts'
@@ -28,6 +28,7 @@ export function capacity(cycle: Cycle, given: Arguments): Hooks {
       const { amounts } = cycle.classOf(task).spec.requests
       return book.chain(queue).every((row) => book.fits(row, amounts))
     },
+    queueLimit: (queue, task) => book.limitOf(queue, cycle.classOf(task).spec.requests.amounts),
     jobEnqueueable: (job): Vote => book.enqueueable(job),
     jobEnqueued: (job) => book.enqueued(job),
     preemptive: (queue, task) => book.entitled(queue, cycle.classOf(task).spec.requests.amounts, level),
@@ -158,6 +159,26 @@ class Book {
       if (((queueHeld[dim] as Float64Array)[row] as number) + (values[k] as number) > at(most, dim)) return false
     }
     return true
+  }
+
+  limitOf(queue: Queue, amounts: Amounts): QueueLimit | null {
+    const { names } = this.#cycle.state.dimensions.names
+    const { dims, values } = amounts
+    for (const row of this.chain(queue))
+      for (let k = 0; k < dims.length; k++) {
+        const dim = dims[k] as number
+        const used = (this.#cycle.state.queueHeld[dim] as Float64Array)[row] as number
+        const { most, queue: one } = this.#shares.get(row) as Share
+        if (used + (values[k] as number) > at(most, dim))
+          return {
+            name: one.name,
+            resource: names[dim] as string,
+            used,
+            limit: at(most, dim),
+            asked: values[k] as number,
+          }
+      }
+    return null
   }
 
   /** Of what it deserves, in the dimension where it has most of it. */

@@ -52,6 +52,19 @@ export function proportion(cycle: Cycle): Hooks {
       return part !== undefined && lessOrEqual(part.deserved, queueHolds(cycle, queue.row))
     },
     allocatable: staysWithin,
+    queueLimit: (queue, task) => {
+      const part = partOf(queue)
+      if (part === undefined) return null
+      const { dims, values } = cycle.classOf(task).spec.requests.amounts
+      for (let k = 0; k < dims.length; k++) {
+        const dim = dims[k] as number
+        const used = (cycle.state.queueHeld[dim] as Float64Array)[queue.row] as number
+        const [asked, limit] = [values[k] as number, at(part.deserved, dim)]
+        if (used + asked > limit)
+          return { name: queue.name, resource: cycle.state.dimensions.names.names[dim] as string, used, limit, asked }
+      }
+      return null
+    },
     preemptive: staysWithin,
     reclaimable: (_preemptor, candidates) => {
       const left = new Map<number, Dense>()
