@@ -116,7 +116,7 @@ export async function run(): Promise<Row[]> {
     case: name,
     value: Math.round(value),
     unit: 'B',
-    ...(goal === undefined ? {} : { ...(goal === undefined ? {} : { goal }) }),
+    ...(goal === undefined ? {} : { goal }),
   })
   return [
     bytes('idle sync, open connection, both ways', both(idle)),
