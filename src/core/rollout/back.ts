@@ -58,6 +58,6 @@ function sentBack(place: SiteProgress, back: Digest | null): SiteProgress {
     phase: 'rolledBack',
     from,
     ...(failure === undefined ? {} : { failure }),
-    ...(back === null ? { settled: true } : { back }),
+    ...(back === null ? {} : { back }),
   }
 }

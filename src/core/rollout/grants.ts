@@ -132,7 +132,9 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
   if (place.phase === 'granted') {
     if (world.withdrawn.has(target)) return null
     if (published !== target) return grant(target, nowMs + policy.startByMs, whyGranted(place, active))
-    return open ? null : grant(target, nowMs + policy.startByMs, 'renew')
+    return open
+      ? null
+      : grant(target, nowMs + policy.startByMs, place.provisioned === undefined ? 'renew' : 'provision')
   }
   if (place.phase === 'rolledBack') {
     if (place.back === undefined || published === place.back || world.withdrawn.has(place.back)) return null

@@ -42,7 +42,7 @@ export function watchSites(draft: Draft, world: RolloutWorld, look: Look, budget
     putSite(draft, site, told)
     if (told.phase === 'granted' || told.phase === 'changing' || told.phase === 'failed' || told.phase === 'done')
       watchMoving(draft, told, seen, world, found, budget)
-    else if (told.phase === 'rolledBack') watchBack(draft, told, seen, budget)
+    else if (told.phase === 'rolledBack') watchBack(draft, told, seen, world.nowMs, budget)
   }
   return found
 }
@@ -176,11 +176,14 @@ function noteReason({ progress, as, nextAtMs }: Looked, { site, standing, at, ta
   }
 }
 
-/** A site going back counts as changing until it is seen healthy where it was sent. */
-function watchBack(draft: Draft, place: SiteProgress, seen: Seen, budget: FleetBudget): void {
-  const { site, at, standing } = seen
-  if (place.back === undefined) return
-  if (isHealthyAt(answerOf(at, place.back), place.back)) return putSite(draft, site, { ...place, settled: true })
+/** A site going back counts as changing until it is seen healthy where it was sent, or where it must stay for want of better. */
+function watchBack(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number, budget: FleetBudget): void {
+  const { site, at, standing, target } = seen
+  const release = place.back ?? target
+  const answer = answerOf(at, release)
+  // Nothing to go back to, and its permit ended before it began: nothing of it will run.
+  const neverBegins = place.back === undefined && !hasBegun(answer, release) && (at?.startByMs ?? 0) <= nowMs
+  if (neverBegins || isHealthyAt(answer, release)) return putSite(draft, site, { ...place, settled: true })
   if (!isPresent(standing)) return
   budget.changing.add(site)
   if (isBroken(at?.observation ?? null)) budget.broken.add(site)
