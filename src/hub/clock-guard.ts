@@ -45,16 +45,15 @@ export class ClockGuard {
     if (floorMs !== null && nowMs < floorMs - BACKSTEP_MS)
       return `it shows ${iso(nowMs)}, and this hub has lived through ${iso(floorMs)}`
     if (maxSkewMs === null) return undefined
-    const enough = Math.min(DECIDE_SITES, this.#options.witnesses())
-    const known = this.#skews.size >= enough
-    if (known && this.#skews.size >= DECIDE_SITES) {
+    if (this.#skews.size >= DECIDE_SITES) {
       const median = this.#median()
       if (Math.abs(median) > maxSkewMs)
         return `it is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? 'behind' : 'ahead of'} the median of ${this.#skews.size} sites`
       return undefined
     }
     // A hub that was off for long is believed once its sites agree; a small fleet has few of them.
-    if (floorMs !== null && nowMs > floorMs + maxSkewMs && (!known || Math.abs(this.#median()) > maxSkewMs))
+    const jumped = floorMs !== null && nowMs > floorMs + maxSkewMs
+    if (jumped && (this.#skews.size < this.#options.witnesses() || Math.abs(this.#median()) > maxSkewMs))
       return `it jumped from ${iso(floorMs)} to ${iso(nowMs)}, and not enough sites agree`
     return undefined
   }

@@ -24,6 +24,8 @@ import { World } from './world.ts'
 
 /** Reports that come within this are decided on together. */
 const COALESCE_MS = 50
+/** Time alone changes nothing sooner than this: a time that is over already does not make the loop spin. */
+const LEAST_WAIT_MS = 250
 /** A loop that met a fault of the store tries again after this, doubled up to the second. */
 const RETRY_MS = 1_000
 const MOST_RETRY_MS = 60_000
@@ -185,7 +187,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   const rolloutsLoop = (signal: AbortSignal) => async (): Promise<void> => {
     const { nextAtMs, published } = await rollouts.turn()
     if (published.length > 0) log.info({ sites: published.length }, 'manifests published')
-    await bells.rollouts.wait(nextAtMs === null ? null : Math.max(0, nextAtMs - nowMs()), clock, signal)
+    await bells.rollouts.wait(nextAtMs === null ? null : Math.max(LEAST_WAIT_MS, nextAtMs - nowMs()), clock, signal)
     await clock.sleep(COALESCE_MS, signal)
   }
 

@@ -4,10 +4,10 @@ import { API_FORMAT } from '../core/api/types.ts'
 import { parseSelector } from '../core/kube/selector-text.ts'
 import { selectorMatches } from '../core/kube/selector.ts'
 import { Fault } from '../core/model/fault.ts'
-import { byUtf16, type JsonObject } from '../core/model/json.ts'
-import type { SiteProgress } from '../core/rollout/types.ts'
+import { byUtf16 } from '../core/model/json.ts'
 import type { SiteQuery } from './api.ts'
 import { needsYou } from './needs.ts'
+import { pastView, rolloutView } from './rollout-view.ts'
 import type { Source } from './source.ts'
 import { fleetState, sourceState } from './source-state.ts'
 import { siteView, standings, type Standing, type StandingParts } from './standing.ts'
@@ -195,89 +195,5 @@ function workloadView(parts: ViewParts, name: string): WorkloadView {
     healthy,
     releases: new Set(targets.values()).size,
     heldBy: facts?.held.map(({ problem }) => problem) ?? [],
-  }
-}
-
-export function rolloutView(parts: StandingParts, { spec, state, next }: RolloutRecord): RolloutView {
-  const decision = parts.decisions.get(spec.workload)
-  const because = decision?.because ?? null
-  const places = [...(state?.sites.values() ?? [])]
-  const active = state?.waves.findIndex((wave) => wave.state === 'active') ?? -1
-  const count = (...phases: readonly SiteProgress['phase'][]): number =>
-    places.filter(({ phase }) => phases.includes(phase)).length
-  let excused = 0
-  for (const [name, { phase }] of state?.sites ?? [])
-    if (phase === 'waiting' && decision?.waiting.get(name)?.reason === 'LinkDown') excused += 1
-  const waves = (state?.waves ?? []).map((wave, index) => {
-    const own = places.filter((place) => place.wave === index)
-    const moved = own.filter(({ phase }) => phase !== 'unchanged')
-    return {
-      name: wave.name,
-      state: wave.state,
-      sites: moved.length,
-      done: moved.filter(({ phase }) => phase === 'done').length,
-      waiting: index === active ? because : null,
-    }
-  })
-  const total = places.length - count('unchanged')
-  return {
-    workload: spec.workload,
-    id: spec.id,
-    revision: spec.revision,
-    policy: spec.policy.name,
-    phase: state === null ? 'Waiting' : state.phase,
-    wave: active < 0 ? null : { index: active, name: state?.waves[active]?.name ?? '', of: waves.length },
-    waves,
-    counts: {
-      total,
-      done: count('done'),
-      changing: count('granted', 'changing'),
-      failed: count('failed', 'rolledBack'),
-      excused,
-      waiting: count('waiting') - excused,
-    },
-    waiting: because ?? (next === null ? null : { reason: 'WaveNotReached', detail: 'a newer map waits' }),
-    paused: state?.paused ?? null,
-    startedAtMs: spec.createdAtMs,
-    endedAtMs: state?.endedAtMs ?? null,
-  }
-}
-
-/** One that is over, as it was written down when it ended. */
-function pastView(doc: JsonObject): RolloutView {
-  const past = doc as unknown as {
-    readonly workload: string
-    readonly id: string
-    readonly revision: string
-    readonly policy: string
-    readonly phase: RolloutView['phase']
-    readonly waves: readonly { readonly name: string; readonly state: string }[]
-    readonly counts: Readonly<Record<string, number>>
-    readonly total: number
-    readonly startedAtMs: number
-    readonly endedAtMs: number
-  }
-  const of = (...phases: readonly string[]): number => phases.reduce((sum, phase) => sum + (past.counts[phase] ?? 0), 0)
-  const { workload, id, revision, policy, phase, startedAtMs, endedAtMs } = past
-  return {
-    workload,
-    id,
-    revision,
-    policy,
-    phase,
-    wave: null,
-    waves: past.waves.map(({ name, state }) => ({ name, state, sites: 0, done: 0, waiting: null })),
-    counts: {
-      total: past.total - of('unchanged'),
-      done: of('done'),
-      changing: of('granted', 'changing'),
-      failed: of('failed', 'rolledBack'),
-      excused: 0,
-      waiting: of('waiting'),
-    },
-    waiting: null,
-    paused: null,
-    startedAtMs,
-    endedAtMs,
   }
 }

@@ -13,6 +13,7 @@ import type {
   FreezeRecord,
   HoldRecord,
   HubChange,
+  HubSnapshot,
   HubStore,
   KeyRecord,
   RolloutRecord,
@@ -51,14 +52,14 @@ interface Waiting {
 
 export class World {
   readonly store: HubStore
-  readonly meta: Map<string, string>
-  readonly sites: Map<string, SiteRecord>
-  readonly keys: Map<string, KeyRecord>
-  readonly rollouts: Map<string, RolloutRecord>
-  readonly withdrawn: Map<Digest, WithdrawnRecord>
-  readonly holds: Map<string, HoldRecord>
-  readonly freezes: Map<string, FreezeRecord>
-  readonly apiTokens: Map<string, ApiTokenRecord>
+  readonly meta = new Map<string, string>()
+  readonly sites = new Map<string, SiteRecord>()
+  readonly keys = new Map<string, KeyRecord>()
+  readonly rollouts = new Map<string, RolloutRecord>()
+  readonly withdrawn = new Map<Digest, WithdrawnRecord>()
+  readonly holds = new Map<string, HoldRecord>()
+  readonly freezes = new Map<string, FreezeRecord>()
+  readonly apiTokens = new Map<string, ApiTokenRecord>()
   /** Filled workload by workload when first asked for; kept equal from then on. */
   readonly books = new Map<string, Map<string, AtSite>>()
   /** Sites of which something that a rollout reads changed since it last looked. */
@@ -78,24 +79,38 @@ export class World {
   #lock: Promise<unknown> = Promise.resolve()
   #queue: Waiting[] = []
   #draining = false
+  /** False after a commit whose outcome is not known. */
+  #equals = true
 
   static async open(store: HubStore): Promise<World> {
     return new World(store, await store.load())
   }
 
-  private constructor(store: HubStore, loaded: Awaited<ReturnType<HubStore['load']>>) {
+  private constructor(store: HubStore, loaded: HubSnapshot) {
     this.store = store
-    this.meta = new Map(loaded.meta)
-    this.sites = new Map(loaded.sites.map((site) => [site.name, site]))
-    this.keys = new Map(loaded.keys.map((key) => [key.hash, key]))
-    this.rollouts = new Map(loaded.rollouts.map((rollout) => [rollout.spec.workload, rollout]))
-    this.withdrawn = new Map(loaded.withdrawn.map((record) => [record.digest, record]))
-    this.holds = new Map(loaded.holds.map((hold) => [hold.site, hold]))
-    this.freezes = new Map(loaded.freezes.map((freeze) => [freeze.id, freeze]))
-    this.apiTokens = new Map(loaded.apiTokens.map((token) => [token.hash, token]))
-    for (const { name, published } of loaded.sites) if (published === 'behind') this.unpublished.add(name)
     this.#lastAudit = loaded.lastAudit
     this.#lastEvent = loaded.lastEvent
+    this.#take(loaded)
+  }
+
+  #take(loaded: HubSnapshot): void {
+    refill(this.meta, loaded.meta)
+    refill(this.sites, loaded.sites.map((site) => [site.name, site])) // prettier-ignore
+    refill(this.keys, loaded.keys.map((key) => [key.hash, key])) // prettier-ignore
+    refill(this.rollouts, loaded.rollouts.map((rollout) => [rollout.spec.workload, rollout])) // prettier-ignore
+    refill(this.withdrawn, loaded.withdrawn.map((record) => [record.digest, record])) // prettier-ignore
+    refill(this.holds, loaded.holds.map((hold) => [hold.site, hold])) // prettier-ignore
+    refill(this.freezes, loaded.freezes.map((freeze) => [freeze.id, freeze])) // prettier-ignore
+    refill(this.apiTokens, loaded.apiTokens.map((token) => [token.hash, token])) // prettier-ignore
+    this.books.clear()
+    for (const { name, published } of loaded.sites) {
+      this.changed.add(name)
+      if (published === 'behind') this.unpublished.add(name)
+    }
+    this.#lastAudit = loaded.lastAudit
+    this.#lastEvent = loaded.lastEvent
+    this.#equals = true
+    this.version += 1
   }
 
   get auditHead(): { readonly seq: number; readonly hash: string } {
@@ -104,7 +119,10 @@ export class World {
 
   /** Runs alone: nothing else is written meanwhile but what `work` commits. */
   turn<T>(work: (commit: (draft: Draft) => Promise<void>) => Promise<T>): Promise<T> {
-    const run = this.#lock.then(() => work((draft) => this.#commit(draft)))
+    const run = this.#lock.then(async () => {
+      if (!this.#equals) this.#take(await this.store.load())
+      return work((draft) => this.#commit(draft))
+    })
     this.#lock = run.catch(() => undefined)
     return run
   }
@@ -178,7 +196,13 @@ export class World {
       audit: chain(this.#lastAudit, audit),
     }
     const before = this.store.written
-    await this.store.commit(change)
+    try {
+      await this.store.commit(change)
+    } catch (error) {
+      // It may have been written all the same, or another hub wrote: what is in memory is read again before the next turn.
+      this.#equals = false
+      throw error
+    }
     if (this.store.written === before) return
     this.#fold(change)
     this.version += 1
@@ -221,6 +245,12 @@ export class World {
     for (const { site, observation } of change.observations ?? [])
       put(observation.workload, site, (at) => ({ ...at, observation }))
   }
+}
+
+/** The same map, for those who hold it, with other contents. */
+function refill<K, V>(map: Map<K, V>, pairs: Iterable<readonly [K, V]>): void {
+  map.clear()
+  for (const [key, value] of pairs) map.set(key, value)
 }
 
 /** Several changes of different sites as one. */

@@ -1,20 +1,16 @@
 import type { Transaction } from 'kysely'
 import { Fault } from '../../core/model/fault.ts'
 import type { HubChange } from '../../hub/store.ts'
-import { rests, rolloutHead, rolloutTargets, siteRow, specText, groupSites } from './hub-rows.ts'
+import { writeLogs, writeOperators } from './hub-commit-logs.ts'
+import { writeRollouts } from './hub-commit-rollouts.ts'
+import { chunks, groupSites, siteRow } from './hub-rows.ts'
 import type { HubTables } from './hub-schema.ts'
 
 type Tx = Transaction<HubTables>
 
-/** Rows of one insert: SQLite binds at most 32,766 values a statement, PostgreSQL 65,535. */
-const ROWS_PER_INSERT = 500
 /** Manifests kept per site, the current one included: what a delta can be made against. */
 const KEPT_MANIFESTS = 4
-/** Events kept: a ring for people, not a log. */
-const KEPT_EVENTS = 5_000
 const KEPT_RENDERS = 6
-/** A result nobody fetched in this time is gone (PROTOCOL.md, Up). */
-const KEPT_RESULTS_MS = 30 * 86_400_000
 
 /** True when there is nothing to write. */
 export function isEmpty(change: HubChange): boolean {
@@ -186,120 +182,4 @@ async function writeAtSites(tx: Tx, change: HubChange): Promise<void> {
       .values(rows)
       .onConflict((c) => c.columns(['site', 'workload']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') })))
       .execute()
-}
-
-async function writeRollouts(tx: Tx, change: HubChange): Promise<void> {
-  for (const workload of change.rolloutsGone ?? []) {
-    await tx.deleteFrom('rollout').where('workload', '=', workload).execute()
-    await tx.deleteFrom('rollout_site').where('workload', '=', workload).execute()
-  }
-  for (const { record, whole, sites } of change.rollouts ?? []) {
-    const { workload } = record.spec
-    const head = rolloutHead(record)
-    if (whole) {
-      const targets = rolloutTargets(record)
-      const next = record.next === null ? null : specText(record.next)
-      await tx.deleteFrom('rollout_site').where('workload', '=', workload).execute()
-      await tx
-        .insertInto('rollout')
-        .values({ workload, head, targets, next })
-        .onConflict((c) => c.column('workload').doUpdateSet({ head, targets, next }))
-        .execute()
-    } else await tx.updateTable('rollout').set({ head }).where('workload', '=', workload).execute()
-    const moved = [...(whole ? (record.state?.sites ?? []) : sites)]
-      .filter(([site, progress]) => !whole || !rests(progress, record.spec.targets.get(site)))
-      .map(([site, progress]) => ({ workload, site, doc: JSON.stringify(progress) }))
-    for (const rows of chunks(moved))
-      await tx
-        .insertInto('rollout_site')
-        .values(rows)
-        .onConflict((c) => c.columns(['workload', 'site']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') })))
-        .execute()
-  }
-  for (const { workload, id, atMs, doc } of change.history ?? [])
-    await tx
-      .insertInto('rollout_history')
-      .values({ workload, id, at: atMs, doc: JSON.stringify(doc) })
-      .execute()
-  for (const record of change.withdrawn ?? [])
-    await tx
-      .insertInto('withdrawn')
-      .values({ digest: record.digest, doc: JSON.stringify(record) })
-      .onConflict((c) => c.column('digest').doNothing())
-      .execute()
-  for (const digest of change.readmitted ?? []) await tx.deleteFrom('withdrawn').where('digest', '=', digest).execute()
-}
-
-async function writeOperators(tx: Tx, change: HubChange): Promise<void> {
-  for (const record of change.holds ?? []) {
-    const doc = JSON.stringify(record)
-    await tx
-      .insertInto('hold')
-      .values({ site: record.site, doc })
-      .onConflict((c) => c.column('site').doUpdateSet({ doc }))
-      .execute()
-  }
-  for (const site of change.holdsGone ?? []) await tx.deleteFrom('hold').where('site', '=', site).execute()
-  for (const record of change.freezes ?? [])
-    await tx
-      .insertInto('freeze')
-      .values({ id: record.id, doc: JSON.stringify(record) })
-      .execute()
-  for (const id of change.freezesGone ?? []) await tx.deleteFrom('freeze').where('id', '=', id).execute()
-  for (const { hash, site, expiresMs } of change.tokens ?? [])
-    await tx.insertInto('join_token').values({ hash, site, expires_at: expiresMs, used_by: null }).execute()
-  for (const record of change.apiTokens ?? [])
-    await tx
-      .insertInto('api_token')
-      .values({ hash: record.hash, doc: JSON.stringify(record) })
-      .execute()
-}
-
-async function writeLogs(tx: Tx, change: HubChange): Promise<void> {
-  // A taken sequence means that another hub wrote since: the chain must not fork.
-  for (const record of change.audit ?? []) {
-    const { seq, atMs, hash, ...doc } = record
-    await tx
-      .insertInto('audit')
-      .values({ seq, at: atMs, hash, doc: JSON.stringify(doc) })
-      .execute()
-  }
-  const events = change.events ?? []
-  for (const rows of chunks(events))
-    await tx
-      .insertInto('event')
-      .values(rows.map(({ seq, atMs, ...doc }) => ({ seq, at: atMs, doc: JSON.stringify(doc) })))
-      .onConflict((c) => c.column('seq').doNothing())
-      .execute()
-  const last = events.at(-1)
-  if (last !== undefined)
-    await tx
-      .deleteFrom('event')
-      .where('seq', '<=', last.seq - KEPT_EVENTS)
-      .execute()
-  for (const rows of chunks(change.results ?? [])) {
-    await tx
-      .insertInto('result')
-      .values(
-        rows.map((r) => ({
-          site: r.site,
-          store_epoch: r.storeEpoch,
-          item: r.seq,
-          at: r.atMs,
-          doc: JSON.stringify({ class: r.class, body: r.body }),
-        })),
-      )
-      .onConflict((c) => c.columns(['site', 'store_epoch', 'item']).doNothing())
-      .execute()
-    await tx
-      .deleteFrom('result')
-      .where('at', '<', Math.min(...rows.map((r) => r.atMs)) - KEPT_RESULTS_MS)
-      .execute()
-  }
-}
-
-function chunks<T>(rows: readonly T[]): readonly (readonly T[])[] {
-  const out: (readonly T[])[] = []
-  for (let i = 0; i < rows.length; i += ROWS_PER_INSERT) out.push(rows.slice(i, i + ROWS_PER_INSERT))
-  return out
 }

@@ -1,5 +1,6 @@
 /** Records to rows and back: the one place that knows how a record is written down. */
 import type { Digest } from '../../core/model/digest.ts'
+import { byUtf16 } from '../../core/model/json.ts'
 import type { RolloutState, SiteProgress } from '../../core/rollout/types.ts'
 import type { KeptSpec, RolloutRecord, SiteRecord } from '../../hub/store.ts'
 
@@ -94,7 +95,12 @@ export function rolloutRecord(
     for (const name of names)
       sites.set(name, { wave: Number(wave), phase: 'unchanged', from: targets.get(name) ?? null })
   for (const [name, own] of progress) sites.set(name, own)
-  return { spec, state: { ...head.state, sites }, next }
+  return { spec, state: { ...head.state, sites: new Map([...sites].sort(byPlace)) }, next }
+}
+
+/** The order in which the engine offers places: by wave, sites on a superseded release first, then by name. */
+function byPlace([a, left]: [string, SiteProgress], [b, right]: [string, SiteProgress]): number {
+  return left.wave - right.wave || Number(right.onOld === true) - Number(left.onOld === true) || byUtf16(a, b)
 }
 
 /** A spec that waits, with its map. */
@@ -105,4 +111,13 @@ export function specText(spec: KeptSpec): string {
 function parseSpec(text: string): KeptSpec {
   const spec = JSON.parse(text) as Omit<KeptSpec, 'targets'> & { targets: Grouped }
   return { ...spec, targets: ungroupSites(spec.targets) }
+}
+
+/** Rows of one insert: SQLite binds at most 32,766 values a statement, PostgreSQL 65,535. */
+const ROWS_PER_INSERT = 500
+
+export function chunks<T>(rows: readonly T[]): readonly (readonly T[])[] {
+  const out: (readonly T[])[] = []
+  for (let i = 0; i < rows.length; i += ROWS_PER_INSERT) out.push(rows.slice(i, i + ROWS_PER_INSERT))
+  return out
 }

@@ -134,9 +134,9 @@ export class Rig implements AsyncDisposable {
   }
 
   /** As after SIGKILL: what only stood in memory is gone. */
-  async restart(parts: Partial<HubPorts> = {}): Promise<void> {
+  async restart(parts: Partial<HubPorts> = {}, wrap: (store: HubStore) => HubStore = (store) => store): Promise<void> {
     await this.store.close()
-    this.store = await openHubStore({ file: join(this.dir, 'hub.db') })
+    this.store = wrap(await openHubStore({ file: join(this.dir, 'hub.db') }))
     Object.assign(this.#parts, parts)
     this.hub = await this.#create()
   }

@@ -1,0 +1,80 @@
+/** Words of operators, tokens, and what is only ever appended. */
+import type { Transaction } from 'kysely'
+import type { HubChange } from '../../hub/store.ts'
+import { chunks } from './hub-rows.ts'
+import type { HubTables } from './hub-schema.ts'
+
+type Tx = Transaction<HubTables>
+
+/** Events kept: a ring for people, not a log. */
+const KEPT_EVENTS = 5_000
+/** A result nobody fetched in this time is gone (PROTOCOL.md, Up). */
+const KEPT_RESULTS_MS = 30 * 86_400_000
+
+export async function writeOperators(tx: Tx, change: HubChange): Promise<void> {
+  for (const record of change.holds ?? []) {
+    const doc = JSON.stringify(record)
+    await tx
+      .insertInto('hold')
+      .values({ site: record.site, doc })
+      .onConflict((c) => c.column('site').doUpdateSet({ doc }))
+      .execute()
+  }
+  for (const site of change.holdsGone ?? []) await tx.deleteFrom('hold').where('site', '=', site).execute()
+  for (const record of change.freezes ?? [])
+    await tx
+      .insertInto('freeze')
+      .values({ id: record.id, doc: JSON.stringify(record) })
+      .execute()
+  for (const id of change.freezesGone ?? []) await tx.deleteFrom('freeze').where('id', '=', id).execute()
+  for (const { hash, site, expiresMs } of change.tokens ?? [])
+    await tx.insertInto('join_token').values({ hash, site, expires_at: expiresMs, used_by: null }).execute()
+  for (const record of change.apiTokens ?? [])
+    await tx
+      .insertInto('api_token')
+      .values({ hash: record.hash, doc: JSON.stringify(record) })
+      .execute()
+}
+
+export async function writeLogs(tx: Tx, change: HubChange): Promise<void> {
+  // A taken sequence means that another hub wrote since: the chain must not fork.
+  for (const record of change.audit ?? []) {
+    const { seq, atMs, hash, ...doc } = record
+    await tx
+      .insertInto('audit')
+      .values({ seq, at: atMs, hash, doc: JSON.stringify(doc) })
+      .execute()
+  }
+  const events = change.events ?? []
+  for (const rows of chunks(events))
+    await tx
+      .insertInto('event')
+      .values(rows.map(({ seq, atMs, ...doc }) => ({ seq, at: atMs, doc: JSON.stringify(doc) })))
+      .onConflict((c) => c.column('seq').doNothing())
+      .execute()
+  const last = events.at(-1)
+  if (last !== undefined)
+    await tx
+      .deleteFrom('event')
+      .where('seq', '<=', last.seq - KEPT_EVENTS)
+      .execute()
+  for (const rows of chunks(change.results ?? [])) {
+    await tx
+      .insertInto('result')
+      .values(
+        rows.map((r) => ({
+          site: r.site,
+          store_epoch: r.storeEpoch,
+          item: r.seq,
+          at: r.atMs,
+          doc: JSON.stringify({ class: r.class, body: r.body }),
+        })),
+      )
+      .onConflict((c) => c.columns(['site', 'store_epoch', 'item']).doNothing())
+      .execute()
+    await tx
+      .deleteFrom('result')
+      .where('at', '<', Math.min(...rows.map((r) => r.atMs)) - KEPT_RESULTS_MS)
+      .execute()
+  }
+}
