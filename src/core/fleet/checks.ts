@@ -12,13 +12,13 @@ import { formatPath, type Path } from './yaml-text.ts'
 /** Finds the document of a kind and name, for places. */
 export type Find = (kind: string, name: string) => OurDocument | undefined
 
-/** Each of the errors stops the whole revision. */
-export function checkFleet(fleet: Fleet, find: Find): readonly Problem[] {
+/** Each of the errors stops the whole revision. `previous`: the last good fleet. */
+export function checkFleet(fleet: Fleet, find: Find, previous?: Fleet): readonly Problem[] {
   return [
     ...unknownNames(fleet, find),
     ...formerNames('Site', fleet.sites, find),
     ...formerNames('Workload', fleet.workloads, find),
-    ...groupsWithoutSites(fleet),
+    ...groupsWithoutSites(fleet, sitesGone(fleet, previous)),
     ...layersThatDisagree(fleet, find),
     ...sitesWithoutWave(fleet, find),
     ...valuesOutsideOrder(fleet, find),
@@ -121,13 +121,22 @@ function formerNames(
   return problems
 }
 
-function groupsWithoutSites(fleet: Fleet): readonly Problem[] {
+/** Sites that this revision removes, where they are more than the deletion brake lets go: none otherwise. */
+function sitesGone(fleet: Fleet, previous: Fleet | undefined): readonly Site[] {
+  if (previous === undefined) return []
+  const renamed = new Set([...fleet.sites.values()].flatMap(({ formerNames: former }) => former))
+  const gone = [...previous.sites.values()].filter(({ name }) => !fleet.sites.has(name) && !renamed.has(name))
+  return gone.length > previous.deletionBrake.sites ? gone : []
+}
+
+/** A group that is empty because its sites are removed is the deletion brake's to judge, which says so in better words. */
+function groupsWithoutSites(fleet: Fleet, gone: readonly Site[]): readonly Problem[] {
   const sites = [...fleet.sites.values()]
   return [...fleet.groups.values()]
     .filter((group) => group.selector !== null && !group.allowEmpty && !sites.some((site) => isMember(group, site)))
     .map((group) => ({
       code: 'FLT2109',
-      severity: 'error',
+      severity: gone.some((site) => isMember(group, site)) ? 'warning' : 'error',
       place: group.place,
       path: 'spec.selector',
       message: `the selector of SiteGroup ${group.name} matches no site`,

@@ -45,7 +45,7 @@ export function parseFleet(tree: SourceTree, options: ParseOptions): ParsedFleet
     holds.push(...later.holds)
   }
   const fleet = assemble(head, judged.sound, teams, judges, holds)
-  problems.push(...checkFleet(fleet, find))
+  problems.push(...checkFleet(fleet, find, options.previous))
 
   const held = new Set(holds.map(({ problem }) => problem))
   const stops = problems.some((problem) => problem.severity === 'error' && !held.has(problem))
