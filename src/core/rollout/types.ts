@@ -84,7 +84,7 @@ export interface SiteProgress {
   readonly deadline?: { readonly ranMs: number; readonly sinceMs: number | null }
   /** Where a rolled-back or undone site was sent; absent: there is nothing good to go back to. */
   readonly back?: Digest
-  /** Seen healthy where it was sent back to, or where it had to stay: no longer watched. */
+  /** Seen healthy where it was sent back to, or never begun with nothing to go back to: no longer watched. */
   readonly settled?: true
   /**
    * What it was granted and was not seen to begin is being taken back: `back` publishes what it had; `close` ends the permit only,

@@ -183,7 +183,10 @@ function watchBack(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number,
   const answer = answerOf(at, release)
   // Nothing to go back to, and its permit ended before it began: nothing of it will run.
   const neverBegins = place.back === undefined && !hasBegun(answer, release) && (at?.startByMs ?? 0) <= nowMs
-  if (neverBegins || isHealthyAt(answer, release)) return putSite(draft, site, { ...place, settled: true })
+  const healthy = isHealthyAt(answer, release)
+  if (neverBegins || (healthy && place.back !== undefined)) return putSite(draft, site, { ...place, settled: true })
+  // What must stay on a withdrawn release stays watched: it may break yet.
+  if (healthy) return
   if (!isPresent(standing)) return
   budget.changing.add(site)
   if (isBroken(at?.observation ?? null)) budget.broken.add(site)
