@@ -28,10 +28,11 @@ export function failedReleases(draft: Draft): readonly Digest[] {
   return [...failed].filter((digest) => !before.has(digest))
 }
 
-/** After an undo or a failed policy: every site that was told the rollout's release is told where to go back to. Once. */
-export function sweep(draft: Draft, world: RolloutWorld): void {
+/** After an undo or a failed policy: every site that was told the rollout's release is told where to go back to. Once; returns them. */
+export function sweep(draft: Draft, world: RolloutWorld): readonly string[] {
   const { spec, state } = draft
-  if (state.ended === undefined || state.ended.swept === true || state.phase !== 'RolledBack') return
+  if (state.ended === undefined || state.ended.swept === true || state.phase !== 'RolledBack') return []
+  const back: string[] = []
   const gone = new Set(state.withdrew ?? [])
   const good = (digest: Digest | null): digest is Digest =>
     digest !== null && !gone.has(digest) && !world.withdrawn.has(digest)
@@ -45,10 +46,12 @@ export function sweep(draft: Draft, world: RolloutWorld): void {
     }
     if (published !== target || (place.phase === 'unchanged' && !gone.has(target))) continue
     const lastGood = world.lastGood(site, spec.workload)
-    const back = good(lastGood) && lastGood !== target ? lastGood : place.from
-    putSite(draft, site, sentBack(place, good(back) && back !== target ? back : null))
+    const to = good(lastGood) && lastGood !== target ? lastGood : place.from
+    putSite(draft, site, sentBack(place, good(to) && to !== target ? to : null))
+    back.push(site)
   }
   putState(draft, { ended: { ...state.ended, swept: true } })
+  return back
 }
 
 function sentBack(place: SiteProgress, back: Digest | null): SiteProgress {

@@ -7,6 +7,7 @@ import { closeDraft, type Draft, openDraft, putSite, putState, sitesOf } from '.
 import { contentFor, grantFor, grantPlaces, roomIn, WAY_BACK_MS } from './grants.ts'
 import { type Look, lookAt, type Standings } from './look.ts'
 import { judgeFailures, noteWithdrawn, passWaves } from './progress.ts'
+import { isPresent } from './observe.ts'
 import { provision } from './provision.ts'
 import { reasonsOf, wholeReason } from './reasons.ts'
 import type { Grant, RolloutDecision, RolloutEntry, RolloutSpec, RolloutState, RolloutWorld } from './types.ts'
@@ -24,6 +25,12 @@ export function decide(world: RolloutWorld): readonly RolloutDecision[] {
   const isFresh = freshSites(world)
   const turns = world.rollouts.map((entry) => openTurn(entry, world, standings, isFresh))
   for (const turn of turns) turn.found = watchSites(turn.draft, world, turn.look, budget)
+  // All that goes back is known before anybody is told to start: it takes of the same budget.
+  for (const { draft, look } of turns) {
+    noteWithdrawn(draft, world.withdrawn)
+    judgeFailures(draft, world.nowMs)
+    for (const site of sweep(draft, world)) if (isPresent(look.standing(site))) budget.changing.add(site)
+  }
   const rollouts = byWorkload(world)
   const decisions = new Map<Turn, RolloutDecision>()
   for (const turn of turns.toSorted(byPriority)) decisions.set(turn, takeTurn(turn, world, budget, rollouts))
@@ -80,9 +87,6 @@ function openTurn(
 function takeTurn(turn: Turn, world: RolloutWorld, budget: FleetBudget, rollouts: ByWorkload): RolloutDecision {
   const { draft, look, found } = turn
   const { nowMs } = world
-  noteWithdrawn(draft, world.withdrawn)
-  judgeFailures(draft, nowMs)
-  sweep(draft, world)
   // Before the gates: a site that is provisioned is no open site of its wave. After them again: what has just completed provisions.
   provision(draft, world, look)
   const reached = passWaves(draft, look, nowMs, turn.next !== null)
