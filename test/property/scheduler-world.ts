@@ -1,5 +1,5 @@
 /** Random small clusters for the scheduler's laws, and the laws as checkers that know nothing of the scheduler's code. */
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { JsonObject } from '../../src/core/model/json.ts'
 import type { CycleResult, JobInput, QueueInput, Snapshot } from '../../src/core/scheduler/types.ts'
 
@@ -115,8 +115,8 @@ export function worlds(options: { readonly terms: boolean; readonly limits: bool
     queue: fc.nat(2),
     minMember: fc.nat(3),
     priority: fc.constantFrom(0, 10, 100),
-    pods: fc.integer({ min: 1, max: 4 }),
-    running: fc.nat(3),
+    pods: fc.integer({ min: 1, max: 5 }),
+    running: fc.constantFrom(0, 0, 2, 4),
     cpu: fc.integer({ min: 1, max: 4 }),
     mem: fc.integer({ min: 1, max: 3 }),
     term: options.terms
@@ -134,8 +134,8 @@ export function worlds(options: { readonly terms: boolean; readonly limits: bool
   const deserved = fc.record({ cpu: fc.integer({ min: 1, max: 12 }), guarantee: fc.nat(2) })
   return fc
     .tuple(
-      fc.array(node, { minLength: 1, maxLength: 5 }),
-      fc.array(job, { minLength: 1, maxLength: 6 }),
+      fc.array(node, { minLength: 1, maxLength: 4 }),
+      fc.array(job, { minLength: 2, maxLength: 7 }),
       fc.tuple(deserved, deserved, deserved),
     )
     .map(([nodes, jobs, queues]) => {
@@ -236,9 +236,12 @@ export function halfGang(world: WorldIn, result: CycleResult): string | null {
 
 export function belowGuarantee(world: WorldIn, result: CycleResult): string | null {
   const reclaimed = new Set(result.evictions.filter(({ because }) => because === 'reclaim').map(({ name }) => name))
+  const bound = new Set(result.binds.map(({ name }) => name))
   const queueOf = new Map(world.jobs.map(({ name, queue }) => [name, queue]))
   for (const queue of world.queues) {
-    const mine = world.pods.filter((pod) => pod.node !== null && queueOf.get(pod.job) === queue.name)
+    const mine = world.pods.filter(
+      (pod) => (pod.node !== null || bound.has(pod.name)) && queueOf.get(pod.job) === queue.name,
+    )
     if (!mine.some(({ name }) => reclaimed.has(name))) continue
     const left = mine.filter(({ name }) => !reclaimed.has(name)).reduce((sum, { cpu }) => sum + cpu, 0)
     if (left < Number(queue.guarantee?.['cpu'] ?? 0)) return queue.name

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { predict, predictOn } from '../../src/core/scheduler/predict.ts'
 import { createScheduler, schedule } from '../../src/core/scheduler/scheduler.ts'
@@ -20,96 +20,127 @@ import {
 const SEED = 20260101
 const OPTIONS: Options = { seed: 'site', nowMs: NOW_MS, minRunMs: 1000 }
 const run = (world: WorldIn, more: Options = {}): CycleResult => schedule(snapshotOf(world), { ...OPTIONS, ...more })
-const law = (name: string, numRuns: number, terms: boolean, check: (world: WorldIn) => void): void =>
-  it(name, () => fc.assert(fc.property(worlds({ terms, limits: false }), check), { seed: SEED, numRuns }))
+const law = (numRuns: number, terms: boolean, check: (world: WorldIn) => void): void =>
+  fc.assert(fc.property(worlds({ terms, limits: false }), check), { seed: SEED, numRuns })
 
 describe('laws of the scheduler', () => {
-  law('no node is over-allocated', 400, true, (world) => {
-    expect(overAllocated(world, run(world))).toBeNull()
-  })
+  it('no node is over-allocated', () =>
+    law(400, true, (world) => {
+      expect(overAllocated(world, run(world))).toBeNull()
+    }))
 
-  law('a gang starts whole or not at all, and loses no pod it needs', 400, true, (world) => {
-    expect(halfGang(world, run(world))).toBeNull()
-  })
+  it('a gang starts whole or not at all, and loses no pod it needs', () =>
+    law(400, true, (world) => {
+      expect(halfGang(world, run(world))).toBeNull()
+    }))
 
-  law('no queue falls below its guarantee by a reclaim', 400, false, (world) => {
-    expect(belowGuarantee(world, run(world))).toBeNull()
-  })
+  it('no queue falls below its guarantee by a reclaim', () =>
+    law(400, false, (world) => {
+      expect(belowGuarantee(world, run(world))).toBeNull()
+    }))
 
-  law('nobody leaves who need not', 400, false, (world) => {
-    // Without guarantees, so that room on nodes is all that anyone can lack.
-    const free = { ...world, queues: world.queues.map(({ name, deserved }) => ({ name, deserved: deserved ?? {} })) }
-    expect(needlessEviction(free, run(free))).toBeNull()
-  })
+  it('nobody leaves who need not', () =>
+    law(400, false, (world) => {
+      // Without guarantees, so that room on nodes is all that anyone can lack.
+      const free = { ...world, queues: world.queues.map(({ name, deserved }) => ({ name, deserved: deserved ?? {} })) }
+      expect(needlessEviction(free, run(free))).toBeNull()
+    }))
 
-  law('the same input gives the same placement, in whatever order it comes', 200, true, (world) => {
-    const shuffled = {
-      ...world,
-      nodes: world.nodes.toReversed(),
-      pods: world.pods.toReversed(),
-      jobs: world.jobs.toReversed(),
-      queues: world.queues.toReversed(),
-    }
-    expect(deeds(run(shuffled))).toEqual(deeds(run(world)))
-  })
-
-  law('with the cache off the result is the same', 200, true, (world) => {
-    expect(run(world, { cache: 'off' })).toEqual(run(world))
-  })
-
-  law('a second cycle on an unchanged cluster does nothing', 300, true, (world) => {
-    const first = run(world, { actions: ['enqueue', 'allocate', 'backfill'] })
-    const second = run(after(world, first, NOW_MS), { actions: ['enqueue', 'allocate', 'backfill'] })
-    expect(deeds({ ...second, nominations: [] })).toEqual({ binds: [], evictions: [], nominations: [] })
-    const scheduler = createScheduler(OPTIONS, snapshotOf(world))
-    scheduler.cycle(NOW_MS)
-    expect(scheduler.cycle(NOW_MS + 1)).toMatchObject({ binds: [], evictions: [], phases: [] })
-  })
-
-  law('no pod is evicted for one that was evicted for it within 6 cycles', 300, false, (world) => {
-    const gaveWay = new Map<string, Set<string>>()
-    const jobOf = new Map(world.pods.map(({ name, job }) => [name, job]))
-    let now = world
-    for (let k = 0; k < 6; k++) {
-      const nowMs = NOW_MS + k * 100_000
-      const result = schedule(snapshotOf(now), { ...OPTIONS, nowMs })
-      for (const { name, for: taker } of result.evictions) {
-        const [loser, winner] = [jobOf.get(name) as string, jobOf.get(taker.slice(3)) as string]
-        expect(gaveWay.get(winner)?.has(loser) ?? false, `${winner} and ${loser} take turns`).toBe(false)
-        gaveWay.set(loser, (gaveWay.get(loser) ?? new Set()).add(winner))
+  it('the same input gives the same placement, in whatever order it comes', () =>
+    law(200, true, (world) => {
+      const shuffled = {
+        ...world,
+        nodes: world.nodes.toReversed(),
+        pods: world.pods.toReversed(),
+        jobs: world.jobs.toReversed(),
+        queues: world.queues.toReversed(),
       }
-      now = after(now, result, nowMs)
-    }
-  })
+      expect(deeds(run(shuffled))).toEqual(deeds(run(world)))
+    }))
 
-  law('what is predicted is what happens, and predicting changes nothing', 300, true, (world) => {
-    const job = { namespace: 'ns', name: 'new', uid: 'new', queue: 'q0', minMember: 2, priority: 50, createdMs: 99 }
-    const pods = [0, 1].map((k) =>
-      podObject({
-        name: `new-p${k}`,
-        job: 'new',
-        app: 'new',
-        cpu: 2,
-        mem: 1,
-        priority: 50,
-        node: null,
-        startedMs: 0,
-        term: 'none',
-        limitS: null,
-      }),
-    )
-    const before = snapshotOf(world)
-    const kept = createScheduler(OPTIONS, before)
-    const prediction = predictOn(kept, { pods, job }, NOW_MS)
-    const actual = schedule({ ...before, pods: [...before.pods, ...pods], jobs: [...world.jobs, job] }, OPTIONS)
-    const bound = actual.binds.filter(({ name }) => name.startsWith('new-'))
-    const nominated = actual.nominations.filter(({ name }) => name.startsWith('new-'))
-    expect(prediction).toEqual(predict(before, { pods, job }, OPTIONS))
-    if (prediction.fit === 'now') expect(prediction.binds).toEqual(bound)
-    else if (prediction.fit === 'after-evicting') expect(prediction.binds).toHaveLength(bound.length + nominated.length)
-    else expect(bound.length + nominated.length).toBeLessThan(2)
-    expect(deeds(kept.cycle(NOW_MS))).toEqual(deeds(run(world)))
-  })
+  it('with the cache off the result is the same', () =>
+    law(200, true, (world) => {
+      expect(run(world, { cache: 'off' })).toEqual(run(world))
+    }))
+
+  it('a second cycle on an unchanged cluster does nothing', () =>
+    law(300, true, (world) => {
+      const first = run(world, { actions: ['enqueue', 'allocate', 'backfill'] })
+      const second = run(after(world, first, NOW_MS), { actions: ['enqueue', 'allocate', 'backfill'] })
+      expect(deeds({ ...second, nominations: [] })).toEqual({ binds: [], evictions: [], nominations: [] })
+      const scheduler = createScheduler(OPTIONS, snapshotOf(world))
+      scheduler.cycle(NOW_MS)
+      expect(scheduler.cycle(NOW_MS + 1)).toMatchObject({ binds: [], evictions: [], phases: [] })
+    }))
+
+  it('no pod is evicted for one that was evicted for it within 6 cycles', () =>
+    law(300, false, (world) => {
+      const gaveWay = new Map<string, Set<string>>()
+      const jobOf = new Map(world.pods.map(({ name, job }) => [name, job]))
+      let now = world
+      for (let k = 0; k < 6; k++) {
+        const nowMs = NOW_MS + k * 100_000
+        const result = schedule(snapshotOf(now), { ...OPTIONS, nowMs })
+        for (const { name, for: taker } of result.evictions) {
+          const [loser, winner] = [jobOf.get(name) as string, jobOf.get(taker.slice(3)) as string]
+          expect(gaveWay.get(winner)?.has(loser) ?? false, `${winner} and ${loser} take turns`).toBe(false)
+          gaveWay.set(loser, (gaveWay.get(loser) ?? new Set()).add(winner))
+        }
+        now = after(now, result, nowMs)
+      }
+    }))
+
+  it('what is predicted is what happens, and predicting changes nothing', () =>
+    law(300, true, (world) => {
+      const job = { namespace: 'ns', name: 'new', uid: 'new', queue: 'q0', minMember: 2, priority: 50, createdMs: 99 }
+      const pods = [0, 1].map((k) =>
+        podObject({
+          name: `new-p${k}`,
+          job: 'new',
+          app: 'new',
+          cpu: 2,
+          mem: 1,
+          priority: 50,
+          node: null,
+          startedMs: 0,
+          term: 'none',
+          limitS: null,
+        }),
+      )
+      const before = snapshotOf(world)
+      const kept = createScheduler(OPTIONS, before)
+      const prediction = predictOn(kept, { pods, job }, NOW_MS)
+      const actual = schedule({ ...before, pods: [...before.pods, ...pods], jobs: [...world.jobs, job] }, OPTIONS)
+      const bound = actual.binds.filter(({ name }) => name.startsWith('new-'))
+      const nominated = actual.nominations.filter(({ name }) => name.startsWith('new-'))
+      expect(prediction).toEqual(predict(before, { pods, job }, OPTIONS))
+      if (prediction.fit === 'now') expect(prediction.binds).toEqual(bound)
+      else if (prediction.fit === 'after-evicting')
+        expect(prediction.binds).toHaveLength(bound.length + nominated.length)
+      else expect(bound.length + nominated.length).toBeLessThan(2)
+      expect(deeds(kept.cycle(NOW_MS))).toEqual(deeds(run(world)))
+    }))
+})
+
+describe('a scheduler that lives', () => {
+  it('told of changes one by one, it answers as one that sees the outcome at once', () =>
+    law(200, true, (world) => {
+      const whole = snapshotOf(world)
+      const live = createScheduler(OPTIONS, {
+        ...whole,
+        nodes: whole.nodes.slice(1),
+        pods: whole.pods.filter((_, k) => k % 3 === 0),
+      })
+      const stray = podObject({ name: 'stray', job: 'j0', app: 'a1', cpu: 1, mem: 1, priority: 0, node: 'n0', startedMs: 1, term: 'apart', limitS: null }) // prettier-ignore
+      live.apply({ kind: 'Pod', set: stray })
+      for (const set of whole.pods.filter((_, k) => k % 3 !== 0)) live.apply({ kind: 'Pod', set })
+      for (const set of whole.nodes) live.apply({ kind: 'Node', set: { ...set, metadata: { name: set['metadata'] === undefined ? '' : (set['metadata'] as { name: string }).name, labels: { zone: 'elsewhere' } } } }) // prettier-ignore
+      live.apply({ kind: 'Pod', gone: { namespace: 'ns', name: 'stray' } })
+      live.apply({ kind: 'Node', gone: { name: 'n0' } })
+      for (const set of whole.nodes) live.apply({ kind: 'Node', set })
+      for (const set of whole.pods) live.apply({ kind: 'Pod', set })
+      expect(deeds(live.cycle(NOW_MS))).toEqual(deeds(run(world)))
+    }))
 })
 
 describe('each law sees a planted mistake', () => {

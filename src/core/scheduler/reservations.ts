@@ -3,10 +3,12 @@
  * resource by resource; a later pod may pass only where, running to its own limit, it leaves what is reserved free from then on.
  */
 import type { PodClass } from './classes.ts'
+import { at } from './dense.ts'
 import type { Cycle } from './cycle.ts'
 import { nodeRefuses } from './filters.ts'
 import type { Job } from './ledger.ts'
 import { ALLOCATED, isOnNode } from './status.ts'
+import { totalOf } from './totals.ts'
 import type { Reservation } from './types.ts'
 
 /** Part of a reservation that stands on one node. */
@@ -98,12 +100,20 @@ export class Reservations {
     const { state } = this.#cycle
     const mark = state.log.begin()
     const allowed = tasks.every((task) => {
-      if (!this.#cycle.allocatable(this.#cycle.queueOf(job), task)) return false
+      if (!this.#cycle.allocatable(this.#cycle.queueOf(job), task) && !this.#isFull(job, task)) return false
       state.setStatus(task, ALLOCATED)
       return true
     })
     state.log.rollback(mark)
     return allowed
+  }
+
+  /** The queue's only limit is the cluster itself: then it is a matter of time. */
+  #isFull(job: Job, task: number): boolean {
+    const limit = this.#cycle.queueLimit(this.#cycle.queueOf(job), task)
+    if (limit === null) return false
+    const dim = this.#cycle.state.dimensions.names.find(limit.resource)
+    return limit.limit >= at(totalOf(this.#cycle), dim)
   }
 
   #hasPassers(node: number, job: Job): boolean {

@@ -1,4 +1,5 @@
 /** Gives pods their nodes: best queue, best job, its pods in order, until the job has what it needs. */
+import { byUtf16 } from '../../model/json.ts'
 import type { Cycle } from '../cycle.ts'
 import type { Job, Queue } from '../ledger.ts'
 import { PENDING } from '../status.ts'
@@ -95,8 +96,45 @@ function turn(cycle: Cycle, queue: Queue, job: Job, tasks: number[]): Outcome {
     return 'held'
   }
   statement.discard()
+  const together = tryDomains(cycle, queue, job, order)
+  if (together !== null) {
+    tasks.splice(0, tasks.length, ...together.left)
+    return together.outcome
+  }
   cycle.reservations?.reserve(job, blockedOf(cycle, order))
   return 'blocked'
+}
+
+/** More places than this are not tried for one gang. */
+const MAX_DOMAINS = 64
+
+/** Pods that must stand together follow the first of them, which went where it was best for itself: try every other place too. */
+function tryDomains(
+  cycle: Cycle,
+  queue: Queue,
+  job: Job,
+  order: readonly number[],
+): { readonly outcome: Outcome; readonly left: readonly number[] } | null {
+  const first = order.find((task) => cycle.classOf(task).selfAffinity)
+  const counter = first === undefined ? undefined : cycle.classOf(first).affinity[0]
+  if (counter === undefined || (counter.meta[0] as number) > 0) return null
+  const { domains, values } = counter.key
+  for (const value of values.names.toSorted(byUtf16).slice(0, MAX_DOMAINS)) {
+    const domain = values.find(value)
+    const within = new Set<number>()
+    for (let node = 0; node < cycle.state.nodeRows; node++) if (domains[node] === domain) within.add(node)
+    job.failedRoles.clear()
+    job.failedTasks.clear()
+    const statement = new Statement(cycle)
+    const left = [...order]
+    placeTasks(cycle, queue, job, left, statement, () => cycle.jobReady(job), { within })
+    if (cycle.jobReady(job)) {
+      statement.commit()
+      return { outcome: 'done', left }
+    }
+    statement.discard()
+  }
+  return null
 }
 
 function blockedOf(cycle: Cycle, tasks: readonly number[]): readonly number[] {
