@@ -37,7 +37,11 @@ export function gang(cycle: Cycle): Hooks {
       const short = roleShort(state, job, (_, group) => readyOf(state, group) + state.count(group, PIPELINED))
       return enough && short === undefined && enoughSubJobs(cycle, job, true) ? 1 : -1
     },
-    jobStarving: (job) => readyOf(state, job.group) + state.count(job.group, PIPELINED) < job.minMember,
+    jobStarving: (job) =>
+      // Pods each for themselves: Volcano gives every one a job of its own, and so each of them can starve.
+      job.minMember === 0 && cycle.options.profile === 'calm'
+        ? state.count(job.group, PENDING) > 0
+        : readyOf(state, job.group) + state.count(job.group, PIPELINED) < job.minMember,
     subJobReady: (job, subJob) => readyOfSub(cycle, job, subJob, false) >= subJob.minMember,
     subJobPipelined: (job, subJob): Vote => (readyOfSub(cycle, job, subJob, true) >= subJob.minMember ? 1 : -1),
     subJobOrder: (a, b) =>
