@@ -28,7 +28,7 @@ export function failedReleases(draft: Draft): readonly Digest[] {
   return [...failed].filter((digest) => !before.has(digest))
 }
 
-/** After an undo or a failed policy: every site that was told the rollout's release is told where to go back to. Once; returns them. */
+/** After an undo or a failed policy: every site that was told the rollout's release is told where to go back to. Once; returns those that go. */
 export function sweep(draft: Draft, world: RolloutWorld): readonly string[] {
   const { spec, state } = draft
   if (state.ended === undefined || state.ended.swept === true || state.phase !== 'RolledBack') return []
@@ -47,8 +47,9 @@ export function sweep(draft: Draft, world: RolloutWorld): readonly string[] {
     if (published !== target || (place.phase === 'unchanged' && !gone.has(target))) continue
     const lastGood = world.lastGood(site, spec.workload)
     const to = good(lastGood) && lastGood !== target ? lastGood : place.from
-    putSite(draft, site, sentBack(place, good(to) && to !== target ? to : null))
-    back.push(site)
+    const goes = good(to) && to !== target
+    putSite(draft, site, sentBack(place, goes ? to : null))
+    if (goes) back.push(site)
   }
   putState(draft, { ended: { ...state.ended, swept: true } })
   return back

@@ -26,7 +26,9 @@ export function openBudget(world: RolloutWorld): FleetBudget {
 /** May this site not start to change? One that is broken already may: the change may be its cure. */
 export function isOverBudget(budget: FleetBudget, site: string): boolean {
   if (budget.broken.size >= budget.maxBroken && !budget.broken.has(site)) return true
-  return budget.changing.size >= budget.maxChanging && !budget.changing.has(site)
+  // A site that changes already makes the set no larger; where going back has made it too large, even that waits.
+  const room = budget.maxChanging - budget.changing.size
+  return budget.changing.has(site) ? room < 0 : room <= 0
 }
 
 /** What `isOverBudget` says to the sites it stops. */

@@ -113,16 +113,15 @@ function takeTurn(turn: Turn, world: RolloutWorld, budget: FleetBudget, rollouts
           .filter((digest) => !world.withdrawn.has(digest))
           .map((digest) => ({ digest, reason: why }))
       : []
+  const reasonOf = reasonsOf(draft.spec, state, reached, found.shared, goneOf(state, withdraw, world))
   return {
     workload: draft.spec.workload,
     state,
     ...(turn.superseded === null ? {} : { superseded: turn.superseded }),
     grants,
     withdraw,
-    waiting: new WaitingView(
-      found.waiting,
-      state,
-      reasonsOf(draft.spec, state, reached, found.shared, goneOf(state, withdraw, world)),
+    waiting: new WaitingView(found.waiting, state, (site, place) =>
+      baselines.has(site) ? null : reasonOf(site, place),
     ),
     because: wholeReason(state, reached, found),
     nextAtMs: nextLook(turn, state, grants, world),

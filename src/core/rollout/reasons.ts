@@ -25,7 +25,6 @@ export function reasonsOf(
     const target = spec.targets.get(site)
     if (target !== undefined && gone.has(target)) return withdrawnReason(target)
     if (stopped !== null) return stopped
-    // With nothing that keeps it either, it is being provisioned in this very tick.
     if (place.wave <= reached.active) return shared
     return gate !== null && place.wave === reached.active + 1 ? gate : WAVE_NOT_REACHED
   }
