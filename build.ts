@@ -7,5 +7,11 @@ const bundle = await rolldown({
   // Optional natives and CommonJS oddities stay outside a bundle that does not need them.
   external: [/^node:/],
 })
-const { output } = await bundle.write({ dir: 'dist', format: 'esm', minify: false, chunkFileNames: 'chunks/[name]-[hash].js', sourcemap: false })
+const { output } = await bundle.write({
+  dir: 'dist',
+  format: 'esm',
+  minify: false,
+  chunkFileNames: 'chunks/[name]-[hash].js',
+  sourcemap: false,
+})
 process.stdout.write(`${output.map((file) => file.fileName).join('\n')}\n`)

@@ -21,7 +21,7 @@ test.each(['ed25519', 'rsa', 'ecdsa'])('a commit that git and ssh-keygen signed 
     ['-q', '-t', type, ...(type === 'rsa' ? ['-b', '3072'] : []), '-N', '', '-f', key],
     { encoding: 'utf8' },
   )
-  expect(made.status, made.stderr).toBe(0)
+  expect(made).toMatchObject({ status: 0, stderr: '' })
   fs.writeFileSync(path.join(dir, 'a.txt'), type)
   gitProgram(dir, 'add', 'a.txt')
   gitProgram(
