@@ -35,8 +35,11 @@ export function gateOf(draft: Draft, index: number, look: Look): Gate {
     if (proven) return { is: 'skipped', carry: false }
     if (open.withdrawn !== null && !changesElse(draft, look))
       return { is: 'kept', because: open.withdrawn, short: false }
-    if (changesInAll(draft) <= 1) return { is: 'skipped', carry: false }
-    if (changed === 0) return held ?? { is: 'skipped', carry: true }
+    // Sites that never joined are no evidence, be it the only one that changes: coverage below says what is missing.
+    if (changed === 0) {
+      if (changesInAll(draft) <= 1) return { is: 'skipped', carry: false }
+      return held ?? { is: 'skipped', carry: true }
+    }
   }
   if (hasMoving(draft, index, look)) return { is: 'running' }
   const needed = coverageNeeded(draft.spec.policy.minCoveragePercent, Math.max(1, changed - open.unenrolled))

@@ -114,6 +114,18 @@ describe('offline', () => {
     expect(why(sim, 's01')).toBe('Coverage(0 of 1)')
     expect(why(sim, 's00')).toMatch(/^LinkDown\(/)
   })
+  test.each([1, 2, 3])(
+    '%i sites that never joined are no evidence: the rollout says so and is not Completed',
+    (count) => {
+      const sim = fleet(count, [wave('all')])
+      const names = [...sim.sites.keys()]
+      for (const name of names) Object.assign(sim.site(name), { enrolled: false, online: false, lastContactMs: null })
+      sim.run(3 * DAY)
+      expect(sim.state('web').phase).toBe('Progressing')
+      expect(formatWaiting(sim.decision('web').because ?? { reason: 'Hold' })).toBe('Coverage(0 of 1)')
+      expect(why(sim, 's00')).toBe('LinkDown(never connected)')
+    },
+  )
   test('an approval given to the shortage lets it pass; one given before anybody knew does not', () => {
     const sim = fleet(3, [{ ...CANARY, approval: 'ops' }, REST])
     sim.tick()
