@@ -191,7 +191,7 @@ function decisionsOf(result: CycleResult): number {
 /** One changed workload against 10,000 sites of 5 nodes and 60 pods, all in different states. */
 function predict(scale: number): Row[] {
   const sites = Math.max(20, Math.round(10_000 * scale))
-  const chunk = 500
+  const chunk = 100
   const job: JobInput = { namespace: 'team-0', name: 'changed', minMember: 0, phase: 'Inqueue', createdMs: 2 }
   const pods = Array.from({ length: 5 }, (_, k) => ({
     ...pod(`changed-${k}`, {

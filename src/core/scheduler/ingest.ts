@@ -40,7 +40,10 @@ export function readPod(pod: JsonObject): PodRecord {
   const metadata = objectAt(pod, 'metadata')
   const spec = objectAt(pod, 'spec')
   const status = objectAt(pod, 'status')
-  const annotations = objectAt(metadata, 'annotations') as Readonly<Record<string, string>>
+  const annotations =
+    metadata['annotations'] === undefined
+      ? NO_LABELS
+      : (objectAt(metadata, 'annotations') as Readonly<Record<string, string>>)
   const labels =
     metadata['labels'] === undefined ? NO_LABELS : (objectAt(metadata, 'labels') as Readonly<Record<string, string>>)
   const node = textAt(spec, 'nodeName')
@@ -80,6 +83,7 @@ function statusOf(phase: string, node: string, leaving: boolean): number {
 }
 
 function firstOf(map: Readonly<Record<string, string>>, keys: readonly string[]): string | undefined {
+  if (map === NO_LABELS) return undefined
   for (const key of keys) {
     const value = map[key]
     if (typeof value === 'string') return value

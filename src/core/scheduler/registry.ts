@@ -25,6 +25,8 @@ export class Registry {
   readonly #state: State
   readonly #specs = new Map<string, PodSpec>()
   readonly #signatures: string[] = []
+  #lastSignature = ''
+  #lastSpec: PodSpec | null = null
   readonly #classes = new Map<string, PodClass>()
   readonly classes: PodClass[] = []
   /** Label keys that some term looks at, sorted. */
@@ -45,6 +47,8 @@ export class Registry {
   }
 
   spec(signature: string, pod: JsonObject): PodSpec {
+    // Pods of one workload mostly come one after the other.
+    if (signature === this.#lastSignature) return this.#lastSpec as PodSpec
     let spec = this.#specs.get(signature)
     if (spec === undefined) {
       spec = compileSpec(this.#signatures.length, pod, this.#state.dimensions)
@@ -52,6 +56,8 @@ export class Registry {
       this.#specs.set(signature, spec)
       this.#learn(spec.termKeys)
     }
+    this.#lastSignature = signature
+    this.#lastSpec = spec
     return spec
   }
 
@@ -129,7 +135,8 @@ export class Registry {
       failedAt: null,
     }
     this.classes.push(podClass)
-    for (const pair of pairsOf(kept)) {
+    for (const label in kept) {
+      const pair = `${label}=${kept[label]}`
       const list = this.#classesBy.get(pair)
       if (list === undefined) this.#classesBy.set(pair, [podClass])
       else list.push(podClass)
@@ -280,10 +287,6 @@ export class Registry {
 
 function clash(a: Port, b: Port): boolean {
   return a.port === b.port && a.protocol === b.protocol && (a.ip === b.ip || a.ip === '0.0.0.0' || b.ip === '0.0.0.0')
-}
-
-function* pairsOf(labels: Readonly<Record<string, string>>): Iterable<string> {
-  for (const key in labels) yield `${key}=${labels[key]}`
 }
 
 /** A label that every pod the matcher selects must have, if its form shows one. */

@@ -23,12 +23,16 @@ export function podRequests(pod: JsonObject, dimensions: Dimensions): PodRequest
   const reader = new Reader(pod, dimensions)
   const asked = reader.total(false)
   const nonZero = reader.total(true)
-  const problems = [...new Set(reader.problems)]
+  const problems = [...unique(reader.problems)]
   for (let dim = 0; dim < asked.length; dim++)
     if (!Number.isSafeInteger(asked[dim]))
       problems.push(`${dimensions.names.names[dim]}: the sum is more than any node has`)
-  const bestEffort = asked.every((value, dim) => dim === PODS || (value ?? 0) === 0)
-  const dense = Float64Array.from({ length: Math.max(dimensions.size, PODS + 1) }, (_, dim) => asked[dim] ?? 0)
+  let bestEffort = true
+  const dense: number[] = []
+  for (let dim = 0; dim <= PODS || dim < asked.length; dim++) {
+    dense[dim] = asked[dim] ?? 0
+    if (dim !== PODS && dense[dim] !== 0) bestEffort = false
+  }
   dense[PODS] = 1
   return {
     amounts: sparse(dense),
@@ -36,7 +40,7 @@ export function podRequests(pod: JsonObject, dimensions: Dimensions): PodRequest
     nonZeroCpu: nonZero[CPU] ?? 0,
     nonZeroMemory: nonZero[MEMORY] ?? 0,
     problems,
-    notes: [...new Set(reader.notes)],
+    notes: unique(reader.notes),
   }
 }
 
@@ -141,4 +145,10 @@ function add(into: Sum, from: Sum): void {
 
 function raise(into: Sum, from: Sum): void {
   for (let dim = 0; dim < from.length; dim++) into[dim] = Math.max(into[dim] ?? 0, from[dim] ?? 0)
+}
+
+const NONE: readonly string[] = Object.freeze([])
+
+function unique(texts: readonly string[]): string[] {
+  return texts.length === 0 ? (NONE as string[]) : [...new Set(texts)]
 }

@@ -97,7 +97,12 @@ export function sparse(amounts: ArrayLike<number>): Amounts {
       values.push(value)
     }
   }
-  return { dims: Int32Array.from(dims), values: Float64Array.from(values) }
+  const packed = { dims: new Int32Array(dims.length), values: new Float64Array(dims.length) }
+  for (let k = 0; k < dims.length; k++) {
+    packed.dims[k] = dims[k] as number
+    packed.values[k] = values[k] as number
+  }
+  return packed
 }
 
 const PLAIN = /^([1-9]\d{0,8}|0)(m|Ki|Mi|Gi)?$/

@@ -148,16 +148,20 @@ export function compileSpec(id: number, pod: JsonObject, dimensions: Dimensions)
     images: [...listAt(spec, 'initContainers'), ...listAt(spec, 'containers')].map((container) =>
       textAt(container, 'image'),
     ),
-    termKeys: [
-      ...new Set(
-        selectors.flatMap((one) => [
-          ...(one.selector.selects === 'matching' ? one.selector.requirements.map(({ key }) => key) : []),
-          ...one.matchLabelKeys,
-          ...('mismatchLabelKeys' in one ? one.mismatchLabelKeys : []),
-        ]),
-      ),
-    ],
+    termKeys: selectors.length === 0 ? NO_TEXTS : termKeysOf(selectors),
   }
+}
+
+const NO_TEXTS: readonly string[] = Object.freeze([])
+
+function termKeysOf(terms: readonly (PodTerm | SpreadSpec)[]): readonly string[] {
+  const keys = new Set<string>()
+  for (const term of terms) {
+    if (term.selector.selects === 'matching') for (const { key } of term.selector.requirements) keys.add(key)
+    for (const key of term.matchLabelKeys) keys.add(key)
+    if ('mismatchLabelKeys' in term) for (const key of term.mismatchLabelKeys) keys.add(key)
+  }
+  return [...keys]
 }
 
 function readNodeTerm(term: JsonObject): NodeTerm {

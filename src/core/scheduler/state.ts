@@ -153,7 +153,7 @@ export class State {
 
   fitJobs(rows: number): void {
     if (rows <= this.jobCapacity) return
-    this.jobCapacity = Math.max(rows, this.jobCapacity * 2, 16)
+    this.jobCapacity = Math.max(rows, this.jobCapacity * 4, FEW_GROUPS)
     for (let dim = 0; dim < this.jobHeld.length; dim++)
       this.jobHeld[dim] = grown(this.jobHeld[dim] as Float64Array, this.jobCapacity)
   }

@@ -67,10 +67,13 @@ export class UndoLog {
   }
 }
 
+/** A column of so many numbers still lies in the garbage-collected heap, which is much cheaper to make and drop. */
+const FEW = 8
+
 /** The same numbers in a column of at least `rows`, at least doubled so that growing is rare. New rows hold `fill`. */
 export function grown<C extends Column>(column: C, rows: number, fill = 0): C {
   if (column.length >= rows) return column
-  const size = Math.max(rows, column.length * 2, 16)
+  const size = Math.max(rows, column.length * 2, FEW)
   const larger = (column instanceof Float64Array ? new Float64Array(size) : new Int32Array(size)) as C
   larger.set(column)
   if (fill !== 0) larger.fill(fill, column.length)

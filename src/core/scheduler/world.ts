@@ -68,7 +68,8 @@ export class World {
 
   apply(delta: Delta): void {
     this.version++
-    if ('set' in delta) this.#set(delta)
+    if (delta.kind === 'Pod' && 'set' in delta) this.#incoming.push(readPod(delta.set))
+    else if ('set' in delta) this.#set(delta)
     else this.#gone(delta)
   }
 
@@ -83,8 +84,6 @@ export class World {
     switch (delta.kind) {
       case 'Node':
         return this.#setNode(object)
-      case 'Pod':
-        return void this.#incoming.push(readPod(object))
       case 'Namespace':
         this.registry.namespaceLabels.set(name, objectAt(metadata, 'labels') as Readonly<Record<string, string>>)
         this.#reclassify = true

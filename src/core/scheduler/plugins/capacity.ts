@@ -26,7 +26,8 @@ export function capacity(cycle: Cycle, given: Arguments): Hooks {
     allocatable: (queue, task) => {
       if (!book.takesJobs(queue)) return false
       const { amounts } = cycle.classOf(task).spec.requests
-      return book.chain(queue).every((row) => book.fits(row, amounts))
+      for (const row of book.chain(queue)) if (!book.fits(row, amounts)) return false
+      return true
     },
     queueLimit: (queue, task) => book.limitOf(queue, cycle.classOf(task).spec.requests.amounts),
     jobEnqueueable: (job): Vote => book.enqueueable(job),
@@ -40,6 +41,7 @@ class Book {
   readonly ready: boolean
   readonly #cycle: Cycle
   readonly #shares = new Map<number, Share>()
+  readonly #chains = new Map<number, readonly number[]>()
   readonly #size: number
 
   constructor(cycle: Cycle) {
@@ -138,7 +140,12 @@ class Book {
 
   /** The queue and, in a tree, its ancestors. */
   chain(queue: Queue): readonly number[] {
-    return this.#cycle.hierarchical ? [queue.row, ...queue.ancestors] : [queue.row]
+    let chain = this.#chains.get(queue.row)
+    if (chain === undefined) {
+      chain = this.#cycle.hierarchical ? [queue.row, ...queue.ancestors] : [queue.row]
+      this.#chains.set(queue.row, chain)
+    }
+    return chain
   }
 
   takesJobs(queue: Queue): boolean {
