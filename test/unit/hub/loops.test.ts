@@ -24,6 +24,9 @@ test('run: a commit is seen at the next poll, a report wakes the next decision, 
   expect(rig.hub.api.ready.ok).toBe(true)
   const site = await rig.join('s1')
   await breathe(rig, 500)
+  // Its first word makes it due in the fleet's first rollout; the next one fetches what that decided.
+  await site.turn()
+  await breathe(rig, 500)
   await site.turn()
   expect(site.releaseOf('web')).toBeDefined()
   rig.git.commit(shops({ sites: ['s1'], tag: '2' }))
