@@ -51,6 +51,8 @@ export class Cycle {
   /** In the order in which they were decided; taken back with the statement that made them. */
   readonly evictions: EvictionNote[] = []
   readonly binds: number[] = []
+  /** Pods of one job and class that found nobody to make room, by the state of things then. */
+  readonly inVain = new Set<string>()
   readonly phases = new Map<Job, Job['phase']>()
   /** When the first pod that was spared for having just begun may be asked again. */
   askAgainMs: number | null = null

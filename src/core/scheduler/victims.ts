@@ -2,6 +2,7 @@
 import { selectorMatches, toSelector } from '../kube/selector.ts'
 import type { LabelSelector } from '../model/selector.ts'
 import { mayGo } from './choose.ts'
+import type { PodClass } from './classes.ts'
 import type { Cycle } from './cycle.ts'
 import { HOPELESS, nodeRefuses, standingRefuses } from './filters.ts'
 import { mixHashes } from './hash.ts'
@@ -13,24 +14,26 @@ export interface Candidate {
   readonly victims: readonly { readonly task: number; readonly breaksBudget: boolean }[]
 }
 
-/** kube-scheduler looks at a tenth of the nodes, and at a hundred at least. */
-const MIN_CANDIDATES = 100
-const CANDIDATE_SHARE = 0.1
+/** So many nodes that would do are compared. */
+const MAX_CANDIDATES = 100
 
-/** Nodes on which evictions could help at all, the best scores first; a bounded number, from a place that the pod's hash picks. */
-export function candidateNodes(cycle: Cycle, task: number): number[] {
+/** Could evictions on this node help at all? */
+function couldHelp(cycle: Cycle, task: number, node: number): boolean {
   const { state, filters } = cycle
   const podClass = cycle.classOf(task)
+  if (!state.isAlive(node) || !couldHold(state, task, node) || nodeRefuses(state, filters, podClass, node) !== null)
+    return false
+  const standing = standingRefuses(state, filters, podClass, node)
+  if (standing !== null && HOPELESS.has(standing)) return false
+  return cycle.liveFilters.every((filter) => filter.refuses(podClass, node, task) === null)
+}
+
+/** Nodes to try, best score first, our own before others'. */
+export function nodesByScore(cycle: Cycle, task: number): number[] {
+  const { state } = cycle
+  const podClass = cycle.classOf(task)
   const nodes: number[] = []
-  for (let node = 0; node < state.nodeRows; node++) {
-    if (!state.isAlive(node) || nodeRefuses(state, filters, podClass, node) !== null || !couldHold(state, task, node))
-      continue
-    const standing = standingRefuses(state, filters, podClass, node)
-    if (standing !== null && HOPELESS.has(standing)) continue
-    if (filters.extra.some((filter) => filter.kind === 'live' && filter.refuses(podClass, node, task) !== null))
-      continue
-    nodes.push(node)
-  }
+  for (let node = 0; node < state.nodeRows; node++) if (couldHelp(cycle, task, node)) nodes.push(node)
   const scores = Float64Array.from(nodes, (node) => cycle.ranks.localScore(podClass, node))
   for (const scorer of cycle.batchScorers) if (scorer.applies(podClass)) scorer.score(podClass, nodes, scores, task)
   const { shard } = cycle.options
@@ -41,6 +44,35 @@ export function candidateNodes(cycle: Cycle, task: number): number[] {
     tie: mixHashes(podClass.hash, cycle.ranks.nodeHash[node] as number),
   }))
   return order.sort((a, b) => a.foreign - b.foreign || b.score - a.score || a.tie - b.tie).map(({ node }) => node)
+}
+
+interface Round {
+  readonly nodes: readonly number[]
+  /** By class: where the search before this one ended. */
+  readonly from: Map<PodClass, number>
+}
+const rounds = new WeakMap<Cycle, Round>()
+
+/** Nodes to try in an order of their names' hashes, going on where the search for the last pod of the class ended. */
+export function* nodesInTurn(cycle: Cycle, task: number): Iterable<number> {
+  const podClass = cycle.classOf(task)
+  let round = rounds.get(cycle)
+  if (round === undefined) {
+    const { nodeHash } = cycle.ranks
+    const nodes: number[] = []
+    for (let node = 0; node < cycle.state.nodeRows; node++) if (cycle.state.isAlive(node)) nodes.push(node)
+    nodes.sort((a, b) => (nodeHash[a] as number) - (nodeHash[b] as number))
+    round = { nodes, from: new Map() }
+    rounds.set(cycle, round)
+  }
+  const { nodes, from } = round
+  const start = from.get(podClass) ?? (nodes.length === 0 ? 0 : podClass.hash % nodes.length)
+  for (let k = 0; k < nodes.length; k++) {
+    const at = (start + k) % nodes.length
+    const node = nodes[at] as number
+    from.set(podClass, at)
+    if (couldHelp(cycle, task, node)) yield node
+  }
 }
 
 function couldHold(state: State, task: number, node: number): boolean {
@@ -125,9 +157,8 @@ export function bestCandidate(cycle: Cycle, candidates: readonly Candidate[]): C
   return best
 }
 
-/** How many nodes are tried, of so many that could be. */
-export function triesOf(nodes: number): number {
-  return Math.min(nodes, Math.max(MIN_CANDIDATES, Math.ceil(nodes * CANDIDATE_SHARE)))
+export function enoughCandidates(count: number): boolean {
+  return count >= MAX_CANDIDATES
 }
 
 export function fitsOn(cycle: Cycle, task: number, node: number): boolean {

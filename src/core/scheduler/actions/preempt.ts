@@ -4,7 +4,16 @@ import type { Cycle } from '../cycle.ts'
 import type { Job } from '../ledger.ts'
 import { Statement } from '../statement.ts'
 import { BOUND, PENDING, RELEASING, RUNNING } from '../status.ts'
-import { bestCandidate, breaksBudgets, candidateNodes, fitsOn, triesOf, tryNode, type Candidate } from '../victims.ts'
+import {
+  bestCandidate,
+  breaksBudgets,
+  enoughCandidates,
+  fitsOn,
+  nodesByScore,
+  nodesInTurn,
+  tryNode,
+  type Candidate,
+} from '../victims.ts'
 import { byQueue, isCandidate } from './queues.ts'
 
 export function preempt(cycle: Cycle): void {
@@ -28,7 +37,7 @@ function preemptForJob(cycle: Cycle, job: Job): void {
   const statement = new Statement(cycle)
   for (const task of cycle.pendingOf(job)) {
     if (!cycle.jobStarving(job)) break
-    takeRoom(cycle, statement, task, 'preempt', (victim) => {
+    takeRoom(cycle, statement, task, 'preempt', 'others', (victim) => {
       const other = cycle.jobOf(victim)
       return other !== job && other.queue === job.queue
     })
@@ -40,7 +49,7 @@ function preemptForJob(cycle: Cycle, job: Job): void {
 function preemptWithin(cycle: Cycle, job: Job): void {
   for (const task of cycle.pendingOf(job)) {
     const statement = new Statement(cycle)
-    const found = takeRoom(cycle, statement, task, 'preempt', (victim) => cycle.jobOf(victim) === job)
+    const found = takeRoom(cycle, statement, task, 'preempt', 'own', (victim) => cycle.jobOf(victim) === job)
     if (!found) {
       statement.discard()
       return
@@ -101,32 +110,39 @@ export function takeRoom(
   statement: Statement,
   task: number,
   because: 'preempt' | 'reclaim',
+  from: 'others' | 'own',
   wanted: (victim: number) => boolean,
 ): boolean {
   if (!mayAsk(cycle, task)) return false
+  const podClass = cycle.classOf(task)
+  const attempt = `${because} ${from} ${cycle.jobOf(task).row} ${podClass.id} ${cycle.state.tally[0]} ${cycle.state.tally[1]}`
+  // A pod just like it asked in this very state, and in vain.
+  if (cycle.inVain.has(attempt)) return false
   const queue = cycle.queueOf(cycle.jobOf(task))
   const agreed = (node: number): readonly number[] => {
     const asked = askable(cycle, task, node, wanted)
     return because === 'preempt' ? cycle.preemptable(task, asked) : cycle.reclaimable(task, asked)
   }
   const fits = (node: number) => (): boolean => cycle.allocatable(queue, task) && fitsOn(cycle, task, node)
-  const nodes = candidateNodes(cycle, task)
+  const simulate = cycle.options.preemption === 'simulate'
   const found: Candidate[] = []
-  const tries = triesOf(nodes.length)
+  const nodes = simulate && cycle.options.shard === null ? nodesInTurn(cycle, task) : nodesByScore(cycle, task)
   for (const node of nodes) {
     const victims = agreed(node)
     if (victims.length === 0) continue
     if (!cycle.termsFollow && !placesAllow(cycle, task, node)) continue
-    const candidate =
-      cycle.options.preemption === 'simulate'
-        ? tryNode(cycle, task, node, victims, fits(node))
-        : takeInOrder(cycle, task, node, victims, fits(node))
+    const candidate = simulate
+      ? tryNode(cycle, task, node, victims, fits(node))
+      : takeInOrder(cycle, task, node, victims, fits(node))
     if (candidate === null) continue
     found.push(candidate)
-    if (cycle.options.preemption === 'by-resources' || found.length >= tries) break
+    if (!simulate || enoughCandidates(found.length)) break
   }
-  const best = cycle.options.preemption === 'simulate' ? bestCandidate(cycle, found) : (found[0] ?? null)
-  if (best === null) return false
+  const best = simulate ? bestCandidate(cycle, found) : (found[0] ?? null)
+  if (best === null) {
+    cycle.inVain.add(attempt)
+    return false
+  }
   for (const { task: victim, breaksBudget } of best.victims)
     statement.do({ kind: 'evict', task: victim, because, for: task, breaksBudget })
   statement.do({ kind: 'pipeline', task, node: best.node })

@@ -31,7 +31,7 @@ function reclaimForJob(cycle: Cycle, job: Job): void {
     if (!mayAsk(cycle, task)) continue
     if (cycle.options.profile === 'calm' && useIdle(cycle, statement, task)) continue
     if (!cycle.preemptive(queue, task)) continue
-    takeRoom(cycle, statement, task, 'reclaim', (victim) => {
+    takeRoom(cycle, statement, task, 'reclaim', 'others', (victim) => {
       const other = cycle.jobOf(victim)
       return other.queue !== job.queue && cycle.queueAt(other.queue)?.input.reclaimable !== false
     })
