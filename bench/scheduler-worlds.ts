@@ -115,6 +115,17 @@ export function site(
   pods: number,
   classes: number,
 ): { nodes: JsonObject[]; pods: JsonObject[] } {
+  const { nodes: worldNodes, workloads } = siteParts(seed, nodes, pods, classes)
+  return { nodes: worldNodes, pods: workloads.flatMap((make) => make()) }
+}
+
+/** The same with the pods of each workload made when they are asked for: two million at once are more than a heap likes. */
+export function siteParts(
+  seed: number,
+  nodes: number,
+  pods: number,
+  classes: number,
+): { readonly nodes: JsonObject[]; readonly workloads: readonly (() => JsonObject[])[] } {
   const roll = dice(seed)
   const room = Math.ceil(pods / nodes)
   const zones = Math.min(3, nodes)
@@ -124,14 +135,10 @@ export function site(
       Math.ceil(room * 0.14) + 4 + Math.floor(roll() * 4),
       Math.ceil(room * 0.16) + 8 + Math.floor(roll() * 8),
       room + 60 + Math.floor(roll() * 40),
-      {
-        [ZONE]: `z${n % zones}`,
-        disk: roll() < 0.9 ? 'ssd' : 'hdd',
-      },
+      { [ZONE]: `z${n % zones}`, disk: roll() < 0.9 ? 'ssd' : 'hdd' },
     ),
   )
-  const worldPods: JsonObject[] = []
-  for (let c = 0; c < classes; c++) {
+  const workloads = Array.from({ length: classes }, (_, c) => {
     const app = `app-${c}`
     const kind = roll()
     const share = Math.floor(((c + 1) * pods) / classes) - Math.floor((c * pods) / classes)
@@ -148,7 +155,7 @@ export function site(
       memoryMi: 16 + Math.floor(roll() * 100),
       ...(extra === undefined ? {} : { extra: JSON.stringify(extra) }),
     }
-    for (let k = 0; k < share; k++) worldPods.push(pod(`${app}-${k}`, shape))
-  }
-  return { nodes: worldNodes, pods: worldPods }
+    return () => Array.from({ length: share }, (_, k) => pod(`${app}-${k}`, shape))
+  })
+  return { nodes: worldNodes, workloads }
 }

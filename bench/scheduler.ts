@@ -7,7 +7,7 @@ import { predictOn } from '../src/core/scheduler/predict.ts'
 import { createScheduler, schedule, type LiveScheduler } from '../src/core/scheduler/scheduler.ts'
 import type { CycleResult, JobInput } from '../src/core/scheduler/types.ts'
 import type { Row } from './row.ts'
-import { apart, dice, near, node, onLabel, pod, site, spread } from './scheduler-worlds.ts'
+import { apart, dice, near, node, onLabel, pod, site, siteParts, spread } from './scheduler-worlds.ts'
 
 const CASES = ['fleet', 'cluster', 'perf', 'predict', 'idle', 'memory'] as const
 
@@ -69,10 +69,23 @@ function cluster(scale: number): Row[] {
   const nodes = Math.max(10, Math.round(6100 * scale))
   const pods = Math.round(2_000_000 * scale)
   const classes = Math.max(20, Math.round(2000 * scale))
-  const world = site(1, nodes, pods, classes)
-  const done = measured(() => schedule(world, { seed: 'cluster', nowMs: 1 }))
-  const note = `${done.value.binds.length} of ${pods} pods bound on ${nodes} nodes, ${classes} classes, ingest included`
-  return [{ case: 'one cluster of 6,100 nodes and 2,000 classes', value: done.ms / 1000, unit: 's', goal: 120, note }]
+  const parts = siteParts(1, nodes, pods, classes)
+  const live = createScheduler({ seed: 'cluster' })
+  let ms = measured(() => {
+    for (const set of parts.nodes) live.apply({ kind: 'Node', set })
+  }).ms
+  for (const make of parts.workloads) {
+    const made = make()
+    ms += measured(() => {
+      for (const set of made) live.apply({ kind: 'Pod', set })
+      live.world.flush()
+    }).ms
+  }
+  const readMs = ms
+  const done = measured(() => live.cycle(1))
+  ms += done.ms
+  const note = `${done.value.binds.length} of ${pods} pods bound on ${nodes} nodes, ${classes} classes; reading them in ${(readMs / 1000).toFixed(1)} s of it`
+  return [{ case: 'one cluster of 6,100 nodes and 2,000 classes', value: ms / 1000, unit: 's', goal: 120, note }]
 }
 
 interface Shape {

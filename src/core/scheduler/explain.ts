@@ -1,10 +1,12 @@
 /** Why pods wait, with numbers: per class of a job, every reason with how many nodes it blocks and how little is missing. */
 import { isDynamic, type PodClass } from './classes.ts'
 import type { Cycle } from './cycle.ts'
+import { at } from './dense.ts'
 import { nodeRefuses, placementRefuses, shortDims, standingRefuses } from './filters.ts'
 import type { Job } from './ledger.ts'
 import { PODS } from './resources.ts'
 import { INVALID, PENDING, PIPELINED, RELEASING } from './status.ts'
+import { totalOf } from './totals.ts'
 import { REFUSALS, type ClassReason, type Refusal, type UnblockEvent, type Waiting } from './types.ts'
 
 /** So many questions to nodes are worth it in one cycle; classes beyond it are named without their nodes. */
@@ -46,7 +48,7 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
   const task = tasks[0] as number
   const podClass = cycle.classOf(task)
   const say = (kind: Waiting['kind'], message: string, next: UnblockEvent, more: Partial<Waiting> = {}): Waiting => ({
-    job: job.key,
+    job: `${job.namespace}/${job.name}`,
     pods: tasks.length,
     example: cycle.nameOf(task),
     kind,
@@ -78,7 +80,10 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
     return say('not-admitted', `queue ${queue.name} has not admitted its job`, { on: 'queue-frees', queue: queue.name })
   const gang = cycle.invalidity(job)
   if (gang !== null) return say('gang', gang, input)
-  const limit = cycle.queueLimit(queue, task)
+  const found = cycle.queueLimit(queue, task)
+  // A queue that may have all there is does not limit: the nodes do.
+  const limit =
+    found !== null && found.limit < at(totalOf(cycle), cycle.state.dimensions.names.find(found.resource)) ? found : null
   if (limit !== null)
     return say(
       'queue',
@@ -86,7 +91,7 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
       { on: 'queue-frees', queue: limit.name },
       { queue: limit },
     )
-  if (!cycle.allocatable(queue, task))
+  if (found === null && !cycle.allocatable(queue, task))
     return say('queue', `queue ${queue.name} takes no more`, { on: 'queue-frees', queue: queue.name })
   const classReasons = detail ? reasonsOf(cycle, podClass, task) : []
   const text = classReasons.map(({ nodes, reason }) => `${nodes} ${reason}`).join(', ')

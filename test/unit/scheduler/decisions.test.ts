@@ -1,0 +1,279 @@
+import { describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../../src/core/model/json.ts'
+import { predict } from '../../../src/core/scheduler/predict.ts'
+import { createScheduler, schedule } from '../../../src/core/scheduler/scheduler.ts'
+import type { CycleResult, JobInput } from '../../../src/core/scheduler/types.ts'
+
+const node = (name: string, allocatable: JsonObject = {}, labels: JsonObject = {}): JsonObject => ({
+  metadata: { name, labels: { 'kubernetes.io/hostname': name, ...labels } },
+  status: { allocatable: { cpu: '4', memory: '8Gi', pods: '10', ...allocatable } },
+})
+interface PodIn {
+  readonly requests?: JsonObject
+  readonly node?: string
+  readonly job?: string
+  readonly labels?: JsonObject
+  readonly spec?: JsonObject
+  readonly started?: string
+  readonly created?: string
+}
+const pod = (
+  name: string,
+  { requests = { cpu: '1' }, node: at, job, labels = {}, spec = {}, started, created }: PodIn = {},
+): JsonObject => ({
+  metadata: {
+    name,
+    namespace: 'ns',
+    uid: name,
+    labels,
+    ...(created === undefined ? {} : { creationTimestamp: created }),
+    ...(job === undefined ? {} : { annotations: { 'flotilla.dev/job': job } }),
+  },
+  spec: {
+    schedulerName: 'flotilla',
+    containers: [{ name: 'c', resources: { requests } }],
+    ...(at === undefined ? {} : { nodeName: at }),
+    ...spec,
+  },
+  status:
+    at === undefined
+      ? { phase: 'Pending' }
+      : { phase: 'Running', ...(started === undefined ? {} : { startTime: started }) },
+})
+const job = (name: string, more: Partial<JobInput> = {}): JobInput => ({
+  namespace: 'ns',
+  name,
+  phase: 'Inqueue',
+  ...more,
+})
+const bound = (result: CycleResult): Record<string, string> =>
+  Object.fromEntries(result.binds.map(({ name, node: at }) => [name, at]))
+const evicted = (result: CycleResult): string[] => result.evictions.map(({ name }) => name).toSorted()
+
+describe('gangs', () => {
+  it('two jobs of four workers with one GPU each, created by turns, on 4 GPUs: one runs whole, then the other', () => {
+    const nodes = ['a', 'b'].map((name) => node(name, { 'nvidia.com/gpu': '2', cpu: '16' }))
+    const jobs = ['tf1', 'tf2'].map((name, k) => job(name, { minMember: 5, createdMs: k }))
+    const pods = [0, 1, 2, 3, 4].flatMap((k) =>
+      ['tf1', 'tf2'].map((name) =>
+        pod(`${name}-${k}`, { job: name, requests: k === 4 ? { cpu: '1' } : { cpu: '1', 'nvidia.com/gpu': '1' } }),
+      ),
+    )
+    const live = createScheduler({ seed: 's' }, { nodes, pods, jobs })
+    const first = live.cycle(1)
+    expect(Object.keys(bound(first)).toSorted()).toEqual(['tf1-0', 'tf1-1', 'tf1-2', 'tf1-3', 'tf1-4'])
+    expect(first.reasons[0]).toMatchObject({ job: 'ns/tf2' })
+    for (let k = 0; k < 5; k++) live.apply({ kind: 'Pod', gone: { namespace: 'ns', name: `tf1-${k}` } })
+    expect(Object.keys(bound(live.cycle(2)))).toHaveLength(5)
+  })
+})
+
+describe('preemption', () => {
+  const low = (name: string, more: PodIn = {}): JsonObject =>
+    pod(name, { requests: { cpu: '2' }, node: 'n', job: 'low', started: '2026-01-01T00:00:00Z', ...more })
+  const high = pod('high', { requests: { cpu: '2' }, job: 'high' })
+  const jobs = [job('low', { phase: 'Running', priority: 1 }), job('high', { minMember: 1, priority: 9 })]
+  const NOW = Date.UTC(2026, 0, 2)
+
+  it('takes the one whose budget holds, and marks none as broken', () => {
+    const budget = {
+      metadata: { name: 'b', namespace: 'ns' },
+      spec: { selector: { matchLabels: { app: 'kept' } } },
+      status: { disruptionsAllowed: 0 },
+    }
+    const result = schedule(
+      {
+        nodes: [node('n')],
+        pods: [low('x', { labels: { app: 'kept' } }), low('y'), high],
+        jobs,
+        podDisruptionBudgets: [budget],
+      },
+      { nowMs: NOW },
+    )
+    expect(result.evictions).toMatchObject([{ name: 'y', because: 'preempt', for: 'ns/high', breaksBudget: false }])
+    expect(result.nominations).toMatchObject([{ name: 'high', node: 'n' }])
+  })
+
+  it('spares who has only just begun, and says when to look again', () => {
+    const startMs = Date.UTC(2026, 0, 1)
+    const result = schedule(
+      { nodes: [node('n')], pods: [low('x'), low('y'), high], jobs },
+      { nowMs: startMs + 10_000, minRunMs: 60_000 },
+    )
+    expect(result).toMatchObject({ evictions: [], nextMs: startMs + 60_000 })
+  })
+
+  it('does not ask twice while those who were asked are leaving', () => {
+    const leaving = {
+      ...low('y'),
+      metadata: { ...(low('y')['metadata'] as JsonObject), deletionTimestamp: '2026-01-02T00:00:00Z' },
+    }
+    const waiting = { ...high, status: { phase: 'Pending', nominatedNodeName: 'n' } }
+    const result = schedule({ nodes: [node('n')], pods: [low('x'), leaving, waiting], jobs }, { nowMs: NOW })
+    expect(result).toMatchObject({ evictions: [], nominations: [{ name: 'high', node: 'n' }] })
+  })
+})
+
+describe('volumes', () => {
+  const storage = (binding: string, provisioner = 'kubernetes.io/no-provisioner'): JsonObject => ({
+    metadata: { name: 'local' },
+    provisioner,
+    volumeBindingMode: binding,
+  })
+  const claim = (name: string): JsonObject => ({
+    metadata: { name, namespace: 'ns' },
+    spec: { storageClassName: 'local', accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+  })
+  const volume = (name: string, at: string): JsonObject => ({
+    metadata: { name },
+    spec: {
+      storageClassName: 'local',
+      accessModes: ['ReadWriteOnce'],
+      capacity: { storage: '2Gi' },
+      nodeAffinity: {
+        required: {
+          nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [at] }] }],
+        },
+      },
+    },
+    status: { phase: 'Available' },
+  })
+  const using = (name: string, claimName: string): JsonObject =>
+    pod(name, { spec: { volumes: [{ name: 'v', persistentVolumeClaim: { claimName } }] } })
+  const nodes = [node('n'), node('m')]
+
+  it('a claim that waits for its first consumer is bound to the local volume of the node', () => {
+    const result = schedule({
+      nodes,
+      pods: [using('a', 'c'), using('b', 'd')],
+      persistentVolumeClaims: [claim('c'), claim('d')],
+      persistentVolumes: [volume('v', 'm')],
+      storageClasses: [storage('WaitForFirstConsumer')],
+    })
+    expect(result.binds).toMatchObject([{ name: 'a', node: 'm', volumes: [{ claim: 'c', volume: 'v' }] }])
+    expect(result.reasons[0]?.classReasons[0]).toMatchObject({
+      refusal: 'VolumeBinding',
+      nodes: 2,
+      next: { on: 'volume-appears' },
+    })
+  })
+
+  it('a claim to be provisioned goes with the pod, one that binds at once must be bound before', () => {
+    const world = { nodes, pods: [using('a', 'c')], persistentVolumeClaims: [claim('c')] }
+    expect(
+      schedule({ ...world, storageClasses: [storage('WaitForFirstConsumer', 'csi.example')] }).binds,
+    ).toMatchObject([{ volumes: [{ claim: 'c', volume: null }] }])
+    expect(schedule({ ...world, storageClasses: [storage('Immediate', 'csi.example')] }).binds).toEqual([])
+  })
+
+  it('a node takes as many volumes of a driver as it says', () => {
+    const limits = { metadata: { name: 'n' }, spec: { drivers: [{ name: 'csi.example', allocatable: { count: 1 } }] } }
+    const result = schedule({
+      nodes: [node('n')],
+      pods: [using('a', 'c'), using('b', 'd')],
+      persistentVolumeClaims: [claim('c'), claim('d')],
+      storageClasses: [storage('WaitForFirstConsumer', 'csi.example')],
+      csiNodes: [limits],
+    })
+    expect(Object.keys(bound(result))).toEqual(['a'])
+  })
+})
+
+describe('queues', () => {
+  it('past use counts against a queue, and fades', () => {
+    const queues = ['x', 'y'].map((name) => ({ name, deserved: { cpu: '4' } }))
+    const live = createScheduler(
+      { usageHalfLifeMs: 1000 },
+      {
+        nodes: [node('n')],
+        pods: [pod('old', { job: 'jx', requests: { cpu: '4' } })],
+        jobs: [job('jx', { queue: 'x' })],
+        queues,
+      },
+    )
+    live.cycle(1000)
+    live.cycle(2000)
+    live.apply({ kind: 'Pod', set: pod('tick', { requests: { cpu: '9' } }) })
+    live.cycle(9000)
+    live.apply({ kind: 'Pod', gone: { namespace: 'ns', name: 'old' } })
+    live.apply({ kind: 'Job', set: job('jx2', { queue: 'x', createdMs: 1 }) })
+    live.apply({ kind: 'Job', set: job('jy2', { queue: 'y', createdMs: 2 }) })
+    live.apply({ kind: 'Pod', set: pod('x', { job: 'jx2', requests: { cpu: '4' } }) })
+    live.apply({ kind: 'Pod', set: pod('y', { job: 'jy2', requests: { cpu: '4' } }) })
+    expect(Object.keys(bound(live.cycle(9001)))).toEqual(['y'])
+  })
+
+  it('a reclaim takes from the queue that is above what it deserves', () => {
+    const queues = [
+      { name: 'x', deserved: { cpu: '2' } },
+      { name: 'y', deserved: { cpu: '2' } },
+    ]
+    const pods = [0, 1, 2, 3].map((k) =>
+      pod(`x${k}`, { job: 'jx', node: 'n', started: '2026-01-01T00:00:00Z', created: `2026-01-01T00:00:0${k}Z` }),
+    )
+    const result = schedule(
+      {
+        nodes: [node('n')],
+        pods: [...pods, pod('y', { job: 'jy' })],
+        jobs: [job('jx', { queue: 'x', phase: 'Running' }), job('jy', { queue: 'y', minMember: 1 })],
+        queues,
+      },
+      { nowMs: Date.UTC(2026, 0, 2) },
+    )
+    expect(evicted(result)).toEqual(['x3'])
+    expect(result.evictions[0]).toMatchObject({ because: 'reclaim' })
+  })
+
+  it('a pod above the queue’s capability waits and names the dimension', () => {
+    const { reasons } = schedule({
+      nodes: [node('n')],
+      pods: [pod('a', { job: 'j', requests: { cpu: '2' } })],
+      jobs: [job('j', { queue: 'q' })],
+      queues: [{ name: 'q', capability: { cpu: '1' } }],
+    })
+    expect(reasons[0]).toMatchObject({
+      kind: 'queue',
+      queue: { name: 'q', resource: 'cpu', used: 0, limit: 1000, asked: 2000 },
+      next: { on: 'queue-frees', queue: 'q' },
+    })
+  })
+})
+
+describe('prediction', () => {
+  const running = (name: string, limitS?: number): JsonObject =>
+    pod(name, {
+      requests: { cpu: '4' },
+      node: 'n',
+      job: 'old',
+      started: '2026-01-01T00:00:00Z',
+      spec: { terminationGracePeriodSeconds: 0, ...(limitS === undefined ? {} : { activeDeadlineSeconds: limitS }) },
+    })
+  const NOW = Date.UTC(2026, 0, 1, 1)
+  const change = (priority: number, cpu = '2') => ({
+    pods: [pod('new', { requests: { cpu }, job: 'new' })],
+    job: job('new', { minMember: 1, priority }),
+  })
+  const world = (limitS?: number) => ({
+    nodes: [node('n')],
+    pods: [running('old', limitS)],
+    jobs: [job('old', { phase: 'Running', priority: 5 })],
+  })
+
+  it('fits now', () =>
+    expect(predict({ nodes: [node('n')], pods: [] }, change(1), { nowMs: NOW })).toMatchObject({
+      fit: 'now',
+      binds: [{ name: 'new', node: 'n' }],
+    }))
+  it('fits after evicting', () =>
+    expect(predict(world(), change(9), { nowMs: NOW })).toMatchObject({
+      fit: 'after-evicting',
+      evict: [{ name: 'old' }],
+    }))
+  it('fits at a time that an enforced limit gives', () =>
+    expect(predict(world(7200), change(1), { nowMs: NOW })).toMatchObject({ fit: 'at', atMs: Date.UTC(2026, 0, 1, 2) }))
+  it('never fits, with the shortfall', () =>
+    expect(predict(world(), change(1, '6'), { nowMs: NOW })).toMatchObject({
+      fit: 'never',
+      shortfall: { reason: 'Insufficient cpu' },
+    }))
+})
