@@ -1,5 +1,5 @@
 /** Builds the shell's view of the commands with commander. Nothing heavy is imported here: `--help` must answer at once. */
-import { Command as Commander, CommanderError, Option } from 'commander'
+import { Command as Commander, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { Fault } from '../core/model/fault.ts'
 import type { Command, Flag, Io, Values } from './command.ts'
 import { EXIT, type ExitCode } from './exit.ts'
@@ -60,7 +60,7 @@ function add<P>(
     made.argument(optional === true ? `[${name}]` : `<${name}>`, help)
   for (const [name, flag] of Object.entries(command.flags ?? {})) made.addOption(optionOf(name, flag))
   made.action(async (...all: unknown[]) => {
-    const flags = made.opts() as Values
+    const flags = flagsOf(command, made)
     const args = all.slice(0, -2).filter((value) => typeof value === 'string')
     await run(args, flags)
   })
@@ -83,6 +83,16 @@ const WORDS: Readonly<Record<string, string>> = {
   queue: 'Batch queues',
 }
 
+/** By the names that commands give them: commander answers in camel case. */
+function flagsOf<P>(command: Command<P>, made: Commander): Values {
+  return Object.fromEntries(
+    Object.keys(command.flags ?? {}).map((name) => [
+      name,
+      made.getOptionValue(name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())) as Values[string],
+    ]),
+  )
+}
+
 function optionOf(name: string, flag: Flag): Option {
   const short = flag.short === undefined ? '' : `-${flag.short}, `
   const placeholder = flag.type === 'switch' ? '' : ` <${flag.placeholder ?? name}>`
@@ -91,8 +101,7 @@ function optionOf(name: string, flag: Flag): Option {
   if (flag.type === 'number') {
     option.argParser((text) => {
       const value = Number(text)
-      if (!Number.isFinite(value))
-        throw new CommanderError(2, 'flotilla.number', `--${name}: found ${text}, expected a number`)
+      if (!Number.isFinite(value)) throw new InvalidArgumentError(`found ${text}, expected a number`)
       return value
     })
   }
