@@ -138,6 +138,7 @@ describe('actions', () => {
     site
       .step([{ id: 'a', action: 'RestartJob' }])
       .settle()
+      .step()
       .wake()
       .run()
       .step([{ id: 'a', action: 'RestartJob' }])
@@ -270,8 +271,6 @@ describe('what is done to a job costs it nothing', () => {
     test(`${says}: made anew, no retry`, () => {
       const site = happen(gang(2, failed('AbortJob')).started())
         .step()
-        .settle()
-        .wake()
         .settle()
         .wake()
       expect(site.record).toMatchObject({ phase: 'Running', retries: 0 })
