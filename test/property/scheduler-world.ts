@@ -269,6 +269,28 @@ export function needlessEviction(world: WorldIn, result: CycleResult): string | 
   return null
 }
 
+/** A pod placed where a plain reading of its own terms, over the world as it is then, forbids it. */
+export function brokenTerm(world: WorldIn, result: CycleResult): string | null {
+  const bound = new Map(result.binds.map(({ name, node }) => [name, node]))
+  const placed = world.pods.flatMap((pod) => {
+    const at = pod.node ?? bound.get(pod.name)
+    const node = world.nodes.find(({ name }) => name === at)
+    return node === undefined ? [] : [{ ...pod, node, isNew: pod.node === null }]
+  })
+  for (const pod of placed) {
+    if (!pod.isNew) continue
+    const kin = placed.filter(({ app }) => app === pod.app)
+    if (pod.term === 'apart' && kin.some((other) => other !== pod && other.node === pod.node)) return pod.name
+    if (pod.term === 'near' && kin.some((other) => other.node.zone !== pod.node.zone)) return pod.name
+    if (pod.term === 'spread') {
+      const zones = [...new Set(world.nodes.map(({ zone }) => zone))]
+      const counts = zones.map((zone) => kin.filter((other) => other.node.zone === zone).length)
+      if (Math.max(...counts) - Math.min(...counts) > 1) return pod.name
+    }
+  }
+  return null
+}
+
 /** Only what happens, in a fixed order. */
 export function deeds(result: CycleResult): unknown {
   const sort = (list: readonly { readonly name: string; readonly node: string }[]): string[] =>

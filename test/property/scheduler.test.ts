@@ -6,6 +6,7 @@ import type { CycleResult, Options } from '../../src/core/scheduler/types.ts'
 import {
   after,
   belowGuarantee,
+  brokenTerm,
   deeds,
   halfGang,
   needlessEviction,
@@ -27,6 +28,11 @@ describe('laws of the scheduler', () => {
   it('no node is over-allocated', () =>
     law(400, true, (world) => {
       expect(overAllocated(world, run(world))).toBeNull()
+    }))
+
+  it('no pod is placed where its own terms forbid it', () =>
+    law(400, true, (world) => {
+      expect(brokenTerm(world, run(world))).toBeNull()
     }))
 
   it('a gang starts whole or not at all, and loses no pod it needs', () =>
@@ -175,6 +181,10 @@ describe('each law sees a planted mistake', () => {
 
   it('two more pods than the node has room for', () =>
     expect(overAllocated(world, { ...nothing, binds: [bind('b'), bind('c')] })).toBe('n0'))
+  it('two that must be apart', () => {
+    const apart = { ...world, pods: world.pods.map((one) => ({ ...one, term: 'apart' as const })) }
+    expect(brokenTerm(apart, { ...nothing, binds: [bind('b'), bind('c')] })).toBe('b')
+  })
   it('half a gang', () => expect(halfGang(world, { ...nothing, binds: [bind('b')] })).toBe('j1'))
   it('a reclaim below the guarantee', () =>
     expect(belowGuarantee(world, { ...nothing, evictions: [evict('a', 'reclaim')] })).toBe('q0'))
