@@ -123,10 +123,10 @@ async function oneSiteReports(bench: Bench, add: Add): Promise<void> {
 
 async function commitWhileSyncing(bench: Bench, add: Add): Promise<void> {
   bench.git.commit(treeOf(bench.sites.length, bench.workloads, '2'))
-  let isOver = false
-  const turn = timed(() => bench.hub.turns.source(NEVER)).finally(() => (isOver = true))
+  const over = new AbortController()
+  const turn = timed(() => bench.hub.turns.source(NEVER)).finally(() => over.abort())
   const waits: number[] = []
-  for (let i = 0; !isOver; i = (i + 1) % bench.sites.length) {
+  for (let i = 0; !over.signal.aborted; i = (i + 1) % bench.sites.length) {
     const before = performance.now()
     await new Promise((resolve) => setTimeout(resolve, 5))
     await bench.sites[i]?.sync(bench.hub.handler, bench.clock.nowMs(), 'nothing')

@@ -145,7 +145,7 @@ async function goneEntries(
   for (const [site, targets] of sites) {
     const known = world.sites.get(site)
     if (!listed(site) || known === undefined || known.listed || known.current === null) continue
-    for (const { workload } of await world.store.entries(site))
+    for (const { workload } of await world.entriesOf(site))
       if (!targets.has(workload) && !inherited(site, workload)) gone.set(`${site}/${workload}`, { site, workload })
   }
   return [...gone.values()]

@@ -57,12 +57,14 @@ export function siteWorkload(at: AtSite | undefined): SiteWorkload | undefined {
 
 /** When words of operators end by themselves: the next such time after now. */
 export function nextEndMs(world: World, nowMs: number): number | null {
-  const ends = [
-    ...[...world.holds.values()].map(({ untilMs }) => untilMs),
-    ...[...world.freezes.values()].map(({ untilMs }) => untilMs),
-    ...[...world.sites.values()].map(({ gitHold }) => gitHold?.untilMs ?? null),
-  ].filter((ms): ms is number => ms !== null && ms > nowMs)
-  return ends.length === 0 ? null : ends.reduce((least, ms) => Math.min(least, ms))
+  let least: number | null = null
+  const look = (ms: number | null | undefined): void => {
+    if (ms != null && ms > nowMs && (least === null || ms < least)) least = ms
+  }
+  for (const { untilMs } of world.holds.values()) look(untilMs)
+  for (const { untilMs } of world.freezes.values()) look(untilMs)
+  for (const { gitHold } of world.sites.values()) look(gitHold?.untilMs)
+  return least
 }
 
 /** Late and Lost count from a missed due time, never from silence as such. */

@@ -102,6 +102,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     nowMs,
     contact: (site) => contacts.get(site),
     budget: () => fleetState(world).budget,
+    revision: () => sourceState(world).revision,
   })
   const source = createSource({
     world,

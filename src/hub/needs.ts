@@ -2,6 +2,7 @@
 import type { RolloutView, StatusView } from '../core/api/types.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { formatWaiting } from '../core/model/state.ts'
+import { countsOf } from './rollout-counts.ts'
 import { sourceState } from './source-state.ts'
 import type { StandingParts } from './standing.ts'
 
@@ -43,7 +44,9 @@ function ofSource({ world }: StandingParts): Needs {
 function ofSites({ world }: StandingParts): Needs {
   const groups = new Map<string, string[]>()
   const put = (message: string, site: string): void => {
-    groups.set(message, [...(groups.get(message) ?? []), site])
+    const sites = groups.get(message)
+    if (sites === undefined) groups.set(message, [site])
+    else sites.push(site)
   }
   for (const site of world.sites.values()) {
     if (site.fork !== null) put(`${site.fork.reason}: has what this hub never published`, site.name)
@@ -54,14 +57,13 @@ function ofSites({ world }: StandingParts): Needs {
 
 /** Failures of the same workload for the same reason are one. */
 function failures({ world }: StandingParts): Needs {
-  const groups = new Map<string, string[]>()
+  const groups = new Map<string, readonly string[]>()
   const workloads = new Map<string, string>()
   for (const { spec, state } of world.rollouts.values())
-    for (const [site, { failure }] of state?.sites ?? []) {
-      if (failure === undefined) continue
-      const key = `${spec.workload}: ${failure.reason}`
+    for (const [reason, sites] of state === null ? [] : countsOf(state).failures) {
+      const key = `${spec.workload}: ${reason}`
       workloads.set(key, spec.workload)
-      groups.set(key, [...(groups.get(key) ?? []), site])
+      groups.set(key, sites)
     }
   return [...groups].map(([key, sites]) => ({
     message: `${sites.length === 1 ? `${sites[0]} fails` : `${sites.length} sites fail the same way`}: ${key}`,

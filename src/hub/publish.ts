@@ -111,7 +111,7 @@ async function nextOf(
   when: 'changed' | 'always',
 ): Promise<Made | undefined> {
   const generation = after(site.current?.generation ?? null, parts.epoch())
-  const before = await parts.world.store.entries(site.name)
+  const before = await parts.world.entriesOf(site.name)
   const changed = grants.flatMap((grant) => {
     const entry = granted(
       parts.world,

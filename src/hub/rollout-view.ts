@@ -1,32 +1,27 @@
 /** One rollout as people see it: the one that runs, and those that are over. */
 import type { RolloutView } from '../core/api/types.ts'
 import type { JsonObject } from '../core/model/json.ts'
-import type { SiteProgress } from '../core/rollout/types.ts'
+import type { RolloutDecision, RolloutState, SiteProgress } from '../core/rollout/types.ts'
+import { countsOf } from './rollout-counts.ts'
 import type { StandingParts } from './standing.ts'
 import type { RolloutRecord } from './store.ts'
 
 export function rolloutView(parts: StandingParts, { spec, state, next }: RolloutRecord): RolloutView {
   const decision = parts.decisions.get(spec.workload)
   const because = decision?.because ?? null
-  const places = [...(state?.sites.values() ?? [])]
+  const counts = state === null ? null : countsOf(state)
   const active = state?.waves.findIndex((wave) => wave.state === 'active') ?? -1
   const count = (...phases: readonly SiteProgress['phase'][]): number =>
-    places.filter(({ phase }) => phases.includes(phase)).length
-  let excused = 0
-  for (const [name, { phase }] of state?.sites ?? [])
-    if (phase === 'waiting' && decision?.waiting.get(name)?.reason === 'LinkDown') excused += 1
-  const waves = (state?.waves ?? []).map((wave, index) => {
-    const own = places.filter((place) => place.wave === index)
-    const moved = own.filter(({ phase }) => phase !== 'unchanged')
-    return {
-      name: wave.name,
-      state: wave.state,
-      sites: moved.length,
-      done: moved.filter(({ phase }) => phase === 'done').length,
-      waiting: index === active ? because : null,
-    }
-  })
-  const total = places.length - count('unchanged')
+    phases.reduce((sum, phase) => sum + (counts?.phases[phase] ?? 0), 0)
+  const excused = count('waiting') === 0 ? 0 : excusedOf(state, decision)
+  const waves = (state?.waves ?? []).map((wave, index) => ({
+    name: wave.name,
+    state: wave.state,
+    sites: counts?.waves[index]?.sites ?? 0,
+    done: counts?.waves[index]?.done ?? 0,
+    waiting: index === active ? because : null,
+  }))
+  const total = (state?.sites.size ?? 0) - count('unchanged')
   return {
     workload: spec.workload,
     id: spec.id,
@@ -48,6 +43,20 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
     startedAtMs: spec.createdAtMs,
     endedAtMs: state?.endedAtMs ?? null,
   }
+}
+
+const EXCUSED = new WeakMap<RolloutDecision, number>()
+
+/** Sites that wait for nothing but their link. Counted once a decision. */
+function excusedOf(state: RolloutState | null, decision: RolloutDecision | undefined): number {
+  if (state === null || decision === undefined) return 0
+  const known = EXCUSED.get(decision)
+  if (known !== undefined) return known
+  let excused = 0
+  for (const [name, { phase }] of state.sites)
+    if (phase === 'waiting' && decision.waiting.get(name)?.reason === 'LinkDown') excused += 1
+  EXCUSED.set(decision, excused)
+  return excused
 }
 
 /** One that is over, as it was written down when it ended. */

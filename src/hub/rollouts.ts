@@ -28,6 +28,8 @@ export interface RolloutParts {
   readonly nowMs: () => number
   readonly contact: (site: string) => Contact
   readonly budget: () => { readonly changingSites: Amount | null; readonly brokenSites: Amount | null }
+  /** The revision that sites and labels are of. */
+  readonly revision: () => string | null
 }
 
 export interface Rollouts {
@@ -79,7 +81,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
         const outcome = command(record.state, record.spec, word, nowMs)
         if (!outcome.ok) throw new Fault('Conflict', outcome.because, { facts: { workload } })
         await commit({
-          ...changeOf(record, { ...record, state: outcome.state }),
+          rollouts: [changeOf(record, { ...record, state: outcome.state }, movedPlaces(record.state, outcome.state))],
           withdrawn: outcome.withdraw.map(({ digest, reason }) => ({
             digest,
             workload,
@@ -103,6 +105,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
 function ended(world: World, nowMs: number): Draft {
   const holds = [...world.holds.values()].filter(({ untilMs }) => untilMs !== null && untilMs <= nowMs)
   const freezes = [...world.freezes.values()].filter(({ untilMs }) => untilMs <= nowMs)
+  if (holds.length + freezes.length === 0) return {}
   const sites = [...world.sites.values()].filter(
     ({ name, labels, current }) =>
       current !== null &&
@@ -124,10 +127,12 @@ function worldOf(
 ): RolloutWorld {
   const { world } = parts
   const facts = new Map<string, SiteFacts>()
+  const revision = parts.revision()
   return {
     nowMs,
     budget: parts.budget(),
-    fleetSites: [...world.sites.values()].filter(({ listed }) => listed).length,
+    fleetSites: world.listed,
+    ...(revision === null ? {} : { revision }),
     rollouts: records.map(({ spec, state, next }) => ({ spec, state, ...(next === null ? {} : { next }) })),
     site(name) {
       const known = facts.get(name)
@@ -167,13 +172,14 @@ function draftOf(
     const after: RolloutRecord = began
       ? { spec: before.next ?? before.spec, state: decision.state, next: null }
       : { ...before, state: decision.state }
-    rollouts.push(...changeOf(before, after).rollouts)
+    const moved = movedPlaces(before.state, decision.state)
+    rollouts.push(changeOf(before, after, moved))
     // What had ended stands in the history already.
     if (began && before.state !== null && !isOver(before.state))
       history.push(past(before.spec, decision.superseded ?? before.state, nowMs))
     else if (!began && endsNow(before.state, decision.state)) history.push(past(after.spec, decision.state, nowMs))
-    entries.push(...completed(before.state, after, world.books.get(decision.workload)))
-    events.push(...eventsOf(began ? null : before.state, after, nowMs))
+    entries.push(...completed(after, moved, world.books.get(decision.workload)))
+    events.push(...eventsOf(began ? null : before.state, after, moved, nowMs))
   }
   const withdrawn = decisions.flatMap(({ workload, withdraw }) =>
     withdraw
@@ -183,31 +189,39 @@ function draftOf(
   return { rollouts, history, entries, events, withdrawn }
 }
 
-function changeOf(before: RolloutRecord, after: RolloutRecord): { rollouts: NonNullable<Draft['rollouts']> } {
+/** Sites whose place is another than before, with the old one. One walk a rollout that changed. */
+type Moved = readonly (readonly [site: string, place: SiteProgress, before: SiteProgress | undefined])[]
+
+function movedPlaces(before: RolloutState | null, after: RolloutState): Moved {
+  if (before?.sites === after.sites) return []
+  const moved: [string, SiteProgress, SiteProgress | undefined][] = []
+  for (const [site, place] of after.sites) {
+    const old = before?.sites.get(site)
+    if (old !== place) moved.push([site, place, old])
+  }
+  return moved
+}
+
+function changeOf(before: RolloutRecord, after: RolloutRecord, moved: Moved): NonNullable<Draft['rollouts']>[number] {
   const whole =
     before.state === null ||
     after.state === null ||
     before.spec !== after.spec ||
     before.next !== after.next ||
     before.state.sites.size !== after.state.sites.size
-  const sites = new Map<string, SiteProgress>()
-  if (!whole)
-    for (const [site, progress] of after.state?.sites ?? []) {
-      const old = before.state?.sites.get(site)
-      if (old !== progress && !jsonEqual(old as unknown as Json, progress as unknown as Json)) sites.set(site, progress)
-    }
-  return { rollouts: [{ record: after, whole, sites }] }
+  const changed = whole ? [] : moved.filter(([, place, old]) => !jsonEqual(old as unknown as Json, place as unknown as Json)) // prettier-ignore
+  return { record: after, whole, sites: new Map(changed.map(([site, place]) => [site, place])) }
 }
 
 /** Entries of sites that came to an end with the release they were meant to have: there a rollback may go. */
 function completed(
-  before: RolloutState | null,
-  { spec, state }: RolloutRecord,
+  { spec }: RolloutRecord,
+  moved: Moved,
   book: ReadonlyMap<string, AtSite> | undefined,
 ): EntryRecord[] {
   const out: EntryRecord[] = []
-  for (const [site, progress] of state?.sites ?? []) {
-    if (progress.phase !== 'done' || before?.sites.get(site) === progress) continue
+  for (const [site, { phase }] of moved) {
+    if (phase !== 'done') continue
     const entry = book?.get(site)?.entry
     if (entry == null || entry.release !== spec.targets.get(site) || entry.good[0] === entry.release) continue
     const good = [entry.release, ...entry.good.filter((old) => old !== entry.release)].slice(0, KEPT_GOOD)
@@ -243,7 +257,7 @@ function past(spec: KeptSpec, state: RolloutState, nowMs: number): NonNullable<D
   return { workload: spec.workload, id: spec.id, atMs: nowMs, doc }
 }
 
-function eventsOf(before: RolloutState | null, { spec, state }: RolloutRecord, atMs: number): NewEvent[] {
+function eventsOf(before: RolloutState | null, { spec, state }: RolloutRecord, moved: Moved, atMs: number): NewEvent[] {
   if (state === null) return []
   const subject = `rollout/${spec.workload}`
   const events: NewEvent[] = []
@@ -259,9 +273,8 @@ function eventsOf(before: RolloutState | null, { spec, state }: RolloutRecord, a
     if (wave.state === old) continue
     events.push({ atMs, kind: 'Wave', subject, message: `wave ${i + 1} ${wave.name}: ${wave.state}` })
   }
-  const failed = [...state.sites].filter(
-    ([site, { phase, failure }]) =>
-      phase === 'failed' && failure !== undefined && before?.sites.get(site)?.phase !== 'failed',
+  const failed = moved.filter(
+    ([, { phase, failure }, old]) => phase === 'failed' && failure !== undefined && old?.phase !== 'failed',
   )
   for (const [site, { failure }] of failed.slice(0, 20))
     events.push({

@@ -36,6 +36,29 @@ export function linkOf({ world, contacts, nowMs }: StandingParts, site: string):
   return linkState(contacts.get(site), fleetState(world).link, nowMs())
 }
 
+/** The last word of a site that is overdue is old: it is not shown as fine. */
+export function overdue(sync: SyncState): SyncState {
+  return sync === 'Synced' || sync === 'Progressing' ? 'Unknown' : sync
+}
+
+/** How one workload stands at one site by what Git wants and by what the site last said. */
+export function stateAt(name: string, record: RolloutRecord | undefined, at: AtSite | undefined) {
+  const target = (record?.next ?? record?.spec)?.targets.get(name) ?? null
+  const entry = at?.entry ?? null
+  const seen = at?.observation ?? null
+  // An answer about an older entry says what runs, and nothing of how this one goes.
+  const answer = seen !== null && entry !== null && sameGeneration(seen.since, entry.since) ? seen : null
+  const moving = target !== null && entry?.release !== target
+  const progress = record?.state?.sites.get(name)
+  const sync: SyncState = moving
+    ? progress?.phase === 'failed'
+      ? 'Failed'
+      : 'Waiting'
+    : (answer?.sync ?? 'Progressing')
+  const health: HealthState = answer?.health ?? (seen === null ? 'Unknown' : seen.health)
+  return { target, entry, answer, moving, progress, sync, health }
+}
+
 /** One workload at one site. `record` undefined: Git has it no more. */
 export function workloadAt(
   parts: StandingParts,
@@ -45,16 +68,9 @@ export function workloadAt(
   link: LinkState,
 ): WorkloadAtSite {
   const record = parts.world.rollouts.get(workload)
-  const target = (record?.next ?? record?.spec)?.targets.get(site.name) ?? null
-  const entry = at?.entry ?? null
   const seen = at?.observation ?? null
-  // An answer about an older entry says what runs, and nothing of how this one goes.
-  const answer = seen !== null && entry !== null && sameGeneration(seen.since, entry.since) ? seen : null
-  const moving = target !== null && entry?.release !== target
+  const { target, entry, answer, moving, progress, sync, health } = stateAt(site.name, record, at)
   const waiting = waitingOf(parts, site, record, workload, moving) ?? answer?.waiting ?? null
-  const progress = record?.state?.sites.get(site.name)
-  const sync = moving ? (progress?.phase === 'failed' ? 'Failed' : 'Waiting') : (answer?.sync ?? 'Progressing')
-  const health = answer?.health ?? (seen === null ? 'Unknown' : seen.health)
   const failed = answer?.failure ?? (progress?.failure === undefined ? undefined : progress.failure)
   return {
     workload,
@@ -64,8 +80,7 @@ export function workloadAt(
     staged: seen?.staged?.digest ?? null,
     applied: seen?.applied?.digest ?? null,
     healthy: seen?.healthy?.digest ?? null,
-    // The last word of a site that is overdue is old: it is not shown as fine.
-    sync: link !== 'Online' && (sync === 'Synced' || sync === 'Progressing') ? 'Unknown' : sync,
+    sync: link === 'Online' ? sync : overdue(sync),
     health: link === 'Online' ? health : 'Unknown',
     waiting,
     failure: failed === undefined ? null : { reason: failed.reason, message: failed.message },
@@ -97,40 +112,6 @@ function latestAt(at: AtSite | undefined): number | null {
   if (seen == null) return null
   const times = [seen.desired, seen.received, seen.staged, seen.applied, seen.healthy].map((s) => s?.atMs ?? 0)
   return Math.max(...times) || null
-}
-
-/** Every site's three axes, from what is in memory. */
-export function standings(parts: StandingParts): ReadonlyMap<string, Standing> {
-  const { world } = parts
-  const perSite = new Map<string, { readonly sync: SyncState[]; readonly health: HealthState[] }>()
-  const links = new Map<string, LinkState>()
-  for (const site of world.sites.values()) {
-    if (site.inGit || site.standing !== 'expected') {
-      perSite.set(site.name, { sync: [], health: [] })
-      links.set(site.name, linkOf(parts, site.name))
-    }
-  }
-  for (const { spec, next } of world.rollouts.values()) {
-    const book = world.books.get(spec.workload)
-    for (const name of (next ?? spec).targets.keys()) {
-      const site = world.sites.get(name)
-      const sums = perSite.get(name)
-      if (site === undefined || sums === undefined) continue
-      const view = workloadAt(parts, site, spec.workload, book?.get(name), links.get(name) ?? 'Never')
-      sums.sync.push(view.sync)
-      sums.health.push(view.health)
-    }
-  }
-  const out = new Map<string, Standing>()
-  for (const [name, { sync, health }] of perSite) {
-    const listed = world.sites.get(name)?.listed === true
-    out.set(name, {
-      link: links.get(name) ?? 'Never',
-      sync: listed ? worstSync(sync) : 'Unknown',
-      health: worstHealth(health),
-    })
-  }
-  return out
 }
 
 export function siteView(parts: StandingParts, site: SiteRecord, at: ReadonlyMap<string, AtSite>): SiteView {

@@ -237,6 +237,8 @@ export interface HubStore {
   book(workload: string): Promise<ReadonlyMap<string, AtSite>>
   /** Every workload of one site. */
   atSite(site: string): Promise<ReadonlyMap<string, AtSite>>
+  /** Every workload of which some site's manifest names an entry. */
+  workloads(): Promise<readonly string[]>
   /** What a site's manifest names. */
   entries(site: string): Promise<readonly EntryRecord[]>
   blob(digest: Digest): Promise<{ readonly domain: BlobDomain; readonly bytes: Uint8Array } | undefined>

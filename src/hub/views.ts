@@ -10,14 +10,12 @@ import { needsYou } from './needs.ts'
 import { pastView, rolloutView } from './rollout-view.ts'
 import type { Source } from './source.ts'
 import { fleetState, sourceState } from './source-state.ts'
-import { siteView, standings, type Standing, type StandingParts } from './standing.ts'
+import { siteView, type Standing, type StandingParts } from './standing.ts'
+import { Standings } from './standings.ts'
 import type { AtSite, RolloutRecord, SiteRecord } from './store.ts'
 
 /** A page is never longer; more is asked for with `next`. */
 const MOST_ITEMS = 500
-/** Above this the counts of a fleet are made at most once a second: they say as of when. */
-const COUNTED_EACH_TIME = 1_000
-
 export interface ViewParts extends StandingParts {
   readonly source: Source
   readonly git: { readonly url: string; readonly branch: string }
@@ -38,17 +36,9 @@ export interface Views {
 
 export function createViews(parts: ViewParts): Views {
   const { world, nowMs } = parts
-  let counted:
-    | { readonly atMs: number; readonly version: number; readonly map: ReadonlyMap<string, Standing> }
-    | undefined
-
-  const all = (): ReadonlyMap<string, Standing> => {
-    const now = nowMs()
-    const age = counted === undefined ? Number.POSITIVE_INFINITY : Math.abs(now - counted.atMs)
-    const isFresh = world.sites.size > COUNTED_EACH_TIME ? age < 1_000 : age === 0 && counted?.version === world.version
-    if (counted === undefined || !isFresh) counted = { atMs: now, version: world.version, map: standings(parts) }
-    return counted.map
-  }
+  const kept = new Standings(parts)
+  const counted: Counted = new Map()
+  const all = (): ReadonlyMap<string, Standing> => kept.all()
   const page = <T>(items: readonly T[], total = items.length, next: string | null = null): Page<T> => ({
     formatVersion: API_FORMAT,
     asOfMs: nowMs(),
@@ -83,11 +73,11 @@ export function createViews(parts: ViewParts): Views {
       page(
         Object.keys(fleetState(world).workloads)
           .sort(byUtf16)
-          .map((name) => workloadView(parts, name)),
+          .map((name) => workloadView(parts, counted, name)),
       ),
     workload(name) {
       if (fleetState(world).workloads[name] === undefined) throw new Fault('NotFound', `no workload named ${name}`)
-      return workloadView(parts, name)
+      return workloadView(parts, counted, name)
     },
     rollouts: () => page(sorted().map((found) => rolloutView(parts, found))),
     rollout: (workload) => rolloutView(parts, record(workload)),
@@ -132,7 +122,7 @@ function selected(parts: ViewParts, query: SiteQuery, all: ReadonlyMap<string, S
     if (has(query.link, standing.link) && has(query.sync, standing.sync) && has(query.health, standing.health))
       names.push(name)
   }
-  return names.sort(byUtf16)
+  return names
 }
 
 function statusView(parts: ViewParts, all: ReadonlyMap<string, Standing>): StatusView {
@@ -172,27 +162,35 @@ function statusView(parts: ViewParts, all: ReadonlyMap<string, Standing>): Statu
   }
 }
 
-function workloadView(parts: ViewParts, name: string): WorkloadView {
-  const { world } = parts
+/** Counted once for every version of what is counted. */
+type Counted = Map<string, { readonly version: number; readonly synced: number; readonly healthy: number }>
+
+function workloadView({ world }: ViewParts, counted: Counted, name: string): WorkloadView {
   const facts = fleetState(world).workloads[name]
   const record = world.rollouts.get(name)
   const targets = (record?.next ?? record?.spec)?.targets ?? new Map<string, string>()
-  const book = world.books.get(name)
-  let synced = 0
-  let healthy = 0
-  for (const [site, digest] of targets) {
-    const seen = book?.get(site)?.observation
-    if (seen?.applied?.digest !== digest) continue
-    if (seen.sync === 'Synced') synced += 1
-    if (seen.health === 'Healthy' && seen.healthy?.digest === digest) healthy += 1
+  const version = world.versions.get(name) ?? 0
+  let counts = counted.get(name)
+  if (counts?.version !== version) {
+    const book = world.books.get(name)
+    let synced = 0
+    let healthy = 0
+    for (const [site, digest] of targets) {
+      const seen = book?.get(site)?.observation
+      if (seen?.applied?.digest !== digest) continue
+      if (seen.sync === 'Synced') synced += 1
+      if (seen.health === 'Healthy' && seen.healthy?.digest === digest) healthy += 1
+    }
+    counts = { version, synced, healthy }
+    counted.set(name, counts)
   }
   return {
     name,
     team: facts?.team ?? null,
     policy: facts?.policy ?? '',
     sites: targets.size,
-    synced,
-    healthy,
+    synced: counts.synced,
+    healthy: counts.healthy,
     releases: new Set(targets.values()).size,
     heldBy: facts?.held.map(({ problem }) => problem) ?? [],
   }

@@ -4,12 +4,13 @@
  */
 import { digestBytes, type Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
-import { canonicalJson, type JsonObject } from '../core/model/json.ts'
+import { canonicalJson, jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
 import type {
   ApiTokenRecord,
   AtSite,
   AuditRecord,
+  EntryRecord,
   FreezeRecord,
   HoldRecord,
   HubChange,
@@ -74,8 +75,17 @@ export class World {
   /** Raised by every change: what views were made from. */
   version = 0
 
+  /** Sites of which something that people see changed: the views take them and forget them. */
+  readonly unseen = new Set<string>()
+  /** Raised for a workload by every change of its map, its entries or what sites say of it. */
+  readonly versions = new Map<string, number>()
+  /** Sites that some workload of the last good revision targets. */
+  listed = 0
+
   #lastAudit: AuditRecord | null
   #lastEvent: number
+  /** Every workload of the store has its book, those without a rollout too. */
+  #allBooks = false
   #lock: Promise<unknown> = Promise.resolve()
   #queue: Waiting[] = []
   #draining = false
@@ -103,7 +113,11 @@ export class World {
     refill(this.freezes, loaded.freezes.map((freeze) => [freeze.id, freeze])) // prettier-ignore
     refill(this.apiTokens, loaded.apiTokens.map((token) => [token.hash, token])) // prettier-ignore
     this.books.clear()
+    this.#allBooks = false
+    this.versions.clear()
+    this.listed = loaded.sites.filter(({ listed }) => listed).length
     for (const { name, published } of loaded.sites) {
+      this.unseen.add(name)
       this.changed.add(name)
       if (published === 'behind') this.unpublished.add(name)
     }
@@ -176,7 +190,27 @@ export class World {
     if (known !== undefined) return known
     const book = new Map(await this.store.book(workload))
     this.books.set(workload, book)
+    for (const site of book.keys()) this.unseen.add(site)
+    this.#touch(workload)
     return book
+  }
+
+  /** What a site's manifest names, workloads that Git has no more included. Under the lock only. */
+  async entriesOf(site: string): Promise<readonly EntryRecord[]> {
+    if (!this.#allBooks) {
+      for (const workload of await this.store.workloads()) await this.book(workload)
+      this.#allBooks = true
+    }
+    const entries: EntryRecord[] = []
+    for (const book of this.books.values()) {
+      const entry = book.get(site)?.entry
+      if (entry != null) entries.push(entry)
+    }
+    return entries
+  }
+
+  #touch(workload: string): void {
+    this.versions.set(workload, (this.versions.get(workload) ?? 0) + 1)
   }
 
   /** What is known of some workloads of one site, from memory where it is there. */
@@ -213,16 +247,33 @@ export class World {
     this.#lastAudit = change.audit?.at(-1) ?? this.#lastAudit
     this.#lastEvent = change.events?.at(-1)?.seq ?? this.#lastEvent
     for (const [name, value] of Object.entries(change.meta ?? {})) this.meta.set(name, value)
-    for (const site of change.forgetSites ?? []) for (const book of this.books.values()) book.delete(site)
+    for (const site of change.forgetSites ?? []) {
+      this.unseen.add(site)
+      for (const [workload, book] of this.books) if (book.delete(site)) this.#touch(workload)
+    }
     for (const site of change.sites ?? []) {
+      this.listed += Number(site.listed) - Number(this.sites.get(site.name)?.listed ?? false)
       this.sites.set(site.name, site)
       this.changed.add(site.name)
+      this.unseen.add(site.name)
       if (site.published === 'behind') this.unpublished.add(site.name)
     }
     for (const key of change.keys ?? []) this.keys.set(key.hash, key)
     this.#foldAtSites(change)
-    for (const workload of change.rolloutsGone ?? []) this.rollouts.delete(workload)
-    for (const { record } of change.rollouts ?? []) this.rollouts.set(record.spec.workload, record)
+    for (const workload of change.rolloutsGone ?? []) {
+      this.#see(this.rollouts.get(workload))
+      this.rollouts.delete(workload)
+      this.#touch(workload)
+    }
+    for (const { record, whole, sites } of change.rollouts ?? []) {
+      const { workload } = record.spec
+      if (whole) {
+        this.#see(this.rollouts.get(workload))
+        this.#see(record)
+      } else for (const site of sites.keys()) this.unseen.add(site)
+      this.rollouts.set(workload, record)
+      this.#touch(workload)
+    }
     for (const record of change.withdrawn ?? []) this.withdrawn.set(record.digest, record)
     for (const digest of change.readmitted ?? []) this.withdrawn.delete(digest)
     for (const hold of change.holds ?? []) this.holds.set(hold.site, hold)
@@ -232,9 +283,17 @@ export class World {
     for (const token of change.apiTokens ?? []) this.apiTokens.set(token.hash, token)
   }
 
+  /** Another map: every site of it may stand otherwise now. */
+  #see(record: RolloutRecord | undefined): void {
+    for (const spec of [record?.spec, record?.next])
+      for (const site of spec?.targets.keys() ?? []) this.unseen.add(site)
+  }
+
   #foldAtSites(change: HubChange): void {
     const put = (workload: string, site: string, next: (at: AtSite) => AtSite): void => {
       this.changed.add(site)
+      this.unseen.add(site)
+      this.#touch(workload)
       const book = this.books.get(workload)
       book?.set(site, next(book.get(site) ?? { entry: null, observation: null }))
     }
@@ -294,9 +353,5 @@ export function brokenAudit(records: readonly AuditRecord[]): number | undefined
 
 /** Equal in all that is written down. */
 export function sameObservation(a: WorkloadObservation | null | undefined, b: WorkloadObservation): boolean {
-  return (
-    a !== null &&
-    a !== undefined &&
-    canonicalJson(a as unknown as JsonObject) === canonicalJson(b as unknown as JsonObject)
-  )
+  return a != null && jsonEqual(a as unknown as Json, b as unknown as Json)
 }

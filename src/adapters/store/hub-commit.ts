@@ -71,21 +71,12 @@ async function writeManifests(tx: Tx, change: HubChange): Promise<void> {
       .insertInto('manifest')
       .values({ site, epoch: generation.epoch, counter: generation.counter, body, payload })
       .execute()
-    const kept = await tx
-      .selectFrom('manifest')
-      .select(['epoch', 'counter'])
-      .where('site', '=', site)
-      .orderBy('epoch', 'desc')
-      .orderBy('counter', 'desc')
-      .offset(KEPT_MANIFESTS)
-      .limit(KEPT_MANIFESTS)
-      .execute()
-    for (const old of kept)
+    // The counter goes on through epochs: by it alone the older ones are known.
+    if (generation.counter > KEPT_MANIFESTS)
       await tx
         .deleteFrom('manifest')
         .where('site', '=', site)
-        .where('epoch', '=', old.epoch)
-        .where('counter', '=', old.counter)
+        .where('counter', '<=', generation.counter - KEPT_MANIFESTS)
         .execute()
   }
 }

@@ -56,6 +56,10 @@ function hubStore(db: Db): HubStore {
     },
     book: (workload) => guarded(() => atSites(db, 'workload', workload, 'site')),
     atSite: (site) => guarded(() => atSites(db, 'site', site, 'workload')),
+    workloads: () =>
+      guarded(async () =>
+        (await db.selectFrom('entry').select('workload').distinct().execute()).map(({ workload }) => workload),
+      ),
     entries: (site) =>
       guarded(async () =>
         docs<EntryRecord>(await db.selectFrom('entry').select('doc').where('site', '=', site).execute()),
