@@ -43,10 +43,10 @@ export class RankView {
   catchUp(context: RankContext, podClass: PodClass): void {
     const { state } = context
     const touched = state.touchedBase + state.touched.length
-    if (this.#readTouched === touched && this.#readChanged === state.changed.length) return
+    if (this.#readTouched === touched && this.#readChanged === state.changes) return
     const behind = touched - this.#readTouched
     if (
-      this.#readChanged !== state.changed.length ||
+      this.#readChanged !== state.changes ||
       this.#rows !== state.nodeRows ||
       this.#readTouched < state.touchedBase ||
       behind > state.nodeRows
@@ -56,13 +56,13 @@ export class RankView {
       for (let k = this.#readTouched - state.touchedBase; k < state.touched.length; k++)
         this.#set(state.touched[k] as number, context, podClass)
     this.#readTouched = touched
-    this.#readChanged = state.changed.length
+    this.#readChanged = state.changes
   }
 
   #rebuild(context: RankContext, podClass: PodClass): void {
     const { state, filters } = context
     const rows = state.nodeRows
-    const facts = this.#readChanged !== state.changed.length || this.#rows !== rows
+    const facts = this.#readChanged !== state.changes || this.#rows !== rows
     if (this.rank.length < rows) {
       this.rank = new Float64Array(rows)
       this.#open = new Uint8Array(this.rank.length)

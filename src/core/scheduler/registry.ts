@@ -21,10 +21,14 @@ import { RELEASING } from './status.ts'
 import { Counter, matchesPod, TopologyKey, type CounterKind, type PodMatcher } from './topology.ts'
 import type { JsonObject } from '../model/json.ts'
 
+/** So many classes are kept whatever becomes of their pods. */
+const FEW_CLASSES = 4096
+
 export class Registry {
   readonly #state: State
   readonly #specs = new Map<string, PodSpec>()
-  readonly #signatures: string[] = []
+  #specCount = 0
+  #crowd = FEW_CLASSES
   #lastSignature = ''
   #lastSpec: PodSpec | null = null
   readonly #classes = new Map<string, PodClass>()
@@ -48,11 +52,10 @@ export class Registry {
 
   spec(signature: string, pod: JsonObject): PodSpec {
     // Pods of one workload mostly come one after the other.
-    if (signature === this.#lastSignature) return this.#lastSpec as PodSpec
+    if (this.#lastSpec !== null && signature === this.#lastSignature) return this.#lastSpec
     let spec = this.#specs.get(signature)
     if (spec === undefined) {
-      spec = compileSpec(this.#signatures.length, pod, this.#state.dimensions)
-      this.#signatures.push(signature)
+      spec = compileSpec(this.#specCount++, signature, pod, this.#state.dimensions)
       this.#specs.set(signature, spec)
       this.#learn(spec.termKeys)
     }
@@ -77,7 +80,7 @@ export class Registry {
     const key = classKey(spec, name, projected)
     let podClass = this.#classes.get(key)
     if (podClass === undefined) {
-      podClass = this.#make(spec, namespace, labels, classHash(this.#signatures[spec.id] as string, name, projected))
+      podClass = this.#make(spec, namespace, labels, classHash(spec.signature, name, projected))
       this.#classes.set(key, podClass)
     }
     spec.lastClass = podClass
@@ -87,6 +90,21 @@ export class Registry {
   #sameLabels(kept: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean {
     for (const key of this.termKeys) if (kept[key] !== labels[key]) return false
     return true
+  }
+
+  /** Most classes have no pods any more: time to forget them. Looked at only when they have doubled. */
+  isCrowded(): boolean {
+    if (this.classes.length < this.#crowd) return false
+    const live = this.classes.reduce((count, podClass) => count + (podClass.pods > 0 ? 1 : 0), 0)
+    this.#crowd = Math.max(FEW_CLASSES, 2 * live)
+    return this.classes.length >= this.#crowd
+  }
+
+  /** Specs that no pod has any more are compiled again should one come. */
+  keepSpecs(kept: ReadonlySet<PodSpec>): void {
+    for (const [signature, spec] of this.#specs) if (!kept.has(spec)) this.#specs.delete(signature)
+    this.#lastSpec = null
+    this.#lastSignature = ''
   }
 
   /** Forgets all classes and counters: every pod must be given its class anew, and be off its node meanwhile. */

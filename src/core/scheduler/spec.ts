@@ -54,6 +54,7 @@ export interface SpreadSpec {
 
 export interface PodSpec {
   readonly id: number
+  readonly signature: string
   /** The class that a pod of this spec was last given: most often the next one has it too. */
   lastClass: { readonly namespace: number; readonly labels: Readonly<Record<string, string>> } | null
   readonly requests: PodRequests
@@ -85,7 +86,7 @@ export interface PodSpec {
   readonly termKeys: readonly string[]
 }
 
-export function compileSpec(id: number, pod: JsonObject, dimensions: Dimensions): PodSpec {
+export function compileSpec(id: number, signature: string, pod: JsonObject, dimensions: Dimensions): PodSpec {
   const spec = objectAt(pod, 'spec')
   const problems: string[] = []
   const requests = podRequests(pod, dimensions)
@@ -111,6 +112,7 @@ export function compileSpec(id: number, pod: JsonObject, dimensions: Dimensions)
   const selectors = [...own, ...anti, ...weighted.map(({ term }) => term), ...spreads]
   return {
     id,
+    signature,
     lastClass: null,
     requests,
     problem: problems.length > 0 ? problems.join('; ') : null,

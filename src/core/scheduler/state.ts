@@ -48,8 +48,8 @@ export class State {
   readonly touched: number[] = []
   touchedBase = 0
   #touches = new Int32Array(0)
-  /** Nodes whose own facts changed; the same idea. */
-  readonly changed: number[] = []
+  /** How often a node's own facts changed. */
+  changes = 0
   /** How often something went that others may have waited for, and how often something came. */
   readonly tally = new Int32Array(2)
 
@@ -140,7 +140,15 @@ export class State {
       if (at === 0) column.fill(-1)
   }
 
+  /** Groups that nobody counts in any more. */
+  readonly freeGroups: number[] = []
+
   newGroup(): number {
+    const free = this.freeGroups.pop()
+    if (free !== undefined) {
+      this.groupCount.fill(0, free * STATUSES, (free + 1) * STATUSES)
+      return free
+    }
     const group = this.groupRows++
     this.groupCount = grown(this.groupCount, Math.max(FEW_GROUPS, this.groupRows) * STATUSES)
     return group

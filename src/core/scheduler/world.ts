@@ -49,6 +49,7 @@ export class World {
   readonly #ours: ReadonlySet<string>
   readonly #tasksBy: Map<string, number>[] = []
   readonly #incoming: PodRecord[] = []
+  readonly #freeJobs: number[] = []
   readonly #unplaced = new Map<string, Set<number>>()
   #pods = 0
   #lastJob: { readonly record: PodRecord; readonly job: Job } | null = null
@@ -119,7 +120,7 @@ export class World {
     change()
     for (let node = 0; node < this.state.nodeRows; node++)
       if (this.state.isAlive(node)) this.state.recountNode(node, 'in')
-    this.state.changed.push(-1)
+    this.state.changes++
     this.state.log.add(this.state.tally, 0, 1)
   }
 
@@ -201,7 +202,7 @@ export class World {
 
   #nodeChanged(node: number): void {
     const { state } = this
-    state.changed.push(node)
+    state.changes++
     state.touch(node)
     state.log.add(state.tally, 0, 1)
   }
@@ -284,28 +285,32 @@ export class World {
       const specs = incoming.map((record) => this.registry.spec(record.signature, record.pod as JsonObject))
       this.state.fitNodes(this.state.nodeRows)
       this.state.fitTasks(this.state.taskRows + incoming.length)
-      if (this.registry.stale || this.#reclassify) this.#classifyAnew()
+      if (this.registry.stale || this.#reclassify) this.#classifyAnew('all')
       for (let k = 0; k < incoming.length; k++) this.#takePod(incoming[k] as PodRecord, specs[k] as PodClass['spec'])
     }
-    if (this.#reclassify || this.registry.stale) this.#classifyAnew()
+    if (this.#reclassify || this.registry.stale || this.registry.isCrowded()) this.#classifyAnew('used')
     if (this.#shapeQueues) this.#shape()
   }
 
-  #classifyAnew(): void {
+  /** `all`: pods that wait to be taken in were compiled already, and their specs must stay. */
+  #classifyAnew(specsKept: 'all' | 'used'): void {
     const { state, registry } = this
     this.#reclassify = false
     for (let node = 0; node < state.nodeRows; node++) if (state.isAlive(node)) state.recountNode(node, 'out')
     registry.reset()
+    const specs = new Set<PodClass['spec']>()
     for (let task = 0; task < state.taskRows; task++) {
       const facts = this.taskFacts[task]
       const before = state.taskClass[task]
       if (facts === null || facts === undefined || before === null || before === undefined) continue
       const podClass = registry.class(before.spec, before.namespace, facts.labels)
       podClass.pods++
+      specs.add(before.spec)
       state.taskClass[task] = podClass
     }
+    if (specsKept === 'used') registry.keepSpecs(specs)
     for (let node = 0; node < state.nodeRows; node++) if (state.isAlive(node)) state.recountNode(node, 'in')
-    state.changed.push(-1)
+    state.changes++
     state.log.add(state.tally, 0, 1)
   }
 
@@ -480,8 +485,9 @@ export class World {
     const known = this.jobRows.get(key)
     if (known !== undefined) return this.jobs[known] as Job
     const { state } = this
-    const row = this.jobs.length
+    const row = this.#freeJobs.pop() ?? this.jobs.length
     state.fitJobs(row + 1)
+    for (const column of state.jobHeld) column[row] = 0
     const job: Job = {
       row,
       key,
@@ -507,7 +513,7 @@ export class World {
       failedTasks: new Set(),
       allocatedHyperNode: '',
     }
-    this.jobs.push(job)
+    this.jobs[row] = job
     this.jobRows.set(key, row)
     state.jobGroup[row] = job.group
     state.jobQueues[row] = []
@@ -517,6 +523,10 @@ export class World {
   #forgetJob(job: Job): void {
     this.jobRows.delete(job.key)
     this.jobs[job.row] = null
+    this.#freeJobs.push(job.row)
+    this.state.freeGroups.push(job.group)
+    for (const role of job.roles.values()) this.state.freeGroups.push(role.group)
+    for (const subJob of job.subJobs.values()) this.state.freeGroups.push(subJob.group)
   }
 
   #setJob(input: JobInput): void {
@@ -542,6 +552,7 @@ export class World {
       roles.set(name, { name, min, group: job.roles.get(name)?.group ?? state.newGroup() })
       job.minTaskTotal += min
     }
+    for (const [name, role] of job.roles) if (!roles.has(name)) state.freeGroups.push(role.group)
     job.roles = roles
     for (const role of roles.values()) state.groupCount.fill(0, role.group * STATUSES, (role.group + 1) * STATUSES)
     for (const task of job.tasks) {

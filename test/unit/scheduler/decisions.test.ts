@@ -239,6 +239,25 @@ describe('queues', () => {
   })
 })
 
+describe('a scheduler that lives long', () => {
+  it('forgets jobs, pods and classes that are gone', () => {
+    const live = createScheduler({}, { nodes: [node('n')], pods: [] })
+    for (let k = 0; k < 12_000; k++) {
+      live.apply({ kind: 'Job', set: job(`j${k}`, { minTaskMember: { '': 1 } }) })
+      live.apply({ kind: 'Pod', set: pod(`p${k}`, { job: `j${k}`, requests: { cpu: `${(k % 9000) + 1}m` } }) })
+      if (k > 0) {
+        live.apply({ kind: 'Pod', gone: { namespace: 'ns', name: `p${k - 1}` } })
+        live.apply({ kind: 'Job', gone: { namespace: 'ns', name: `j${k - 1}` } })
+      }
+    }
+    expect(live.counts).toMatchObject({ pods: 1, jobs: 1 })
+    expect(live.counts.classes).toBeLessThan(5000)
+    expect(live.world.jobs.length).toBeLessThan(10)
+    expect(live.world.state.groupRows).toBeLessThan(20)
+    expect(Object.keys(bound(live.cycle(1)))).toEqual(['p11999'])
+  })
+})
+
 describe('prediction', () => {
   const running = (name: string, limitS?: number): JsonObject =>
     pod(name, {
