@@ -13,7 +13,8 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
   const active = state?.waves.findIndex((wave) => wave.state === 'active') ?? -1
   const count = (...phases: readonly SiteProgress['phase'][]): number =>
     phases.reduce((sum, phase) => sum + (counts?.phases[phase] ?? 0), 0)
-  const excused = count('waiting') === 0 ? 0 : excusedOf(state, decision)
+  const open = count('waiting', 'granted', 'changing')
+  const excused = open === 0 ? NONE_EXCUSED : excusedOf(state, decision)
   const waves = (state?.waves ?? []).map((wave, index) => ({
     name: wave.name,
     state: wave.state,
@@ -33,10 +34,10 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
     counts: {
       total,
       done: count('done'),
-      changing: count('granted', 'changing'),
+      changing: count('granted', 'changing') - excused.moving,
       failed: count('failed', 'rolledBack'),
-      excused,
-      waiting: count('waiting') - excused,
+      excused: excused.waiting + excused.moving,
+      waiting: count('waiting') - excused.waiting,
     },
     waiting: because ?? (next === null ? null : { reason: 'WaveNotReached', detail: 'a newer map waits' }),
     paused: state?.paused ?? null,
@@ -45,16 +46,26 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
   }
 }
 
-const EXCUSED = new WeakMap<RolloutDecision, number>()
+interface Excused {
+  readonly waiting: number
+  /** Told to move when it was still heard of, or begun and then gone dark. */
+  readonly moving: number
+}
+
+const NONE_EXCUSED: Excused = { waiting: 0, moving: 0 }
+const EXCUSED = new WeakMap<RolloutDecision, Excused>()
 
 /** Sites that wait for nothing but their link. Counted once a decision. */
-function excusedOf(state: RolloutState | null, decision: RolloutDecision | undefined): number {
-  if (state === null || decision === undefined) return 0
+function excusedOf(state: RolloutState | null, decision: RolloutDecision | undefined): Excused {
+  if (state === null || decision === undefined) return NONE_EXCUSED
   const known = EXCUSED.get(decision)
   if (known !== undefined) return known
-  let excused = 0
-  for (const [name, { phase }] of state.sites)
-    if (phase === 'waiting' && decision.waiting.get(name)?.reason === 'LinkDown') excused += 1
+  const excused = { waiting: 0, moving: 0 }
+  for (const [name, { phase }] of state.sites) {
+    if (decision.waiting.get(name)?.reason !== 'LinkDown') continue
+    if (phase === 'waiting') excused.waiting += 1
+    else if (phase === 'granted' || phase === 'changing') excused.moving += 1
+  }
   EXCUSED.set(decision, excused)
   return excused
 }
