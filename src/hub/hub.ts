@@ -144,6 +144,13 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     },
   })
 
+  const decide = async (): ReturnType<typeof rollouts.turn> => {
+    const turned = await rollouts.turn()
+    // Summed up now: whoever looks after everything changed does not wait for it.
+    views.standings()
+    return turned
+  }
+
   const flush = async (): Promise<void> => {
     await contacts.flush()
     const meta: Record<string, string> = {}
@@ -186,7 +193,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   }
 
   const rolloutsLoop = (signal: AbortSignal) => async (): Promise<void> => {
-    const { nextAtMs, published } = await rollouts.turn()
+    const { nextAtMs, published } = await decide()
     if (published.length > 0) log.info({ sites: published.length }, 'manifests published')
     await bells.rollouts.wait(nextAtMs === null ? null : Math.max(LEAST_WAIT_MS, nextAtMs - nowMs()), clock, signal)
     await clock.sleep(COALESCE_MS, signal)
@@ -200,7 +207,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   return {
     handler,
     api,
-    turns: { source: (signal) => source.turn(signal), rollouts: () => rollouts.turn(), flush },
+    turns: { source: (signal) => source.turn(signal), rollouts: decide, flush },
     async firstToken() {
       if (world.apiTokens.size > 0) return null
       return (await api.createApiToken('admin', 'admin', ['*'])).secret

@@ -45,6 +45,7 @@ export function createPublisher(parts: PublisherParts): Publisher {
       const names = [...bySite.keys()].filter((name) => canPublish(world.sites.get(name)))
       const told: string[] = []
       for (let i = 0; i < names.length; i += SITES_PER_TURN) {
+        if (i > 0) await breathe()
         const part = names.slice(i, i + SITES_PER_TURN)
         const published = await world.turn((commit) =>
           publishSome(
@@ -65,6 +66,11 @@ export function createPublisher(parts: PublisherParts): Publisher {
       await world.turn((commit) => publishSome(parts, [[site, []]], 'always', commit))
     },
   }
+}
+
+/** Exchanges that wait are answered before the next part. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function canPublish(site: SiteRecord | undefined): site is SiteRecord & { siteId: string } {

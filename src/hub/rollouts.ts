@@ -54,17 +54,23 @@ export function createRollouts(parts: RolloutParts): Rollouts {
     decisions,
     async turn() {
       const changed = new Set(world.changed)
+      // What changes from here on is for the next turn.
+      world.changed.clear()
       const nowMs = parts.nowMs()
-      const decided = await world.turn(async (commit) => {
-        await commit(ended(world, nowMs))
-        const records = [...world.rollouts.values()]
-        for (const { spec } of records) await world.book(spec.workload)
-        const made = decide(worldOf(parts, records, nowMs, first ? undefined : changed))
-        await commit(draftOf(world, records, made, nowMs))
-        return made
-      })
+      const decided = await world
+        .turn(async (commit) => {
+          await commit(ended(world, nowMs))
+          const records = [...world.rollouts.values()]
+          for (const { spec } of records) await world.book(spec.workload)
+          const made = decide(worldOf(parts, records, nowMs, first ? undefined : changed))
+          await commit(draftOf(world, records, made, nowMs))
+          return made
+        })
+        .catch((error: unknown) => {
+          for (const site of changed) world.changed.add(site)
+          throw error
+        })
       first = false
-      for (const site of changed) world.changed.delete(site)
       decisions.clear()
       world.version += 1
       for (const decision of decided) decisions.set(decision.workload, decision)

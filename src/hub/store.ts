@@ -239,8 +239,6 @@ export interface HubStore {
   atSite(site: string): Promise<ReadonlyMap<string, AtSite>>
   /** Every workload of which some site's manifest names an entry. */
   workloads(): Promise<readonly string[]>
-  /** What a site's manifest names. */
-  entries(site: string): Promise<readonly EntryRecord[]>
   blob(digest: Digest): Promise<{ readonly domain: BlobDomain; readonly bytes: Uint8Array } | undefined>
   hasBlobs(digests: readonly Digest[]): Promise<ReadonlySet<Digest>>
   render(input: Digest, renderer: string): Promise<RenderRecord | undefined>

@@ -163,7 +163,10 @@ function statusView(parts: ViewParts, all: ReadonlyMap<string, Standing>): Statu
 }
 
 /** Counted once for every version of what is counted. */
-type Counted = Map<string, { readonly version: number; readonly synced: number; readonly healthy: number }>
+type Counted = Map<
+  string,
+  { readonly version: number; readonly synced: number; readonly healthy: number; readonly releases: number }
+>
 
 function workloadView({ world }: ViewParts, counted: Counted, name: string): WorkloadView {
   const facts = fleetState(world).workloads[name]
@@ -181,7 +184,7 @@ function workloadView({ world }: ViewParts, counted: Counted, name: string): Wor
       if (seen.sync === 'Synced') synced += 1
       if (seen.health === 'Healthy' && seen.healthy?.digest === digest) healthy += 1
     }
-    counts = { version, synced, healthy }
+    counts = { version, synced, healthy, releases: new Set(targets.values()).size }
     counted.set(name, counts)
   }
   return {
@@ -191,7 +194,7 @@ function workloadView({ world }: ViewParts, counted: Counted, name: string): Wor
     sites: targets.size,
     synced: counts.synced,
     healthy: counts.healthy,
-    releases: new Set(targets.values()).size,
+    releases: counts.releases,
     heldBy: facts?.held.map(({ problem }) => problem) ?? [],
   }
 }

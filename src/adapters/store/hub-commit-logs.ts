@@ -1,7 +1,7 @@
 /** Words of operators, tokens, and what is only ever appended. */
 import type { Transaction } from 'kysely'
 import type { HubChange } from '../../hub/store.ts'
-import { chunks } from './hub-rows.ts'
+import { inParts } from './in-parts.ts'
 import type { HubTables } from './hub-schema.ts'
 
 type Tx = Transaction<HubTables>
@@ -46,7 +46,7 @@ export async function writeLogs(tx: Tx, change: HubChange): Promise<void> {
       .execute()
   }
   const events = change.events ?? []
-  for (const rows of chunks(events))
+  for await (const rows of inParts(events))
     await tx
       .insertInto('event')
       .values(rows.map(({ seq, atMs, ...doc }) => ({ seq, at: atMs, doc: JSON.stringify(doc) })))
@@ -58,7 +58,7 @@ export async function writeLogs(tx: Tx, change: HubChange): Promise<void> {
       .deleteFrom('event')
       .where('seq', '<=', last.seq - KEPT_EVENTS)
       .execute()
-  for (const rows of chunks(change.results ?? [])) {
+  for await (const rows of inParts(change.results ?? [])) {
     await tx
       .insertInto('result')
       .values(

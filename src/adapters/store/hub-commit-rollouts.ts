@@ -1,7 +1,8 @@
 /** Rollouts: a head and a map each, and a row for every site that moves. */
 import type { Transaction } from 'kysely'
 import type { HubChange } from '../../hub/store.ts'
-import { chunks, rests, rolloutHead, rolloutTargets, specText } from './hub-rows.ts'
+import { rests, rolloutHead, rolloutTargets, specText } from './hub-rows.ts'
+import { inParts } from './in-parts.ts'
 import type { HubTables } from './hub-schema.ts'
 
 type Tx = Transaction<HubTables>
@@ -27,7 +28,7 @@ export async function writeRollouts(tx: Tx, change: HubChange): Promise<void> {
     const moved = [...(whole ? (record.state?.sites ?? []) : sites)]
       .filter(([site, progress]) => !whole || !rests(progress, record.spec.targets.get(site)))
       .map(([site, progress]) => ({ workload, site, doc: JSON.stringify(progress) }))
-    for (const rows of chunks(moved))
+    for await (const rows of inParts(moved))
       await tx
         .insertInto('rollout_site')
         .values(rows)

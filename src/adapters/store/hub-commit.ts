@@ -3,7 +3,8 @@ import { Fault } from '../../core/model/fault.ts'
 import type { HubChange } from '../../hub/store.ts'
 import { writeLogs, writeOperators } from './hub-commit-logs.ts'
 import { writeRollouts } from './hub-commit-rollouts.ts'
-import { chunks, groupSites, siteRow } from './hub-rows.ts'
+import { groupSites, siteRow } from './hub-rows.ts'
+import { inParts } from './in-parts.ts'
 import type { HubTables } from './hub-schema.ts'
 
 type Tx = Transaction<HubTables>
@@ -88,7 +89,7 @@ async function writeFacts(tx: Tx, change: HubChange): Promise<void> {
       .values({ name, value })
       .onConflict((c) => c.column('name').doUpdateSet({ value }))
       .execute()
-  for (const rows of chunks([...(change.blobs ?? [])]))
+  for await (const rows of inParts([...(change.blobs ?? [])]))
     await tx
       .insertInto('blob')
       .values(rows.map(({ digest, domain, bytes }) => ({ digest, domain, bytes })))
@@ -109,7 +110,7 @@ async function writeFacts(tx: Tx, change: HubChange): Promise<void> {
       )
       .execute()
   }
-  for (const rows of chunks((change.sites ?? []).map(siteRow)))
+  for await (const rows of inParts((change.sites ?? []).map(siteRow)))
     await tx
       .insertInto('site')
       .values(rows)
@@ -156,7 +157,7 @@ async function writeAtSites(tx: Tx, change: HubChange): Promise<void> {
   for (const { site, workload } of change.observationsGone ?? [])
     await tx.deleteFrom('observation').where('site', '=', site).where('workload', '=', workload).execute()
   const entries = (change.entries ?? []).map((e) => ({ site: e.site, workload: e.workload, doc: JSON.stringify(e) }))
-  for (const rows of chunks(entries))
+  for await (const rows of inParts(entries))
     await tx
       .insertInto('entry')
       .values(rows)
@@ -167,7 +168,7 @@ async function writeAtSites(tx: Tx, change: HubChange): Promise<void> {
     workload: observation.workload,
     doc: JSON.stringify(observation),
   }))
-  for (const rows of chunks(seen))
+  for await (const rows of inParts(seen))
     await tx
       .insertInto('observation')
       .values(rows)

@@ -112,12 +112,3 @@ function parseSpec(text: string): KeptSpec {
   const spec = JSON.parse(text) as Omit<KeptSpec, 'targets'> & { targets: Grouped }
   return { ...spec, targets: ungroupSites(spec.targets) }
 }
-
-/** Rows of one insert: SQLite binds at most 32,766 values a statement, PostgreSQL 65,535. */
-const ROWS_PER_INSERT = 500
-
-export function chunks<T>(rows: readonly T[]): readonly (readonly T[])[] {
-  const out: (readonly T[])[] = []
-  for (let i = 0; i < rows.length; i += ROWS_PER_INSERT) out.push(rows.slice(i, i + ROWS_PER_INSERT))
-  return out
-}

@@ -60,8 +60,8 @@ const TABLES: readonly string[] = [
 ]
 
 const INDEXES: readonly string[] = [
-  'entry_by_workload on entry (workload)',
-  'observation_by_workload on observation (workload)',
+  'entry_of_workload on entry (workload, site)',
+  'observation_of_workload on observation (workload, site)',
   'site_key_by_site on site_key (site)',
   'manifest_by_body on manifest (site, body)',
   'rollout_history_by_workload on rollout_history (workload, seq)',

@@ -17,6 +17,7 @@ import type {
 } from '../../hub/store.ts'
 import { isEmpty, writeChange } from './hub-commit.ts'
 import { rolloutRecord, siteRecord, ungroupSites } from './hub-rows.ts'
+import { breathe } from './in-parts.ts'
 import { migrateHub, type HubTables } from './hub-schema.ts'
 import { type Durability, openSqlite, storeFault } from './node-sqlite.ts'
 
@@ -59,10 +60,6 @@ function hubStore(db: Db): HubStore {
     workloads: () =>
       guarded(async () =>
         (await db.selectFrom('entry').select('workload').distinct().execute()).map(({ workload }) => workload),
-      ),
-    entries: (site) =>
-      guarded(async () =>
-        docs<EntryRecord>(await db.selectFrom('entry').select('doc').where('site', '=', site).execute()),
       ),
     blob: (digest) =>
       guarded(async () => {
@@ -185,14 +182,39 @@ async function atSites(
   key: 'site' | 'workload',
 ): Promise<Map<string, AtSite>> {
   const out = new Map<string, AtSite>()
-  for (const row of await db.selectFrom('entry').selectAll().where(by, '=', name).execute())
-    out.set(row[key], { entry: parse<EntryRecord>(row.doc), observation: null })
-  for (const row of await db.selectFrom('observation').selectAll().where(by, '=', name).execute())
-    out.set(row[key], {
-      entry: out.get(row[key])?.entry ?? null,
-      observation: parse<WorkloadObservation>(row.doc),
-    })
+  for await (const row of rowsOf(db, 'entry', by, name, key))
+    out.set(row.key, { entry: parse<EntryRecord>(row.doc), observation: null })
+  for await (const row of rowsOf(db, 'observation', by, name, key))
+    out.set(row.key, { entry: out.get(row.key)?.entry ?? null, observation: parse<WorkloadObservation>(row.doc) })
   return out
+}
+
+/** Rows read before others have their turn. */
+const PAGE_ROWS = 1_000
+
+async function* rowsOf(
+  db: Db,
+  table: 'entry' | 'observation',
+  by: 'site' | 'workload',
+  name: string,
+  key: 'site' | 'workload',
+): AsyncGenerator<{ readonly key: string; readonly doc: string }> {
+  let after = ''
+  for (;;) {
+    const rows = await db
+      .selectFrom(table)
+      .select([`${key} as key`, 'doc'])
+      .where(by, '=', name)
+      .where(key, '>', after)
+      .orderBy(key)
+      .limit(PAGE_ROWS)
+      .execute()
+    yield* rows
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < PAGE_ROWS) return
+    after = last.key
+    await breathe()
+  }
 }
 
 async function render(db: Db, input: Digest, renderer: string): ReturnType<HubStore['render']> {
