@@ -1,5 +1,6 @@
 import type { Digest } from '../model/digest.ts'
 import { sameGeneration, type WorkloadObservation } from '../model/observation.ts'
+import { formatRef } from '../model/object.ts'
 import { judge } from './step.ts'
 import type { Standing } from './standing.ts'
 import type { SiteFacts, SiteProgress, SiteWorkload } from './types.ts'
@@ -19,11 +20,14 @@ export function hasBegun(answer: WorkloadObservation | null, release: Digest): b
   return answer !== null && (answer.begun || answer.applied?.digest === release)
 }
 
-/** Healthy now at this release: applied equals desired, and health was read after that apply (the site's promise). */
+/**
+ * Healthy now at this release: applied equals desired, and health was read after that apply (the site's promise). What Git itself
+ * suspends is as it should be: there the site says `healthy` of this release, as it does for anything else that is well.
+ */
 export function isHealthyAt(answer: WorkloadObservation | null, release: Digest): boolean {
   return (
     answer !== null &&
-    answer.health === 'Healthy' &&
+    (answer.health === 'Healthy' || answer.health === 'Suspended') &&
     (answer.sync === 'Synced' || answer.sync === 'Drifted') &&
     answer.desired?.digest === release &&
     answer.applied?.digest === release &&
@@ -31,9 +35,10 @@ export function isHealthyAt(answer: WorkloadObservation | null, release: Digest)
   )
 }
 
-/** Seen broken: the site says so of the entry that is published now. */
+/** Seen broken by this entry: a site that has not begun it may be ill from what it ran before, and this is its cure. */
 export function isBroken(answer: WorkloadObservation | null): boolean {
-  return answer !== null && (answer.failure !== undefined || answer.health === 'Degraded')
+  if (answer === null) return false
+  return answer.failure !== undefined || (answer.begun && answer.health === 'Degraded')
 }
 
 export interface Watch {
@@ -92,11 +97,20 @@ export function advance(before: SiteProgress, watch: Watch): Looked {
   const heardMs = watch.facts?.lastContactMs ?? 0
   const judged = judge(ran, { soakMs: watch.soakMs, deadlineMs: watch.deadlineMs }, heardMs)
   if (judged.is === 'timedOut') {
-    const message = `not healthy within the progress deadline${answer === null ? '' : `: ${answer.sync}, ${answer.health}`}`
-    return { progress: fail(progress, { reason: 'ProgressDeadline', message }, nowMs), nextAtMs: null, as: 'broken' }
+    return { progress: fail(progress, lateness(answer), nowMs), nextAtMs: null, as: 'broken' }
   }
   const nextAtMs = judged.is === 'in' ? judged.recheckAtMs : null
   return { progress, nextAtMs, as: isBroken(answer) ? 'broken' : 'moving' }
+}
+
+/** By the worst object where the site named one: `ImagePullBackOff` says more than that time ran out. */
+function lateness(answer: WorkloadObservation | null): { readonly reason: string; readonly message: string } {
+  const late = 'not healthy within the progress deadline'
+  const [worst] = answer?.objects ?? []
+  if (worst !== undefined && worst.reason !== '') {
+    return { reason: worst.reason, message: `${formatRef(worst.ref)}: ${worst.message}; ${late}` }
+  }
+  return { reason: 'ProgressDeadline', message: answer === null ? late : `${late}: ${answer.sync}, ${answer.health}` }
 }
 
 /** A site whose silence excuses it, or that only observes, gives no evidence and takes no place. */
