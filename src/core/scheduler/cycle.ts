@@ -44,6 +44,7 @@ export class Cycle {
   readonly #on = new Map<keyof Hooks, readonly (readonly Hooks[])[]>()
   readonly #jobOrders: readonly HookOf<'jobOrder'>[]
   readonly #taskOrders: readonly HookOf<'taskOrder'>[]
+  readonly #jobsAlike: boolean
   readonly hierarchical: boolean
   /** Terms of pods see evictions that are only tried; Volcano turns that off with the predicates plugin's `preemptable`. */
   readonly termsFollow: boolean
@@ -72,6 +73,9 @@ export class Cycle {
           (plugin.enabled === undefined ? options.profile === 'calm' : plugin.enabled.includes('hierarchy')),
       ),
     )
+    // With drf, or in Volcano's tables, who gives way depends on what the asking job holds.
+    this.#jobsAlike =
+      options.profile === 'calm' && !options.tiers.some((tier) => tier.some(({ name }) => name === 'drf'))
     this.termsFollow = !options.tiers.some((tier) =>
       tier.some(
         ({ name, enabled }) => name === 'predicates' && enabled !== undefined && !enabled.includes('preemptable'),
@@ -290,6 +294,12 @@ export class Cycle {
         if (limit !== null) return limit
       }
     return null
+  }
+
+  /** What two jobs have in common when nobody makes room for a pod of the one, and so nobody would for a like pod of the other. */
+  sharedFate(job: Job, from: 'others' | 'own'): string {
+    if (from === 'own' || !this.#jobsAlike) return `job ${job.row}`
+    return `queue ${job.queue} ${job.priority} ${job.input?.preemptible === true}`
   }
 
   // Victims: agreed within a tier, and the first tier that names some wins. No opinion is not an empty answer.

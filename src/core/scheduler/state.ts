@@ -353,11 +353,12 @@ export class State {
     setBit(this.alive, node, on)
   }
 
-  /** Pods on a node, in an order that does not depend on how they came there. */
-  tasksOn(node: number): number[] {
+  /** Pods on a node (that pass), in an order that does not depend on how they came there. */
+  tasksOn(node: number, passes?: (task: number) => boolean): number[] {
     const tasks: number[] = []
-    for (let task = this.firstTask[node] as number; task >= 0; task = this.taskNext[task] as number) tasks.push(task)
-    return tasks.sort((a, b) => this.compareByAge(a, b))
+    for (let task = this.firstTask[node] as number; task >= 0; task = this.taskNext[task] as number)
+      if (passes === undefined || passes(task)) tasks.push(task)
+    return tasks.length < 2 ? tasks : tasks.sort((a, b) => this.compareByAge(a, b))
   }
 
   /** Older first, then by UID: the order of last resort. */

@@ -6,7 +6,7 @@ import { PENDING } from '../status.ts'
 import { readyOf } from '../plugins/gang.ts'
 import { Statement } from '../statement.ts'
 import { placeNext, placeTasks } from './place.ts'
-import { bestQueue, byQueue, isCandidate, putBack } from './queues.ts'
+import { bestQueue, byQueue, isCandidate, putBack, stacked } from './queues.ts'
 import { allocateDivided, isDivided } from './topology.ts'
 
 export function allocate(cycle: Cycle): void {
@@ -29,9 +29,11 @@ export function allocate(cycle: Cycle): void {
       cycle.pendingOf(job).filter((task) => !cycle.isBestEffort(task)),
     )
   }
-  const waiting = byQueue(
-    cycle,
-    jobs.filter((job) => (left.get(job) as number[]).length > 0),
+  const waiting = stacked(
+    byQueue(
+      cycle,
+      jobs.filter((job) => (left.get(job) as number[]).length > 0),
+    ),
   )
   for (let queue = bestQueue(cycle, waiting); queue !== null; queue = bestQueue(cycle, waiting)) {
     const list = waiting.get(queue) as Job[]
@@ -39,7 +41,7 @@ export function allocate(cycle: Cycle): void {
       waiting.delete(queue)
       continue
     }
-    const job = list.shift() as Job
+    const job = list.pop() as Job
     if (list.length === 0) waiting.delete(queue)
     const tasks = left.get(job) as number[]
     const outcome =
@@ -56,7 +58,7 @@ export function allocate(cycle: Cycle): void {
 type Outcome = 'done' | 'held' | 'blocked'
 
 function isStillFirst(cycle: Cycle, waiting: ReadonlyMap<Queue, readonly Job[]>, queue: Queue, job: Job): boolean {
-  const next = waiting.get(queue)?.[0]
+  const next = waiting.get(queue)?.at(-1)
   if (next !== undefined && cycle.compareJobs(next, job) < 0) return false
   for (const other of waiting.keys()) if (other !== queue && cycle.compareQueues(other, queue) < 0) return false
   return !cycle.overused(queue)

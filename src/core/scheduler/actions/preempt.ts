@@ -77,7 +77,7 @@ function isEvictable(cycle: Cycle, task: number): boolean {
 export function askable(cycle: Cycle, task: number, node: number, wanted: (victim: number) => boolean): number[] {
   const bestEffort = cycle.isBestEffort(task)
   const { state, options, nowMs } = cycle
-  return state.tasksOn(node).filter((victim) => {
+  return state.tasksOn(node, (victim) => {
     if ((state.taskJob[victim] as number) < 0 || !isEvictable(cycle, victim) || !cycle.factsOf(victim).preemptable)
       return false
     if (bestEffort && !cycle.isBestEffort(victim)) return false
@@ -115,7 +115,7 @@ export function takeRoom(
 ): boolean {
   if (!mayAsk(cycle, task)) return false
   const podClass = cycle.classOf(task)
-  const attempt = `${because} ${from} ${cycle.jobOf(task).row} ${podClass.id} ${cycle.state.tally[0]} ${cycle.state.tally[1]}`
+  const attempt = `${because} ${from} ${cycle.sharedFate(cycle.jobOf(task), from)} ${podClass.id} ${cycle.state.tally[0]} ${cycle.state.tally[1]}`
   // A pod just like it asked in this very state, and in vain.
   if (cycle.inVain.has(attempt)) return false
   const queue = cycle.queueOf(cycle.jobOf(task))

@@ -21,13 +21,19 @@ export function bestQueue(cycle: Cycle, map: ReadonlyMap<Queue, unknown>): Queue
   return best
 }
 
-/** Puts a job back where it now belongs. */
+/** The same lists, best last: the next one is popped, however long the list is. */
+export function stacked(map: Map<Queue, Job[]>): Map<Queue, Job[]> {
+  for (const list of map.values()) list.reverse()
+  return map
+}
+
+/** Puts a job back where it now belongs in a list with the best last. */
 export function putBack(cycle: Cycle, jobs: Job[], job: Job): void {
   let low = 0
   let high = jobs.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (cycle.compareJobs(job, jobs[middle] as Job) <= 0) high = middle
+    if (cycle.compareJobs(job, jobs[middle] as Job) > 0) high = middle
     else low = middle + 1
   }
   jobs.splice(low, 0, job)
