@@ -47,6 +47,8 @@ function preemptForJob(cycle: Cycle, job: Job): void {
 }
 
 function preemptWithin(cycle: Cycle, job: Job): void {
+  // Of a job that runs nothing nobody can give way.
+  if (cycle.state.count(job.group, BOUND) + cycle.state.count(job.group, RUNNING) === 0) return
   for (const task of cycle.pendingOf(job)) {
     const statement = new Statement(cycle)
     const found = takeRoom(cycle, statement, task, 'preempt', 'own', (victim) => cycle.jobOf(victim) === job)
