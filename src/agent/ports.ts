@@ -16,6 +16,8 @@ export interface AgentPorts {
   readonly cluster: Cluster
   /** null: no hub is known; the site goes on with what it has. */
   readonly link: HubLink | null
+  /** Absent: a site whose key is nobody's to renew, as in a simulation. */
+  readonly keys?: KeyPort
   readonly store: AgentStore
   readonly clock: Clock
   readonly log: Logger
@@ -47,6 +49,19 @@ export interface SiteIdentity {
   readonly recipient: string
   /** Of the box that this one replaces: nothing below it is accepted. */
   readonly floor?: Floor
+  /** The key before this one, until the hub took this one. */
+  readonly previous?: { readonly certificate: string; readonly privateKey: string }
+}
+
+/** Keys made on site, and the root's newest word; `adapters/link/rescue.ts` fits by shape. Faults as HubLink. */
+export interface KeyPort {
+  /** Proves the held key and gets a certificate for a new one. Nothing is stored. */
+  renew(
+    identity: SiteIdentity,
+    signal: AbortSignal,
+  ): Promise<Pick<SiteIdentity, 'root' | 'trust' | 'certificate' | 'privateKey'>>
+  /** What this site's root leads to now. */
+  roots(identity: SiteIdentity, signal: AbortSignal): Promise<Pick<SiteIdentity, 'root' | 'trust'>>
 }
 
 export interface StoredManifest {

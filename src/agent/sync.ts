@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { asFault, Fault } from '../core/model/fault.ts'
 
 import { accept } from '../core/protocol/accept.ts'
-import { ed25519PublicKey, spkiOf } from '../core/protocol/envelope.ts'
+import { spkiOf } from '../core/protocol/envelope.ts'
 import { readManifestHead } from '../core/protocol/manifest.ts'
 import { PROTOCOL_VERSION, type SiteManifest, type SyncUp } from '../core/protocol/messages.ts'
 import type { HubLink, SyncAnswer } from '../core/protocol/ports.ts'
@@ -13,6 +13,7 @@ import type { HubClock } from './hub-time.ts'
 import type { Outbox } from './outbox.ts'
 import type { SiteIdentity } from './ports.ts'
 import type { Reconciler } from './reconcile.ts'
+import { createKeyring } from './renew.ts'
 import type { ReconcileDeps } from './settled.ts'
 import { blobsOf, stage } from './stage.ts'
 import { agedObservations, setCondition } from './turn-state.ts'
@@ -41,8 +42,9 @@ export interface SyncSite {
 export function createSync(deps: SyncDeps): SyncSite {
   const { ports, state, link, outbox, hubClock, reconciler } = deps
   const { store, clock, machine } = ports
-  let identity = identityOf(deps)
-  let trust = trustOf(identity)
+  const keyring = createKeyring(ports, identityOf(deps), () => hubClock.now())
+  /** A statement that our root does not lead to directly: the chain in between is asked for. */
+  let missing: Fault | undefined
 
   function up(nonce: string): SyncUp {
     const current = reconciler.manifest()
@@ -55,8 +57,8 @@ export function createSync(deps: SyncDeps): SyncSite {
         : { generation: current.stored.generation, root: current.manifest.root, body: current.stored.body }
     return {
       v: PROTOCOL_VERSION,
-      site: identity.site,
-      siteId: identity.siteId,
+      site: keyring.identity().site,
+      siteId: keyring.identity().siteId,
       agent: deps.options.version,
       boot: deps.boot,
       storeEpoch: store.storeEpoch,
@@ -68,11 +70,26 @@ export function createSync(deps: SyncDeps): SyncSite {
       ...(goneWorkloads.length === 0 ? {} : { goneWorkloads }),
       outbox: items,
       conditions: [...state.conditions.values()],
-      trust: trust.version,
+      trust: keyring.trust().version,
     }
   }
 
   async function exchange(signal: AbortSignal): Promise<Exchanged> {
+    let done: Exchanged
+    try {
+      done = await once(signal)
+    } catch (error) {
+      const fault = asFault(error)
+      if (!(await keyring.rescue(fault, signal))) throw fault
+      done = await once(signal)
+    }
+    if (missing !== undefined && (await keyring.rescue(missing, signal))) done = await once(signal)
+    await keyring.used(signal)
+    return done
+  }
+
+  async function once(signal: AbortSignal): Promise<Exchanged> {
+    missing = undefined
     const nonce = randomBytes(NONCE_BYTES).toString('base64url')
     const sent = up(nonce)
     const bases = {
@@ -94,13 +111,16 @@ export function createSync(deps: SyncDeps): SyncSite {
   }
 
   function takeTrust(statement: NonNullable<SyncAnswer['trust']>): void {
+    const trust = keyring.trust()
     const read = acceptTrust(statement, trust.root, trust)
-    if (read.verdict === 'refuse') return refused(read.reason, read.because)
+    if (read.verdict === 'refuse') {
+      if (read.reason === 'SignatureInvalid') missing = new Fault(read.reason, read.because)
+      return refused(read.reason, read.because)
+    }
     if (read.verdict === 'current') return
     // The pin moves with the root that signed: a statement may hand over to the next one.
-    identity = { ...identity, trust: statement, root: spkiOf(trust.root).toString('base64') }
-    store.saveIdentity(identity)
-    trust = read.trust
+    const root = spkiOf(trust.root).toString('base64')
+    keyring.moved({ ...keyring.identity(), trust: statement, root }, read.trust)
   }
 
   function takeTime(sent: SyncUp, sentMonotonicMs: number, { head, manifest, timeSignature }: SyncAnswer): void {
@@ -108,7 +128,7 @@ export function createSync(deps: SyncDeps): SyncSite {
     const subject = timeSubject(told?.ok === true ? told.value.head : undefined, sent.have)
     const judged = judgeTime({
       statement: {
-        siteId: identity.siteId,
+        siteId: keyring.identity().siteId,
         nonce: sent.nonce,
         timeMs: head.time.timeMs,
         timeEpoch: head.time.timeEpoch,
@@ -117,7 +137,7 @@ export function createSync(deps: SyncDeps): SyncSite {
       },
       keyid: head.time.keyid,
       sig: timeSignature,
-      trust,
+      trust: keyring.trust(),
       held: hubClock.held(),
       monotonicMs: machine.uptimeMs(),
       sentMonotonicMs,
@@ -132,7 +152,8 @@ export function createSync(deps: SyncDeps): SyncSite {
   async function takeManifest(answer: SyncAnswer, signal: AbortSignal): Promise<void> {
     const { manifest: envelope } = answer
     if (envelope === undefined) return
-    const { site, siteId } = identity
+    const { site, siteId } = keyring.identity()
+    const trust = keyring.trust()
     const verdict = accept({ envelope, trust, site, siteId, floor: store.floor(), hubNow: hubClock.now() })
     if (verdict.verdict === 'refuse') return refused(verdict.reason, verdict.because)
     const { manifest, floor } = verdict
@@ -178,7 +199,7 @@ export function createSync(deps: SyncDeps): SyncSite {
     store.sweep(keep)
   }
 
-  return { exchange, trust: () => trust }
+  return { exchange, trust: () => keyring.trust() }
 }
 
 function identityOf({ ports }: SyncDeps): SiteIdentity {
@@ -186,10 +207,4 @@ function identityOf({ ports }: SyncDeps): SiteIdentity {
   if (identity === null)
     throw new Fault('KeyUnknown', 'this site is not enrolled: run the line that `token create` prints')
   return identity
-}
-
-function trustOf(identity: SiteIdentity): Trust {
-  const read = acceptTrust(identity.trust, ed25519PublicKey(Buffer.from(identity.root, 'base64')), undefined)
-  if (read.verdict === 'refuse') throw new Fault(read.reason, read.because)
-  return read.trust
 }

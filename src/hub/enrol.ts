@@ -46,7 +46,7 @@ export async function enrolSite(parts: EnrolParts, request: EnrolRequest): Promi
     const after = joined(before, request.recipient)
     const replaced = before.siteId === after.siteId
     const fenced = [...world.keys.values()].filter(
-      ({ site: name, state }) => name === request.site && state === 'active',
+      ({ site: name, state }) => name === request.site && state !== 'retired',
     )
     await commit({
       spend,

@@ -11,6 +11,7 @@ import type { ClockGuard } from './clock-guard.ts'
 import type { Contacts } from './contacts.ts'
 import { enrolSite } from './enrol.ts'
 import type { Authority } from './ports.ts'
+import { fenceOthers, renewKey } from './renew.ts'
 import type { Publisher } from './publish.ts'
 import type { Releases } from './releases.ts'
 import type { Have, SiteRecord } from './store.ts'
@@ -53,17 +54,21 @@ export function createHandler(parts: ObserveParts): SyncHandler {
   return {
     standing(keyHash) {
       const key = world.keys.get(keyHash)
-      return key === undefined ? undefined : { state: key.state, site: key.site, siteId: key.siteId }
+      if (key === undefined) return undefined
+      const { site, siteId, state } = key
+      return { state: state === 'retired' ? 'retired' : 'active', site, siteId }
     },
     async blob(caller, _domain, digest) {
       const site = world.sites.get(caller.site)
-      if (site === undefined || site.siteId !== caller.siteId || !(await answers.mayRead(site, digest)))
+      if (site?.siteId !== caller.siteId || site.standing === 'retired' || !(await answers.mayRead(site, digest)))
         return undefined
       return (await answers.blob(digest))?.bytes
     },
     enrol: (request) => enrolSite(parts, request),
+    renew: (request) => renewKey(parts, request),
     async sync(caller, up) {
       const site = known(world, caller, up)
+      await fenceOthers(parts, caller)
       const nowMs = parts.nowMs()
       guard.witness(site.name, up.clockMs, nowMs)
       guard.trusted(nowMs)

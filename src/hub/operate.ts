@@ -136,7 +136,7 @@ export function createApi(parts: OperateParts): HubApi {
     },
     async retire(actor, site) {
       allow(actor, 'admin')
-      const keys = [...world.keys.values()].filter((key) => key.site === site && key.state === 'active')
+      const keys = [...world.keys.values()].filter((key) => key.site === site && key.state !== 'retired')
       const draft: Draft = { keys: keys.map((key) => ({ ...key, state: 'retired' })) }
       await change(parts, site, draft, actor, 'retire', { keys: keys.length }, { standing: 'retired' })
     },

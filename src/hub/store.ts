@@ -205,7 +205,8 @@ export interface KeyRecord {
   readonly hash: string
   readonly site: string
   readonly siteId: string
-  readonly state: 'active' | 'retired'
+  /** `offered`: by a renewal, not used yet; at its first use the site's others are retired. */
+  readonly state: 'active' | 'offered' | 'retired'
 }
 
 /** What is read at start: nothing per (site, workload) but the rollouts that go on. */

@@ -6,6 +6,7 @@ import { startHealthServer } from '../adapters/http/health-server.ts'
 import { openLink } from '../adapters/link/client.ts'
 import { enrolSite as enrolOverLink } from '../adapters/link/enrol.ts'
 import { trustOf } from '../adapters/link/identity.ts'
+import { fetchTrust, renewSite } from '../adapters/link/rescue.ts'
 import { openAgentStore } from '../adapters/store/agent-store.ts'
 import { type Agent, createAgent } from '../agent/agent.ts'
 import { nextBackoffMs } from '../agent/backoff.ts'
@@ -46,12 +47,21 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
   const identity = await enrolled(store, start, signal)
   const log = start.log.child({ site: identity.site })
   const direct = openLink({
-    identity: forLink(identity),
+    identity: () => store.identity() ?? identity,
     authorities: () => trustOf(store.identity() ?? identity).authorities,
   })
   const link = start.throughLink?.(direct) ?? direct
   const agent = createAgent(
-    { cluster: start.cluster, link, store, clock, log, machine: start.machine, random: Math.random },
+    {
+      cluster: start.cluster,
+      link,
+      keys: { renew: renewSite, roots: fetchTrust },
+      store,
+      clock,
+      log,
+      machine: start.machine,
+      random: Math.random,
+    },
     start.options,
   )
   const stop = new AbortController()
@@ -95,11 +105,6 @@ const WAITS: ReadonlySet<string> = new Set([
   'ServerError',
   'HubClock',
 ])
-
-/** What the link asks of an identity beyond what the agent keeps is for enrolment alone. */
-function forLink(identity: SiteIdentity): Parameters<typeof openLink>[0]['identity'] {
-  return { ...identity, ageKey: identity.ageKey ?? '', recipient: '' }
-}
 
 /** The kernel's boot and its monotonic time: what is told apart from a restart of the process. */
 export function thisMachine(): Machine {

@@ -13,6 +13,7 @@ import { startLinkServer } from '../../src/adapters/link/server.ts'
 import { hashTokenSecret, makeTokenSecret } from '../../src/adapters/link/token.ts'
 import type { LinkServer } from '../../src/adapters/link/types.ts'
 import { type Digest, digestBytes, digestJson } from '../../src/core/model/digest.ts'
+import { Fault } from '../../src/core/model/fault.ts'
 import { canonicalJson, type JsonObject } from '../../src/core/model/json.ts'
 import type { Generation } from '../../src/core/model/observation.ts'
 import type { Release } from '../../src/core/model/release.ts'
@@ -135,6 +136,9 @@ const handler: SyncHandler = {
   },
   blob: async (_caller, _domain, digest) => blobs.get(digest)?.bytes,
   standing: (keyHash) => standings.get(keyHash),
+  async renew() {
+    throw new Fault('KeyUnknown', 'this hub renews nothing')
+  },
   async enrol(request) {
     if (hashTokenSecret(request.secret) !== hashTokenSecret(secret)) throw new Error('not this token')
     siteId = randomBytes(8).toString('hex')

@@ -139,6 +139,8 @@ function finish(domain: BlobDomain, digest: Digest, partial: Map<Digest, Buffer>
 
 interface Held {
   readonly wire: Wire
+  /** Shown when it was dialled. */
+  readonly certificate: string
   /** Nothing was asked on it before. */
   readonly fresh: boolean
   conversation: Conversation
@@ -152,13 +154,13 @@ interface HubLine {
 
 function hubLine(options: LinkClientOptions): HubLine {
   const limits = { ...CLIENT_LIMITS, ...options.limits }
-  const { identity } = options
   const sessions = options.sessions ?? memorySessions()
   let held: Held | undefined
   let turn: Promise<unknown> = Promise.resolve()
   let closed = false
 
   const dialHub = async (signal: AbortSignal): Promise<Held> => {
+    const identity = options.identity()
     const authorities = options.authorities().map((der) => new X509Certificate(der))
     // Under this root, these authorities and this key; a session of an older certificate would present that one.
     const binding = createHash('sha256').update(identity.root).update(identity.certificate)
@@ -178,10 +180,14 @@ function hubLine(options: LinkClientOptions): HubLine {
       },
       signal,
     )
-    return { wire, fresh: true, conversation: NEW_CONVERSATION }
+    return { wire, certificate: identity.certificate, fresh: true, conversation: NEW_CONVERSATION }
   }
   const once = async <T>(signal: AbortSignal, work: (held: Held) => Promise<T>): Promise<T> => {
     if (closed) throw new Fault('Cancelled', 'the link is closed')
+    if (held !== undefined && held.certificate !== options.identity().certificate) {
+      held.wire.hangUp()
+      held = undefined
+    }
     const kept = held?.wire.open === true ? held : undefined
     held = kept ?? (await dialHub(signal))
     const current = held

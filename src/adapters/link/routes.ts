@@ -14,6 +14,7 @@ import { makeChallenge, type Connection, type ConnectionBook } from './connectio
 import { bindingOf, checkProof } from './enrol-proof.ts'
 import { decodeApplication, encodeAdmittance, encodeChallenge, encodeRoots } from './enrol-wire.ts'
 import { keyHash } from './peers.ts'
+import { checkRenewal, decodeRenewal, encodeRenewed } from './rescue-wire.ts'
 import type { LinkServerOptions, ServerLimits } from './types.ts'
 
 export interface RouteContext extends Omit<LinkServerOptions, 'limits'> {
@@ -45,6 +46,12 @@ export function hubRoutes(context: RouteContext): Route {
         return answer(res, 200, challengeOf(context, connection.challenge))
       case 'POST /v1/enrol':
         return enrol(context, connection, req, res)
+      case 'GET /v1/rescue/renew':
+        throttle(context, ENROL_KEY)
+        connection.challenge = makeChallenge()
+        return answer(res, 200, challengeOf(context, connection.challenge))
+      case 'POST /v1/rescue/renew':
+        return renew(context, connection, req, res)
       case 'GET /v1/rescue/roots':
         throttle(context, ENROL_KEY)
         return answer(res, 200, encodeRoots(pki))
@@ -178,6 +185,28 @@ async function enrol(
       keyHash: hash,
     })
     answer(res, 200, encodeAdmittance({ siteId, certificate, trust: keys, ...(floor === undefined ? {} : { floor }) }))
+  })
+}
+
+/** Asks for no certificate: it may be of an authority that counts no more. The proof is by the key itself. */
+async function renew(
+  context: RouteContext,
+  connection: Connection,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<void> {
+  throttle(context, ENROL_KEY)
+  const body = await readBody(req, ENROL_MAX_BYTES, context.limits.requestTimeoutMs)
+  const { challenge } = connection
+  connection.challenge = undefined
+  if (challenge === undefined) throw new Fault('InvalidInput', 'no challenge was given on this connection')
+  const asked = decodeRenewal(body)
+  checkRenewal(asked, { challenge: challenge.bytes, binding: bindingOf(req.socket as TLSSocket) })
+  const { site, siteId, heldKey, nextKey: publicKey } = asked
+  await within(context, req, async () => {
+    const hashes = { heldHash: keyHash(heldKey), nextHash: keyHash(publicKey) }
+    const { certificate } = await context.handler.renew({ site, siteId, publicKey, ...hashes })
+    answer(res, 200, encodeRenewed(certificate))
   })
 }
 

@@ -60,8 +60,12 @@ export interface LinkStats {
   readonly resumed: number
 }
 
+/** What the link reads of an identity. */
+export type LinkIdentity = Pick<SiteIdentity, 'hubUrl' | 'root' | 'certificate' | 'privateKey'>
+
 export interface LinkClientOptions {
-  readonly identity: SiteIdentity
+  /** Asked at each exchange: a renewal gives another key, and a connection under the one before is hung up. */
+  readonly identity: () => LinkIdentity
   /** Certificates (DER) that may issue the hub's: `Trust.authorities` of the statement that is held now. */
   readonly authorities: () => readonly Uint8Array[]
   /** Where the TLS session is kept across restarts; default: in memory. */

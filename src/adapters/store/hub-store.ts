@@ -163,7 +163,7 @@ async function load(db: Db): ReturnType<HubStore['load']> {
       hash: row.hash,
       site: row.site,
       siteId: row.site_id,
-      state: row.state === 'active' ? 'active' : 'retired',
+      state: row.state === 'active' || row.state === 'offered' ? row.state : 'retired',
     })),
     rollouts: rollouts.map((row) => rolloutRecord(row, progress.get(row.workload) ?? new Map())),
     withdrawn: docs<WithdrawnRecord>(await db.selectFrom('withdrawn').select('doc').execute()),

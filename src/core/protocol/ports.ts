@@ -81,6 +81,24 @@ export interface SyncHandler {
   ): { readonly state: 'active' | 'retired'; readonly site: string; readonly siteId: string } | undefined
   /** Single use: consumes the token, records the key, answers with who this is now. Fault TokenRefused. */
   enrol(request: EnrolRequest): Promise<Enrolled>
+  /** Offers the site's next key; the one it holds is fenced when the next is first used. Faults KeyUnknown, KeyRetired. */
+  renew(request: RenewRequest): Promise<Renewed>
+}
+
+/** Possession of both keys was proved over this connection. */
+export interface RenewRequest {
+  readonly site: string
+  readonly siteId: string
+  /** Of the key that the site was last known by. */
+  readonly heldHash: string
+  readonly nextHash: string
+  /** SPKI of the next key, DER. */
+  readonly publicKey: Uint8Array
+}
+
+export interface Renewed {
+  /** PEM; the subject is composed by the hub. */
+  readonly certificate: string
 }
 
 export interface EnrolRequest {

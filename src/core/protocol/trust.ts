@@ -22,7 +22,7 @@ import { count, instantMs, list, oneOf, parseJson, record, text } from './shape.
 export const TRUST_MAX_BYTES = 64 * 1024
 export const TRUST_CHAIN_MAX = 64
 const ROLES = ['manifest', 'time', 'release'] as const
-/** `release`: a signer outside the hub (CI, offline). No agent obeys one yet; a fleet that has one says so in `critical`. */
+/** `release`: a signer outside the hub (CI, offline). */
 export type Role = (typeof ROLES)[number]
 
 /** What of a statement's `critical` this code understands. A threshold of roots or release signers are not among them yet. */
@@ -46,6 +46,7 @@ export interface TrustBody {
 export interface Trust {
   readonly version: number
   readonly timeEpoch: number
+  readonly critical: readonly string[]
   readonly rings: Readonly<Record<Role, KeyRing>>
   readonly authorities: readonly Uint8Array[]
   /** The root that signed this one: what a site that begins with it pins. */
@@ -53,6 +54,7 @@ export interface Trust {
   /** Who signs the next statement. */
   readonly root: KeyObject
   readonly digest: Digest
+  readonly statement: TrustStatement
 }
 
 export type TrustRead =
@@ -93,7 +95,7 @@ export function acceptTrust(statement: TrustStatement, root: KeyObject, held: Tr
       because: 'the trust statement is not signed by the pinned root',
     }
   try {
-    const trust = readBody(statement.payload, root)
+    const trust = readBody(statement, root)
     if (held === undefined || trust.version > held.version) return { verdict: 'accept', trust }
     if (trust.version < held.version)
       return {
@@ -109,14 +111,18 @@ export function acceptTrust(statement: TrustStatement, root: KeyObject, held: Tr
   }
 }
 
-/** From the pin to what holds now: each statement is signed by the root that the one before left in charge. Oldest first. */
+/**
+ * From the pin to what holds now: each statement is signed by the root that the one before left in charge. Oldest first.
+ * A pin of a later root of the chain is as good as one of the first: what came before it is then not looked at.
+ */
 export function followTrust(pin: Digest, rootSpki: Uint8Array, chain: readonly TrustStatement[]): TrustRead {
   try {
-    let root = ed25519PublicKey(rootSpki)
-    if (pinOf(root) !== pin)
+    const start = pinnedAt(pin, rootSpki, chain)
+    if (start === undefined)
       return { verdict: 'refuse', reason: 'HubNotTrusted', because: 'the root does not match the pin' }
+    let { root } = start
     let held: Trust | undefined
-    for (const statement of chain.slice(0, TRUST_CHAIN_MAX)) {
+    for (const statement of start.rest) {
       const read = acceptTrust(statement, root, held)
       if (read.verdict === 'refuse') return read
       held = read.trust
@@ -130,8 +136,60 @@ export function followTrust(pin: Digest, rootSpki: Uint8Array, chain: readonly T
   }
 }
 
+function pinnedAt(
+  pin: Digest,
+  rootSpki: Uint8Array,
+  chain: readonly TrustStatement[],
+): { readonly root: KeyObject; readonly rest: readonly TrustStatement[] } | undefined {
+  const statements = chain.slice(0, TRUST_CHAIN_MAX)
+  const first = ed25519PublicKey(rootSpki)
+  if (pinOf(first) === pin) return { root: first, rest: statements }
+  // Nothing of these is believed but that its hash is the pin: what matches is signed for by the pin itself.
+  for (const [i, { payload }] of statements.entries()) {
+    if (payload.length > TRUST_MAX_BYTES) return undefined
+    const named = record(parseJson(payload, 'the trust statement'), 'trust').root
+    const root = named === undefined ? undefined : ed25519PublicKey(bytesOf(named, 'trust.root'))
+    if (root !== undefined && pinOf(root) === pin) return { root, rest: statements.slice(i + 1) }
+  }
+  return undefined
+}
+
+/**
+ * From what a site holds to the newest statement that its own root leads to; what is older, or of roots before its own, is
+ * passed over. `current` where nothing is newer.
+ */
+export function catchUpTrust(held: Trust, chain: readonly TrustStatement[]): TrustRead {
+  let trust = held
+  for (const statement of chain.slice(0, TRUST_CHAIN_MAX)) {
+    const read = acceptTrust(statement, trust.root, trust)
+    if (read.verdict === 'accept') trust = read.trust
+    else if (read.verdict === 'refuse' && (read.reason === 'ForkedHub' || read.reason === 'AgentTooOld')) return read
+  }
+  return trust === held ? { verdict: 'current', trust } : { verdict: 'accept', trust }
+}
+
+/** The body of the statement after this one, saying the same: what a rotation changes. */
+export function nextTrust(trust: Trust, nowMs: number): TrustBody {
+  const keys = new Map<string, { readonly key: KeyObject; readonly roles: Role[] }>()
+  for (const role of ROLES)
+    for (const [keyid, key] of trust.rings[role]) {
+      const entry = keys.get(keyid) ?? { key, roles: [] }
+      entry.roles.push(role)
+      keys.set(keyid, entry)
+    }
+  return {
+    version: trust.version + 1,
+    issued: new Date(nowMs).toISOString(),
+    timeEpoch: trust.timeEpoch,
+    critical: trust.critical,
+    keys: [...keys.values()],
+    authorities: trust.authorities,
+  }
+}
+
 /** For statements whose signature was checked. Fault InvalidInput, TooLarge, AgentTooOld. */
-function readBody(payload: Uint8Array, root: KeyObject): Trust {
+function readBody(statement: TrustStatement, root: KeyObject): Trust {
+  const { payload } = statement
   const it = record(parseJson(payload, 'the trust statement'), 'trust')
   const unknown = list(it.critical, 'trust.critical', 64).find((name) => !TRUST_CRITICAL.has(name as string))
   if (unknown !== undefined) throw new Fault('AgentTooOld', `the trust statement needs ${JSON.stringify(unknown)}`)
@@ -149,6 +207,7 @@ function readBody(payload: Uint8Array, root: KeyObject): Trust {
   return {
     version: count(it.version, 'trust.version'),
     timeEpoch: count(it.timeEpoch, 'trust.timeEpoch'),
+    critical: list(it.critical, 'trust.critical', 64).map((name) => text(name, 'trust.critical')),
     rings,
     authorities: list(it.authorities, 'trust.authorities', 16).map((item, i) =>
       bytesOf(item, `trust.authorities[${i}]`),
@@ -156,6 +215,7 @@ function readBody(payload: Uint8Array, root: KeyObject): Trust {
     signedBy: root,
     root: it.root === undefined ? root : ed25519PublicKey(bytesOf(it.root, 'trust.root')),
     digest: digestBytes('trust', payload),
+    statement,
   }
 }
 

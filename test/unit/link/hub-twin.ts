@@ -110,6 +110,14 @@ export class HubTwin implements SyncHandler {
     return this.keys.get(keyHash)
   }
 
+  async renew({ site, siteId, heldHash, nextHash, publicKey }: Parameters<SyncHandler['renew']>[0]) {
+    const held = this.keys.get(heldHash)
+    if (held?.siteId !== siteId || held.site !== site) throw new Fault('KeyUnknown', 'not a key of this site')
+    if (held.state === 'retired') throw new Fault('KeyRetired', 'a retired key')
+    this.keys.set(nextHash, { state: 'active', site, siteId })
+    return { certificate: await this.pki.certify({ site, siteId, publicKey }) }
+  }
+
   async enrol(request: Parameters<SyncHandler['enrol']>[0]): Promise<Enrolled> {
     if (this.tokens.get(request.secret) !== request.site)
       throw new Fault('TokenRefused', 'used, expired or of another site')
@@ -166,7 +174,7 @@ export async function startBench(limits: Partial<ServerLimits> = {}, pki?: Pki):
     join: (site) => enrolSite(hub.pki.joinLine(server.url, site, hub.token(site)), AbortSignal.timeout(10_000)),
     link(identity, options = {}) {
       const link = openLink({
-        identity,
+        identity: () => identity,
         authorities: () => trustOf(identity).authorities,
         keyExchange: 'x25519',
         ...options,

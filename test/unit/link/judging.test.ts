@@ -66,7 +66,12 @@ async function visits(me: SiteIdentity, server: Pick<LinkServer, 'stats'>, sessi
   const words: string[] = []
   for (let i = 0; i < 2; i++) {
     const before = server.stats().resumed
-    const link = openLink({ identity: me, authorities: () => trustOf(me).authorities, sessions, keyExchange: 'x25519' })
+    const link = openLink({
+      identity: () => me,
+      authorities: () => trustOf(me).authorities,
+      sessions,
+      keyExchange: 'x25519',
+    })
     const word = await link.sync(upOf(me), NO_BASES, signal()).then(
       () => 'in',
       (error: unknown) => (error instanceof Fault ? error.reason : String(error)),
@@ -230,7 +235,7 @@ describe('something answers in the hub’s place', () => {
   }
   const reasonAt = async (hubUrl: string): Promise<string> => {
     const identity = await me(hubUrl)
-    const link = openLink({ identity, authorities: () => trustOf(identity).authorities })
+    const link = openLink({ identity: () => identity, authorities: () => trustOf(identity).authorities })
     const reason = await link.sync(upOf(identity), NO_BASES, signal()).then(
       () => 'in',
       (error: unknown) => (error as Fault).reason,
