@@ -3,7 +3,7 @@
  * none named: all of them. `scale` takes a share of the sites, pods and nodes, for a quick look; rates are given for what was run.
  * Seconds are of processor time of this process, garbage collection included, so that other work on the machine does not count.
  */
-import { predictOn } from '../src/core/scheduler/predict.ts'
+import { predictAll } from '../src/core/scheduler/predict.ts'
 import { createScheduler, schedule, type LiveScheduler } from '../src/core/scheduler/scheduler.ts'
 import type { CycleResult, JobInput } from '../src/core/scheduler/types.ts'
 import type { Row } from './row.ts'
@@ -216,7 +216,7 @@ function predict(scale: number): Row[] {
   const job: JobInput = { namespace: 'team-0', name: 'changed', minMember: 0, phase: 'Inqueue', createdMs: 2 }
   const pods = Array.from({ length: 5 }, (_, k) => ({
     ...pod(`changed-${k}`, {
-      ...plain('changed', 500, 256, spread('changed', 'kubernetes.io/hostname', 1)),
+      ...plain('changed', 6000, 256, spread('changed', 'kubernetes.io/hostname', 1)),
       namespace: 'team-0',
     }),
   }))
@@ -226,7 +226,13 @@ function predict(scale: number): Row[] {
   for (let from = 0; from < sites; from += chunk) {
     const built = measured(() => Array.from({ length: Math.min(chunk, sites - from) }, (_, k) => standing(from + k)))
     buildMs += built.ms
-    const done = measured(() => built.value.map((live) => predictOn(live, { pods, job }, 3)))
+    const done = measured(() =>
+      predictAll(
+        built.value.map((live, k) => ({ digest: `state ${from + k}`, scheduler: live })),
+        { pods, job },
+        3,
+      ),
+    )
     ms += done.ms
     for (const { fit } of done.value) fits[fit] = (fits[fit] ?? 0) + 1
   }
@@ -247,7 +253,7 @@ function predict(scale: number): Row[] {
 /** A site whose pods all run. */
 function standing(seed: number): LiveScheduler {
   const world = site(seed + 1, 5, 60, 30)
-  const live = createScheduler({ seed: `site-${seed}`, explain: 'off' }, world)
+  const live = createScheduler({ seed: `site-${seed}`, minRunMs: 0 }, world)
   live.cycle(1)
   return live
 }

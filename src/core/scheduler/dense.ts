@@ -43,13 +43,6 @@ export function lessOrEqual(a: Dense, b: Dense): boolean {
   return true
 }
 
-/** Where something is asked for, a is no more than b. */
-export function lessOrEqualWhere(a: Dense, b: Dense, asked: (dim: number) => number): boolean {
-  const size = Math.max(a.length, b.length)
-  for (let dim = 0; dim < size; dim++) if (asked(dim) > 0 && at(a, dim) > at(b, dim)) return false
-  return true
-}
-
 /** part / whole, where nothing of nothing is nothing and something of nothing is all. */
 export function share(part: number, whole: number): number {
   if (whole === 0) return part === 0 ? 0 : 1

@@ -109,3 +109,16 @@ export function preference(spec: PodSpec, node: NodeFacts): number {
     if ((term.labels.length === 0 && term.fields.length === 0) || matchesTerm(term, node)) sum += weight
   return sum
 }
+
+/** Nothing that placement could see has changed. */
+export function sameFacts(a: NodeFacts, b: NodeFacts): boolean {
+  if (a.unschedulable !== b.unschedulable || a.allocatable.length > b.allocatable.length) return false
+  for (let dim = 0; dim < b.allocatable.length; dim++)
+    if ((a.allocatable[dim] ?? 0) !== b.allocatable[dim]) return false
+  return (
+    JSON.stringify(a.labels) === JSON.stringify(b.labels) &&
+    JSON.stringify(a.taints) === JSON.stringify(b.taints) &&
+    JSON.stringify(a.annotations) === JSON.stringify(b.annotations) &&
+    a.images.size === b.images.size
+  )
+}

@@ -1,5 +1,7 @@
 /** Small rules about jobs and queues as records. */
-import { ROOT_QUEUE, type Queue } from './ledger.ts'
+import { ROOT_QUEUE, type Job, type Queue } from './ledger.ts'
+import type { Dimensions } from './resources.ts'
+import type { QueueInput } from './types.ts'
 
 export function jobKey(namespace: string, name: string): string {
   return `${namespace}/${name}`
@@ -33,5 +35,57 @@ export function queueShape(queues: readonly (Queue | null)[], rows: ReadonlyMap<
       queue.ancestors.push(row)
     }
     if (queue.parent >= 0) (queues[queue.parent] as Queue).children.push(queue.row)
+  }
+}
+
+export function newJob(row: number, key: string, namespace: string, name: string, group: number): Job {
+  return {
+    row,
+    key,
+    namespace,
+    name,
+    uid: key,
+    group,
+    queue: -1,
+    queueName: '',
+    priority: 0,
+    minMember: 0,
+    roles: new Map(),
+    minTaskTotal: 0,
+    minResources: null,
+    phase: 'Pending',
+    createdMs: 0,
+    input: null,
+    implicit: false,
+    problem: null,
+    tasks: new Set(),
+    subJobs: new Map(),
+    failedRoles: new Set(),
+    failedTasks: new Set(),
+    allocatedHyperNode: '',
+  }
+}
+
+/** `before`: the queue of that name as it was; what it has used stays with it. */
+export function newQueue(row: number, input: QueueInput, dimensions: Dimensions, before: Queue | null): Queue {
+  const deserved = dimensions.read(input.deserved)
+  const guarantee = dimensions.read(input.guarantee)
+  const capability = dimensions.read(input.capability)
+  const problems = [...deserved.problems, ...guarantee.problems, ...capability.problems]
+  const limited = input.capability !== undefined && Object.keys(input.capability).length > 0
+  return {
+    row,
+    name: input.name,
+    input,
+    parent: -1,
+    ancestors: [],
+    children: [],
+    problem: null,
+    unreadable: problems.length > 0 ? problems.join('; ') : null,
+    deserved: deserved.amounts,
+    guarantee: guarantee.amounts,
+    capability: limited ? capability.amounts : null,
+    usage: before?.usage ?? new Float64Array(0),
+    usageAtMs: before?.usageAtMs ?? 0,
   }
 }

@@ -9,15 +9,12 @@ import type { ResourceList } from './types.ts'
 export const CPU = 0
 export const MEMORY = 1
 export const PODS = 2
-export const STORAGE = 3
 
 /** A set of amounts: parallel lists, dimensions ascending, no zeroes. */
 export interface Amounts {
   readonly dims: Int32Array
   readonly values: Float64Array
 }
-
-export const NO_AMOUNTS: Amounts = { dims: new Int32Array(0), values: new Float64Array(0) }
 
 export type Converted =
   | { readonly ok: true; readonly dim: number; readonly value: number; readonly rounded: boolean }

@@ -5,7 +5,7 @@ import { Devices } from './devices.ts'
 import { hashText } from './hash.ts'
 import { DEFAULT_NAMESPACE, readPod, type PodRecord } from './ingest.ts'
 import { DEFAULT_QUEUE, ROOT_QUEUE, type Job, type Queue } from './ledger.ts'
-import { readNode, type NodeFacts } from './node.ts'
+import { readNode, sameFacts } from './node.ts'
 import { numberAt, objectAt, textAt } from './object.ts'
 import { Registry } from './registry.ts'
 import { State } from './state.ts'
@@ -24,7 +24,7 @@ import {
 } from './status.ts'
 import type { Change, Delta, HyperNodeInput, JobInput, QueueInput } from './types.ts'
 import { Volumes } from './volumes.ts'
-import { jobKey, queueShape } from './records.ts'
+import { jobKey, newJob, newQueue, queueShape } from './records.ts'
 
 export class World {
   readonly state = new State()
@@ -488,31 +488,7 @@ export class World {
     const row = this.#freeJobs.pop() ?? this.jobs.length
     state.fitJobs(row + 1)
     for (const column of state.jobHeld) column[row] = 0
-    const job: Job = {
-      row,
-      key,
-      namespace,
-      name,
-      uid: key,
-      group: state.newGroup(),
-      queue: -1,
-      queueName: '',
-      priority: 0,
-      minMember: 0,
-      roles: new Map(),
-      minTaskTotal: 0,
-      minResources: null,
-      phase: 'Pending',
-      createdMs: 0,
-      input: null,
-      implicit: false,
-      problem: null,
-      tasks: new Set(),
-      subJobs: new Map(),
-      failedRoles: new Set(),
-      failedTasks: new Set(),
-      allocatedHyperNode: '',
-    }
+    const job = newJob(row, key, namespace, name, state.newGroup())
     this.jobs[row] = job
     this.jobRows.set(key, row)
     state.jobGroup[row] = job.group
@@ -584,27 +560,8 @@ export class World {
       this.queueRows.set(input.name, row)
       state.fitQueues(row + 1)
     }
-    const deserved = state.dimensions.read(input.deserved)
-    const guarantee = state.dimensions.read(input.guarantee)
-    const capability = state.dimensions.read(input.capability)
+    this.queues[row] = newQueue(row, input, state.dimensions, known ?? null)
     state.fitDimensions()
-    const problems = [...deserved.problems, ...guarantee.problems, ...capability.problems]
-    this.queues[row] = {
-      row,
-      name: input.name,
-      input,
-      parent: -1,
-      ancestors: [],
-      children: [],
-      problem: null,
-      unreadable: problems.length > 0 ? problems.join('; ') : null,
-      deserved: deserved.amounts,
-      guarantee: guarantee.amounts,
-      capability:
-        input.capability !== undefined && Object.keys(input.capability).length > 0 ? capability.amounts : null,
-      usage: known?.usage ?? new Float64Array(0),
-      usageAtMs: known?.usageAtMs ?? 0,
-    }
     this.#shapeQueues = true
   }
 
@@ -641,16 +598,4 @@ export class World {
       }
     }
   }
-}
-
-function sameFacts(a: NodeFacts, b: NodeFacts): boolean {
-  if (a.unschedulable !== b.unschedulable || a.allocatable.length > b.allocatable.length) return false
-  for (let dim = 0; dim < b.allocatable.length; dim++)
-    if ((a.allocatable[dim] ?? 0) !== b.allocatable[dim]) return false
-  return (
-    JSON.stringify(a.labels) === JSON.stringify(b.labels) &&
-    JSON.stringify(a.taints) === JSON.stringify(b.taints) &&
-    JSON.stringify(a.annotations) === JSON.stringify(b.annotations) &&
-    a.images.size === b.images.size
-  )
 }

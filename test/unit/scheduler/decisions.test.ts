@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../../src/core/model/json.ts'
-import { predict } from '../../../src/core/scheduler/predict.ts'
+import { predict, predictAll } from '../../../src/core/scheduler/predict.ts'
 import { createScheduler, schedule } from '../../../src/core/scheduler/scheduler.ts'
 import type { CycleResult, JobInput } from '../../../src/core/scheduler/types.ts'
 
@@ -290,6 +290,14 @@ describe('prediction', () => {
     }))
   it('fits at a time that an enforced limit gives', () =>
     expect(predict(world(7200), change(1), { nowMs: NOW })).toMatchObject({ fit: 'at', atMs: Date.UTC(2026, 0, 1, 2) }))
+  it('sites of equal digest are asked once, and all get the answer', () => {
+    const one = createScheduler({}, { nodes: [node('n')], pods: [] })
+    const sites = ['x', 'y', 'x'].map((digest) => ({ digest, scheduler: one }))
+    const [first, second, third] = predictAll(sites, change(1), NOW)
+    expect(third).toBe(first)
+    expect(second).toEqual(first)
+    expect(second).not.toBe(first)
+  })
   it('never fits, with the shortfall', () =>
     expect(predict(world(), change(1, '6'), { nowMs: NOW })).toMatchObject({
       fit: 'never',
