@@ -2,7 +2,8 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { play, scenarios } from './rollout/scenario.ts'
 
-const SEED = Number(process.env['ROLLOUT_SEED'] ?? Date.now() % 2 ** 31)
+/** The same fleets in every run of the suite; another seed explores. */
+const SEED = Number(process.env['ROLLOUT_SEED'] ?? 20260105)
 const RUNS = Number(process.env['ROLLOUT_RUNS'] ?? 120)
 
 test('over simulated weeks of weather, failures, commits and operators every law holds, and a healed fleet converges', () => {

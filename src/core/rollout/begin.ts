@@ -123,9 +123,13 @@ function placeOf(site: string, target: Digest, { spec, previous, world, wave }: 
   const backUnheard = past.phase === 'rolledBack' && past.back !== undefined && published === pastTarget
   const moving = begun || backUnheard || past.phase === 'changing' || past.phase === 'failed'
   if (moving && target === pastTarget && published === target) return carried({ ...past, phase: 'changing' }, wave)
-  if (published === target) return { wave, phase: 'unchanged', from: published }
+  // Taken back and not heard since: it may yet be on its way there.
+  const unheard = past.revoke !== undefined && published === past.from && answerOf(at, published) === null
+  const revoke = unheard ? { revoke: 'back' as const } : {}
+  if (published === target) return { wave, phase: 'unchanged', from: published, ...revoke }
   const onOld = previous?.state.phase !== 'Completed' && (moving || past.phase === 'done')
-  return { wave, phase: 'waiting', from: published, ...(onOld || past.onOld === true ? { onOld: true } : {}) }
+  const first = onOld || past.onOld === true ? { onOld: true as const } : {}
+  return { wave, phase: 'waiting', from: published, ...revoke, ...first }
 }
 
 /** The same content, still on its way: it goes on, and its clock starts anew. */

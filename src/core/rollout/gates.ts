@@ -35,11 +35,10 @@ export function gateOf(draft: Draft, index: number, look: Look): Gate {
     if (proven) return { is: 'skipped', carry: false }
     if (open.withdrawn !== null && !changesElse(draft, look))
       return { is: 'kept', because: open.withdrawn, short: false }
-    // Sites that never joined are no evidence, be it the only one that changes: coverage below says what is missing.
-    if (changed === 0) {
-      if (changesInAll(draft) <= 1) return { is: 'skipped', carry: false }
-      return held ?? { is: 'skipped', carry: true }
-    }
+    if (changed === 0 && changesInAll(draft) <= 1) return { is: 'skipped', carry: false }
+    // Sites that never joined keep nobody: a later wave begins with a canary of its own. Nor are they evidence: where nobody else
+    // changes, coverage below says what is missing until the first of them comes.
+    if (changed === 0 || joinedAfter(draft, index, look)) return held ?? { is: 'skipped', carry: true }
   }
   if (hasMoving(draft, index, look)) return { is: 'running' }
   const needed = coverageNeeded(draft.spec.policy.minCoveragePercent, Math.max(1, changed - open.unenrolled))
@@ -88,8 +87,19 @@ function changesElse(draft: Draft, look: Look): boolean {
   return waves.some((wave) => [...wave.open].some((site) => look.withdrawn(site) === null))
 }
 
+/** Is there a later wave with a site that has joined and may still move? */
+function joinedAfter(draft: Draft, index: number, look: Look): boolean {
+  for (const { open } of draft.tally.waves.slice(index + 1))
+    for (const site of open) {
+      const standing = look.standing(site)
+      if (standing.is === 'observe' || (standing.is === 'excused' && standing.why === 'enrol')) continue
+      if (look.withdrawn(site) === null) return true
+    }
+  return false
+}
+
 interface Open {
-  /** Open sites that are no part of the count: observed only, or their release is withdrawn. */
+  /** Open sites that are no part of the count: observed only, withdrawn, or provisioned outside the waves when they come. */
   readonly aside: number
   readonly unenrolled: number
   readonly withdrawn: Waiting | null
@@ -108,7 +118,10 @@ function openIn(draft: Draft, index: number, look: Look): Open | 'due' {
       aside += 1
     } else if (standing.is === 'observe') aside += 1
     else if (standing.is !== 'excused') return 'due'
-    else if (standing.why === 'enrol') unenrolled += 1
+    else if (standing.why === 'enrol') {
+      if (sitesOf(draft).get(site)?.fresh === undefined) unenrolled += 1
+      else aside += 1
+    }
   }
   return { aside, unenrolled, withdrawn }
 }

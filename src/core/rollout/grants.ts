@@ -132,9 +132,11 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
   if (place.phase === 'granted') {
     if (world.withdrawn.has(target)) return null
     if (published !== target) return grant(target, nowMs + policy.startByMs, whyGranted(place, active))
-    return open
-      ? null
-      : grant(target, nowMs + policy.startByMs, place.provisioned === undefined ? 'renew' : 'provision')
+    if (open) return null
+    if (place.provisioned !== undefined) return grant(target, nowMs + policy.startByMs, 'provision')
+    // Its own permit ended and it was not heard since: it may have begun. Only a place given after that renews it.
+    const isOlder = at?.startByMs == null || at.startByMs <= (place.grantedAtMs ?? nowMs)
+    return isOlder ? grant(target, nowMs + policy.startByMs, 'renew') : null
   }
   if (place.phase === 'rolledBack') {
     if (place.back === undefined || published === place.back || world.withdrawn.has(place.back)) return null

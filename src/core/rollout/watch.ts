@@ -37,12 +37,19 @@ export function watchSites(draft: Draft, world: RolloutWorld, look: Look, budget
     const target = draft.spec.targets.get(site)
     if (place === undefined || target === undefined) continue
     const at = world.at(site, draft.spec.workload)
-    const seen: Seen = { site, target, at, standing: look.standing(site) }
+    const seen: Seen = {
+      site,
+      target,
+      at,
+      standing: look.standing(site),
+      heardMs: world.site(site)?.lastContactMs ?? null,
+    }
     const told = toldAnew(draft, place, seen, world.nowMs)
     putSite(draft, site, told)
     if (told.phase === 'granted' || told.phase === 'changing' || told.phase === 'failed' || told.phase === 'done')
       watchMoving(draft, told, seen, world, found, budget)
     else if (told.phase === 'rolledBack') watchBack(draft, told, seen, world.nowMs, budget)
+    else if (told.revoke !== undefined || told.grantedAtMs !== undefined) watchRevoked(told, seen, budget)
   }
   return found
 }
@@ -58,6 +65,7 @@ interface Seen {
   readonly target: Digest
   readonly at: SiteWorkload | undefined
   readonly standing: Standing
+  readonly heardMs: number | null
 }
 
 function doneToLookAt(draft: Draft, world: RolloutWorld): Iterable<string> {
@@ -82,7 +90,10 @@ function toldAnew(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number):
       if (published !== target) return stopped || held ? withoutRevoke(lapsed(place)) : place
       const ended = at?.startByMs != null && at.startByMs <= nowMs
       // Out of reach it keeps its permit to the end; held or only observing, it must not begin.
-      return held || standing.is === 'observe' || (ended && stopped) ? lapsed(place) : place
+      if (held || standing.is === 'observe' || (ended && stopped)) return lapsed(place)
+      // It has spoken since its permit ended and had not begun: it gives its place up, and takes its turn for another one.
+      const unused = place.provisioned === undefined && hasLetGo(seen, place.grantedAtMs ?? 0)
+      return unused ? lapsed(place) : place
     }
     case 'changing':
     case 'failed':
@@ -110,10 +121,27 @@ function toldAnew(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number):
   }
 }
 
+/** The site was told that it may not begin any more, and said so itself: until then it may be on its way. */
 function isTakenBack(place: SiteProgress, at: SiteWorkload | undefined, nowMs: number): boolean {
   const published = at?.published ?? null
-  if (published === null || published === place.from) return true
+  if (published === null) return true
+  if (published === place.from) return answerOf(at, published) !== null
   return place.from === null && (at?.startByMs == null || at.startByMs <= nowMs)
+}
+
+/** Heard after its permit ended: what it did not begin until then it never will. A permit that ended before `grantedAtMs` is an older one. */
+function hasLetGo({ at, heardMs }: Seen, grantedAtMs: number): boolean {
+  const endMs = at?.startByMs ?? null
+  return endMs !== null && endMs > grantedAtMs && heardMs !== null && heardMs > endMs
+}
+
+/** What is being taken back may have begun meanwhile: until the site has heard, it is one that changes. */
+function watchRevoked(place: SiteProgress, { site, at, standing, heardMs }: Seen, budget: FleetBudget): void {
+  if (!isPresent(standing)) return
+  const published = at?.published ?? null
+  if (published === null) return
+  const closed = at?.startByMs != null && heardMs !== null && heardMs > at.startByMs
+  if (published === place.from ? answerOf(at, published) === null : !closed) budget.changing.add(site)
 }
 
 function withoutRevoke(place: SiteProgress): SiteProgress {

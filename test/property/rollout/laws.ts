@@ -64,7 +64,9 @@ export class Onlooker {
         from: new Map(sites.map(([site, place]) => [site, place.from])),
         told: new Set(
           sites.flatMap(([site, { phase, provisioned }]) =>
-            (phase === 'granted' || phase === 'changing') && provisioned === undefined ? [site] : [],
+            (phase === 'granted' || phase === 'changing' || phase === 'failed') && provisioned === undefined
+              ? [site]
+              : [],
           ),
         ),
         provisioned: new Set(),
@@ -128,7 +130,9 @@ export class Onlooker {
       for (const site of run.told) {
         const target = spec.targets.get(site)
         if (target === undefined || !isPresent(spec, world, site)) continue
-        if (answerOf(world, site, spec.workload, target)?.health === 'Degraded') broken.add(site)
+        const answer = answerOf(world, site, spec.workload, target)
+        // Not begun: it is ill from what it ran before.
+        if (answer?.health === 'Degraded' && answer.begun) broken.add(site)
       }
     }
     const { changingSites, brokenSites } = world.budget

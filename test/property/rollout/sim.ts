@@ -25,7 +25,7 @@ export const DAY = 24 * HOUR
 export const START = Date.UTC(2026, 0, 5)
 
 /** How a release behaves at a site: always, or at the named sites only. */
-export type Behaviour = 'good' | 'crash' | 'giveUp' | 'slow' | 'flaky'
+export type Behaviour = 'good' | 'crash' | 'giveUp' | 'slow' | 'flaky' | 'suspended'
 
 export interface SimSite {
   name: string
@@ -278,7 +278,7 @@ export class Sim {
         at.begins.push({ release: entry.release, atMs: this.nowMs, startByMs: entry.startByMs })
       }
     }
-    if (this.health(site.name, workload) === 'Healthy') at.healthySinceMs ??= this.nowMs
+    if (isWell(this.health(site.name, workload))) at.healthySinceMs ??= this.nowMs
     else {
       at.healthySinceMs = null
       at.unhealthyMs += this.nowMs - at.livedMs
@@ -299,6 +299,8 @@ export class Sim {
         return 'Degraded'
       case 'slow':
         return 'Progressing'
+      case 'suspended':
+        return 'Suspended'
       case 'flaky':
         return age % (40 * MINUTE) < 20 * MINUTE ? 'Healthy' : 'Degraded'
     }
@@ -326,7 +328,7 @@ export class Sim {
       received: stamp(entry.release),
       staged: stamp(entry.release),
       applied: stamp(at.applied),
-      healthy: stamp(health === 'Healthy' ? at.applied : null),
+      healthy: stamp(isWell(health) ? at.applied : null),
       sync: at.applied === entry.release ? 'Synced' : 'Waiting',
       health,
       healthyForMs: healthyFor,
@@ -335,9 +337,14 @@ export class Sim {
       begun,
       ...(gaveUp ? { failure: { reason: 'Rejected', message: 'the API server refuses it' } } : {}),
       objects: [],
-      counts: { objects: 1, ready: health === 'Healthy' ? 1 : 0, drifted: 0, pruned: 0 },
+      counts: { objects: 1, ready: isWell(health) ? 1 : 0, drifted: 0, pruned: 0 },
     }
   }
+}
+
+/** What Git itself suspends is as it should be. */
+function isWell(health: WorkloadObservation['health']): boolean {
+  return health === 'Healthy' || health === 'Suspended'
 }
 
 export function factsOf(site: SimSite): SiteFacts {

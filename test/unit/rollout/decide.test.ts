@@ -1,13 +1,21 @@
 import { describe, expect, test } from 'vitest'
+import type { WorkloadObservation } from '../../../src/core/model/observation.ts'
 import { formatWaiting } from '../../../src/core/model/state.ts'
-import { DAY, HOUR, MINUTE, policy, release, Sim, spec, wave } from '../../property/rollout/sim.ts'
+import { decide } from '../../../src/core/rollout/decide.ts'
+import type { RolloutWorld, SiteWorkload } from '../../../src/core/rollout/types.ts'
+import { DAY, HOUR, MINUTE, START, policy, release, Sim, spec, wave } from '../../property/rollout/sim.ts'
 
 const OLD = release('old')
 const NEW = release('new')
 
 /** Sites `a`, `b`… that run OLD, and a commit of NEW for all of them. */
-function fleet(count: number, waves: Parameters<typeof policy>[0], options: Parameters<typeof policy>[1] = {}): Sim {
-  const sim = new Sim()
+function fleet(
+  count: number,
+  waves: Parameters<typeof policy>[0],
+  options: Parameters<typeof policy>[1] = {},
+  seen: (world: RolloutWorld) => RolloutWorld = (world) => world,
+): Sim {
+  const sim = new Sim((world) => decide(seen(world)))
   const names = Array.from({ length: count }, (_, i) => `s${String(i).padStart(2, '0')}`)
   for (const name of names) {
     sim.addSite(name, { cohort: name === 's00' ? 'canary' : 'rest' })
@@ -33,6 +41,18 @@ function goneDark(sim: Sim, name: string): void {
 const why = (sim: Sim, site: string): string => {
   const waiting = sim.decision('web').waiting.get(site)
   return waiting === undefined ? '-' : formatWaiting(waiting)
+}
+
+/** What the hub knows, but for some of the site's own words about the entry it holds. */
+function said(
+  world: RolloutWorld,
+  site: string,
+  workload: string,
+  words: Partial<WorkloadObservation>,
+): SiteWorkload | undefined {
+  const at = world.at(site, workload)
+  const isNew = at?.published === NEW && at.observation?.since.counter === at.since?.counter
+  return at?.observation != null && isNew ? { ...at, observation: { ...at.observation, ...words } } : at
 }
 
 describe('waves', () => {
@@ -114,18 +134,6 @@ describe('offline', () => {
     expect(why(sim, 's01')).toBe('Coverage(0 of 1)')
     expect(why(sim, 's00')).toMatch(/^LinkDown\(/)
   })
-  test.each([1, 2, 3])(
-    '%i sites that never joined are no evidence: the rollout says so and is not Completed',
-    (count) => {
-      const sim = fleet(count, [wave('all')])
-      const names = [...sim.sites.keys()]
-      for (const name of names) Object.assign(sim.site(name), { enrolled: false, online: false, lastContactMs: null })
-      sim.run(3 * DAY)
-      expect(sim.state('web').phase).toBe('Progressing')
-      expect(formatWaiting(sim.decision('web').because ?? { reason: 'Hold' })).toBe('Coverage(0 of 1)')
-      expect(why(sim, 's00')).toBe('LinkDown(never connected)')
-    },
-  )
   test('an approval given to the shortage lets it pass; one given before anybody knew does not', () => {
     const sim = fleet(3, [{ ...CANARY, approval: 'ops' }, REST])
     sim.tick()
@@ -178,6 +186,25 @@ describe('offline', () => {
     const moving = [...sim.state('web').sites.values()].filter(({ phase }) => phase === 'granted')
     expect(moving).toHaveLength(2)
   })
+  test('a permit that ended unused is renewed only when a place is free: who returns follows the concurrency', () => {
+    const sim = fleet(3, [wave('all', { maxConcurrent: { count: 1 } })], {
+      minCoveragePercent: 30,
+      startByMs: 2 * HOUR,
+    })
+    sim.tick()
+    sim.site('s00').online = false
+    sim.run(DAY, 10 * MINUTE, () => sim.state('web').sites.get('s01')?.phase === 'granted')
+    sim.site('s01').pollMs = 3 * HOUR
+    sim.run(40 * MINUTE)
+    sim.run(2 * HOUR, 10 * MINUTE, () => sim.nowMs > START + 2 * HOUR + 10 * MINUTE)
+    sim.site('s00').online = true
+    sim.run(30 * MINUTE)
+    expect(sim.state('web').sites.get('s01')?.phase).not.toBe('done')
+    expect(why(sim, 's00')).toBe('Slot(1 of 1)')
+    expect(sim.decision('web').grants).toEqual([])
+    sim.run(DAY)
+    expect(sim.state('web').sites.get('s00')?.phase).toBe('done')
+  })
   test('a permit that ended unused is renewed only when the site is back', () => {
     const sim = fleet(2, [wave('all', { maxConcurrent: { count: 1 } })], { minCoveragePercent: 50 })
     sim.tick()
@@ -193,7 +220,124 @@ describe('offline', () => {
   })
 })
 
+describe('sites that never joined', () => {
+  const absent = (sim: Sim, names: readonly string[]): void => {
+    for (const name of names) Object.assign(sim.site(name), { enrolled: false, lastContactMs: null, dueAtMs: null })
+  }
+  /** Listed in Git, with nothing installed anywhere yet. */
+  function listed(count: number, waves: Parameters<typeof policy>[0]): Sim {
+    const sim = new Sim()
+    const names = Array.from({ length: count }, (_, i) => `s${String(i).padStart(2, '0')}`)
+    for (const name of names) sim.addSite(name, { cohort: name < 's04' ? 'canary' : 'rest' })
+    sim.commit(spec('web', policy(waves), new Map(names.map((name) => [name, NEW]))))
+    return sim
+  }
+  const join = (sim: Sim, name: string): void => {
+    sim.site(name).enrolled = true
+  }
+  const whole = (sim: Sim): string => formatWaiting(sim.decision('web').because ?? { reason: 'Hold' })
+
+  test.each([1, 2, 4])('%i of them and nobody else: it waits for coverage and is not Completed', (count) => {
+    const sim = listed(count, [CANARY, REST])
+    absent(sim, [...sim.sites.keys()])
+    sim.run(3 * DAY)
+    expect(sim.state('web').phase).toBe('Progressing')
+    expect(whole(sim)).toBe('Coverage(0 of 1)')
+    expect(why(sim, 's00')).toBe('LinkDown(never connected)')
+    join(sim, 's00')
+    sim.run(DAY)
+    expect(sim.state('web').sites.get('s00')?.phase).toBe('done')
+    expect(sim.state('web').phase).toBe('Completed')
+  })
+  test('canaries that never joined keep nobody: the next wave begins with one site, soaked as long as a canary', () => {
+    const sim = listed(8, [
+      { ...CANARY, soakMs: 2 * HOUR },
+      { ...REST, maxConcurrent: { count: 4 } },
+    ])
+    absent(sim, ['s00', 's01', 's02', 's03'])
+    sim.run(2 * HOUR)
+    expect(published(sim)).toEqual(['s04'])
+    expect(sim.state('web').waves.map(({ state }) => state)).toEqual(['skipped', 'active'])
+    sim.run(DAY)
+    expect(sim.state('web').phase).toBe('Completed')
+    expect(published(sim)).toEqual(['s04', 's05', 's06', 's07'])
+    expect(why(sim, 's00')).toBe('LinkDown(never connected)')
+  })
+  test('the yes that a wave asks for is asked for where its sites never joined, too', () => {
+    const sim = listed(6, [{ ...CANARY, approval: 'ops' }, REST])
+    absent(sim, ['s00', 's01', 's02', 's03'])
+    sim.run(DAY)
+    expect(whole(sim)).toBe('ApprovalNeeded(ops)')
+    expect(published(sim)).toEqual([])
+  })
+  test('the first store of a fleet that joins, whatever its wave, is the canary; those that join later are provisioned', () => {
+    const sim = listed(8, [CANARY, REST])
+    absent(sim, [...sim.sites.keys()])
+    sim.run(3 * DAY)
+    join(sim, 's06')
+    sim.run(DAY)
+    expect(published(sim)).toEqual(['s06'])
+    expect(sim.state('web').sites.get('s06')?.phase).toBe('done')
+    const places = [...sim.state('web').sites.values()]
+    expect(places.filter(({ phase }) => phase === 'waiting')).toHaveLength(7)
+    join(sim, 's01')
+    sim.run(HOUR)
+    expect(sim.state('web').sites.get('s01')?.provisioned).toBe(true)
+    expect(sim.workload('s01', 'web').applied).toBe(NEW)
+  })
+  test('a store that is listed after all is done is provisioned when it comes, and the rollout is through meanwhile', () => {
+    const sim = fleet(3, [CANARY, REST])
+    sim.run(DAY)
+    sim.addSite('t1')
+    absent(sim, ['t1'])
+    sim.commit(spec('web', policy([CANARY, REST]), new Map([...sim.sites.keys()].map((name) => [name, NEW]))))
+    sim.run(DAY)
+    expect(sim.state('web').phase).toBe('Completed')
+    expect(why(sim, 't1')).toBe('LinkDown(never connected)')
+    join(sim, 't1')
+    sim.run(HOUR)
+    expect(sim.workload('t1', 'web').applied).toBe(NEW)
+  })
+  test('a canary that is listed and never joined does not keep an update from those that run the release before', () => {
+    const sim = fleet(3, [REST])
+    sim.run(DAY)
+    sim.addSite('c1', { cohort: 'canary' })
+    absent(sim, ['c1'])
+    const newest = release('newest')
+    sim.commit(spec('web', policy([CANARY, REST]), new Map([...sim.sites.keys()].map((name) => [name, newest]))))
+    sim.run(DAY)
+    expect(sim.workload('s02', 'web').applied).toBe(newest)
+    expect(sim.state('web').phase).toBe('Completed')
+  })
+})
+
 describe('failures', () => {
+  test('a site that is ill from what it ran before is not broken by the release that is its cure', () => {
+    const sim = fleet(2, [wave('all', { maxConcurrent: { count: 1 } })], {}, (world) => ({
+      ...world,
+      at: (site, workload) => said(world, site, workload, { health: 'Degraded', begun: site !== 's00' }),
+    }))
+    sim.budget = { changingSites: null, brokenSites: { count: 1 } }
+    sim.run(HOUR)
+    expect(why(sim, 's01')).toBe('Slot(1 of 1)')
+  })
+  test('a workload that Git suspends is as it should be and passes its waves', () => {
+    const sim = fleet(3, [CANARY, REST])
+    sim.behaviours.set(NEW, { is: 'suspended' })
+    sim.run(DAY)
+    expect(sim.state('web').phase).toBe('Completed')
+    expect(sim.state('web').sites.get('s02')?.phase).toBe('done')
+  })
+  test('suspended is no evidence where the site does not say that this very release is well', () => {
+    const sim = fleet(2, [CANARY, REST], {}, (world) => ({
+      ...world,
+      at: (site, workload) => said(world, site, workload, { healthy: { digest: OLD, atMs: world.nowMs } }),
+    }))
+    sim.behaviours.set(NEW, { is: 'suspended' })
+    sim.run(DAY)
+    expect(sim.state('web').sites.get('s00')?.phase).not.toBe('done')
+    expect(published(sim)).toEqual(['s00'])
+  })
   test('a release that crashes stops at its canary and goes back, and its digest is withdrawn', () => {
     const sim = fleet(4, [CANARY, REST], { onFailure: 'Rollback' })
     sim.behaviours.set(NEW, { is: 'giveUp' })
@@ -418,6 +562,27 @@ describe('budgets and dependencies', () => {
     expect(published(sim)).toEqual([])
     expect(sim.workload('c', 'pos').published?.release).toBe(NEW)
     expect(why(sim, 'a')).toBe('Budget(changingSites 1 of 1)')
+  })
+  test('a site whose permit an abort takes back counts as changing until it has heard of it', () => {
+    const sim = new Sim()
+    for (const name of ['a', 'b']) {
+      sim.addSite(name)
+      sim.install(name, 'web', OLD)
+      sim.install(name, 'db', OLD)
+    }
+    sim.site('a').pollMs = 30 * MINUTE
+    sim.budget = { changingSites: { count: 1 }, brokenSites: null }
+    sim.commit(spec('db', policy([wave('all')]), { a: NEW, b: OLD }, { priority: 1 }))
+    sim.tick()
+    sim.step(10 * MINUTE)
+    expect(sim.workload('a', 'db').inHand?.release).toBe(NEW)
+    sim.commit(spec('web', policy([wave('all')]), { a: OLD, b: NEW }))
+    sim.say('db', { kind: 'abort', by: 'ann', why: 'wrong' })
+    sim.step(10 * MINUTE)
+    sim.step(10 * MINUTE)
+    expect(why(sim, 'b')).toBe('Budget(changingSites 1 of 1)')
+    sim.run(2 * HOUR)
+    expect(published(sim)).toEqual(['b'])
   })
   test('a dependent waits until its dependency is healthy at that site at the newest release', () => {
     const sim = fleet(2, [REST])
