@@ -84,6 +84,7 @@ export class Cycle {
     this.#tiers = options.tiers.map((tier) =>
       tier.map((plugin) => {
         const made = (options.plugins[plugin.name] as PluginFactory)(this, plugin.arguments ?? {})
+        if (plugin.enabled === undefined) return { name: plugin.name, hooks: made }
         const hooks: Record<string, unknown> = {}
         for (const name of Object.keys(made) as (keyof Hooks)[]) {
           // A job that is not valid is not valid whatever the switches say.

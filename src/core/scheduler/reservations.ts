@@ -201,6 +201,8 @@ export class Reservations {
         }
         for (const { toMs } of this.#claims.get(node) ?? []) if (Number.isFinite(toMs)) times.add(toMs)
       }
+    // Nothing ever ends for certain, and there is nobody who was let past: now is the only time, and now there is no room.
+    if (times.size === 1 && !this.#cycle.jobs.some((other) => other.input?.preemptible === true)) return null
     const sorted = [...times].toSorted((a, b) => a - b)
     const step = Math.ceil(sorted.length / MAX_TIMES)
     for (let k = 0; k < sorted.length; k += step) {

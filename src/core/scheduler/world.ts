@@ -425,15 +425,13 @@ export class World {
     const job = this.#jobOf(record)
     if (implicit && job.input === null) {
       job.implicit = true
-      job.queueName = record.queue || DEFAULT_QUEUE
-      job.queue = this.queueRows.get(job.queueName) ?? -1
+      this.#seat(job, record.queue || DEFAULT_QUEUE)
       job.phase = 'Inqueue'
       job.priority = Math.max(
         job.tasks.size === 0 ? Number.NEGATIVE_INFINITY : job.priority,
         state.taskPriority[task] as number,
       )
       job.createdMs = job.tasks.size === 0 ? record.createdMs : Math.min(job.createdMs, record.createdMs)
-      this.#shapeQueues = true
     }
     job.tasks.add(task)
     state.taskJob[task] = job.row
@@ -512,7 +510,7 @@ export class World {
     job.input = input
     job.implicit = false
     job.uid = input.uid ?? job.key
-    job.queueName = input.queue === undefined || input.queue === '' ? DEFAULT_QUEUE : input.queue
+    this.#seat(job, input.queue === undefined || input.queue === '' ? DEFAULT_QUEUE : input.queue)
     job.priority = input.priority ?? this.priorities.get(input.priorityClassName ?? '') ?? 0
     job.minMember = input.minMember ?? 0
     job.phase = input.phase ?? 'Pending'
@@ -538,7 +536,16 @@ export class World {
       const at = role.group * STATUSES + (state.taskStatus[task] as number)
       state.groupCount[at] = (state.groupCount[at] as number) + 1
     }
-    this.#shapeQueues = true
+  }
+
+  /** Gives the job its queue. One that holds nothing yet changes no sums. */
+  #seat(job: Job, queueName: string): void {
+    if (job.queueName === queueName && job.queue >= 0) return
+    job.queueName = queueName
+    job.queue = this.queueRows.get(queueName) ?? -1
+    const queue = this.queues[job.queue]
+    if (job.tasks.size > 0) this.#shapeQueues = true
+    else this.state.jobQueues[job.row] = queue === null || queue === undefined ? [] : [queue.row, ...queue.ancestors]
   }
 
   #dropJob(key: string): void {
