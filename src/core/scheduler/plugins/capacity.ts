@@ -43,6 +43,7 @@ class Book {
   readonly #shares = new Map<number, Share>()
   readonly #chains = new Map<number, readonly number[]>()
   readonly #size: number
+  #counted = false
 
   constructor(cycle: Cycle) {
     this.#cycle = cycle
@@ -60,7 +61,6 @@ class Book {
     }
     if (cycle.hierarchical) this.#tree()
     else this.#flat()
-    for (const job of cycle.jobs) this.#countJob(job)
     this.ready = !(cycle.hierarchical && cycle.options.profile === 'volcano' && this.#misplaced())
   }
 
@@ -70,6 +70,13 @@ class Book {
     return this.#cycle.jobs.some(
       (job) => job.queue >= 0 && (this.#shares.get(job.queue) as Share).queue.children.length > 0,
     )
+  }
+
+  /** What admitted jobs wait for and running ones could do without: only admission asks. */
+  #countJobs(): void {
+    if (this.#counted) return
+    this.#counted = true
+    for (const job of this.#cycle.jobs) this.#countJob(job)
   }
 
   #countJob(job: Job): void {
@@ -241,6 +248,7 @@ class Book {
     if (!this.takesJobs(queue)) return -1
     const { minResources } = job
     if (minResources === null) return 1
+    this.#countJobs()
     for (const row of this.chain(queue)) {
       const one = this.#shares.get(row) as Share
       const held = this.held(row)
@@ -255,6 +263,7 @@ class Book {
 
   enqueued(job: Job): void {
     if (job.minResources === null) return
+    this.#countJobs()
     for (const row of this.chain(this.#cycle.queueOf(job)))
       addTo((this.#shares.get(row) as Share).inqueue, padded(job.minResources, this.#size))
   }

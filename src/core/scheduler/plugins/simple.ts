@@ -1,6 +1,6 @@
 /** The plugins that fit on a few lines: priority, conformance, overcommit, sla, predicates, backfill. */
 import type { Cycle } from '../cycle.ts'
-import { at, lessOrEqual, zeroes } from '../dense.ts'
+import { addTo, at, lessOrEqual, zeroes } from '../dense.ts'
 import { numberArgument, type Arguments, type Hooks, type Vote } from '../plugin.ts'
 import { parseDurationMs } from '../duration.ts'
 import { PENDING, PIPELINED } from '../status.ts'
@@ -41,26 +41,28 @@ export function conformance(cycle: Cycle): Hooks {
 /** Admits jobs up to a little more than the cluster holds. */
 export function overcommit(cycle: Cycle, given: Arguments): Hooks {
   const factor = Math.max(1, numberArgument(given, 'overcommit-factor', 1.2))
-  const total = totalOf(cycle)
-  const used = usedOf(cycle)
-  const idle = zeroes(total.length)
-  for (let dim = 0; dim < total.length; dim++) idle[dim] = Math.max(0, at(total, dim) * factor - at(used, dim))
-  const inqueue = zeroes(total.length)
-  for (const job of cycle.jobs) {
-    const waiting = inqueueOf(cycle, job)
-    if (waiting !== null)
-      for (let dim = 0; dim < inqueue.length; dim++) inqueue[dim] = at(inqueue, dim) + at(waiting, dim)
+  let room: { readonly idle: Float64Array; readonly inqueue: Float64Array } | null = null
+  const roomOf = (): { readonly idle: Float64Array; readonly inqueue: Float64Array } => {
+    if (room !== null) return room
+    const total = totalOf(cycle)
+    const used = usedOf(cycle)
+    const idle = total.map((amount, dim) => Math.max(0, amount * factor - at(used, dim)))
+    const inqueue = zeroes(total.length)
+    for (const job of cycle.jobs) {
+      const waiting = inqueueOf(cycle, job)
+      if (waiting !== null) addTo(inqueue, waiting)
+    }
+    room = { idle, inqueue }
+    return room
   }
   return {
     jobEnqueueable: (job): Vote => {
       if (job.minResources === null) return 1
-      const sum = zeroes(Math.max(inqueue.length, job.minResources.length))
-      for (let dim = 0; dim < sum.length; dim++) sum[dim] = at(inqueue, dim) + at(job.minResources, dim)
-      return lessOrEqual(sum, idle) ? 1 : -1
+      const { idle, inqueue } = roomOf()
+      return lessOrEqual(addTo(inqueue.slice(), job.minResources), idle) ? 1 : -1
     },
     jobEnqueued: (job) => {
-      if (job.minResources !== null)
-        for (let dim = 0; dim < inqueue.length; dim++) inqueue[dim] = at(inqueue, dim) + at(job.minResources, dim)
+      if (job.minResources !== null) addTo(roomOf().inqueue, job.minResources)
     },
   }
 }
