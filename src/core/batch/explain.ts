@@ -10,6 +10,9 @@ export interface PlacementReason {
   readonly message: string
 }
 
+/** Slurm's BeginTime. */
+export const BEGINS_LATER = 'its begin time has not come'
+
 export function waitOf(draft: Draft, dependencies: Gate, queue: Gate): JobWait | null {
   const { phase, admitted, notBeforeMs, because } = draft.record
   if (isOver(phase)) return null
@@ -23,7 +26,7 @@ export function waitOf(draft: Draft, dependencies: Gate, queue: Gate): JobWait |
   if (notBeforeMs !== null && notBeforeMs > draft.nowMs)
     return {
       reason: 'Hold',
-      detail: `backing off${because === null ? '' : `: ${because.says}`}`,
+      detail: because === null ? BEGINS_LATER : `backing off: ${because.says}`,
       nextAtMs: notBeforeMs,
     }
   const backingOff = [...draft.slots.values()].filter(

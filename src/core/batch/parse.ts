@@ -10,7 +10,7 @@ import { parsePolicies } from './parse-policies.ts'
 import { parseTasks } from './parse-tasks.ts'
 import { parsePlugins } from './plugin-options.ts'
 import {
-  type ArraySpec, BATCH_LIMITS, type BatchJobSpec, type Deadline, DEFAULT_GANG_TIMEOUT_MS, DEFAULT_MAX_RETRY,
+  type ArraySpec, BATCH_LIMITS, BEGIN_ANNOTATION, type BatchJobSpec, type Deadline, DEFAULT_GANG_TIMEOUT_MS, DEFAULT_MAX_RETRY,
   type DependencyKind, type JobDependencies, type TaskSpec,
 } from './types.ts' // prettier-ignore
 
@@ -66,6 +66,7 @@ export function parseJobSpec(spec: JsonObject, who: JobIdentity, at = 'spec'): P
     policies: parsePolicies(into, spec['policies'], `${at}.policies`),
     timeLimitMs: durationOf(into, spec['timeLimit'], `${at}.timeLimit`) ?? null,
     deadline: deadlineOf(into, spec['deadline'], `${at}.deadline`),
+    beginMs: beginOf(into, who.annotations),
     maxRetry: countOf(into, spec['maxRetry'], `${at}.maxRetry`, 0) ?? DEFAULT_MAX_RETRY,
     ttlMs: ttlOf(into, spec['ttlSecondsAfterFinished'], `${at}.ttlSecondsAfterFinished`),
     preemptible: spec['preemptible'] === true,
@@ -152,6 +153,15 @@ function parseDependency(into: Gathering, value: Json | undefined, path: string,
   if (after.length > BATCH_LIMITS.dependencies)
     refuse(into, path, `names ${after.length} jobs; ${BATCH_LIMITS.dependencies} is the limit`)
   return { after, singleton }
+}
+
+function beginOf(into: Gathering, annotations: JobIdentity['annotations']): number | null {
+  const text = annotations[BEGIN_ANNOTATION]
+  if (text === undefined) return null
+  const atMs = MOMENT.test(text) ? Date.parse(text) : NaN
+  if (!Number.isNaN(atMs)) return atMs
+  refuse(into, `metadata.annotations.${BEGIN_ANNOTATION}`, `"${text}" is no moment`)
+  return null
 }
 
 /** 0 is allowed: gone as soon as it is over. */

@@ -31,7 +31,7 @@ export function beginJob(spec: BatchJobSpec, { uid, createdMs, timeZone }: Begin
     startedMs: null,
     firstStartedMs: null,
     finishedMs: null,
-    notBeforeMs: null,
+    notBeforeMs: spec.beginMs !== null && spec.beginMs > createdMs ? spec.beginMs : null,
     admitted: false,
     gang: null,
     done: {},

@@ -79,6 +79,8 @@ export interface BatchJobSpec {
   readonly policies: readonly Policy[]
   readonly timeLimitMs: number | null
   readonly deadline: Deadline | null
+  /** Not started before: `--begin`, by BEGIN_ANNOTATION. */
+  readonly beginMs: number | null
   readonly maxRetry: number
   readonly ttlMs: number | null
   readonly preemptible: boolean
@@ -276,6 +278,9 @@ export const POD_ANNOTATIONS = {
   uid: 'flotilla.dev/job-uid',
   version: 'flotilla.dev/job-version',
 } as const
+
+/** A moment, ISO 8601. */
+export const BEGIN_ANNOTATION = 'flotilla.dev/begin'
 
 /** Limits, each with its reason. */
 export const BATCH_LIMITS = {

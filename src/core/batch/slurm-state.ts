@@ -1,0 +1,87 @@
+/** A job's phase in Slurm's words: state codes, reason codes, exit codes. */
+import { BEGINS_LATER } from './explain.ts'
+import type { Cause, JobRecord, JobWait } from './types.ts'
+
+export const SLURM_STATES = {
+  BF: 'BOOT_FAIL', CA: 'CANCELLED', CD: 'COMPLETED', CF: 'CONFIGURING', CG: 'COMPLETING', DL: 'DEADLINE', F: 'FAILED', NF: 'NODE_FAIL',
+  OOM: 'OUT_OF_MEMORY', PD: 'PENDING', PR: 'PREEMPTED', R: 'RUNNING', RQ: 'REQUEUED', RS: 'RESIZING', RV: 'REVOKED', S: 'SUSPENDED',
+  SI: 'SIGNALING', SE: 'SPECIAL_EXIT', SO: 'STAGE_OUT', ST: 'STOPPED', TO: 'TIMEOUT',
+} as const // prettier-ignore
+export type SlurmCode = keyof typeof SLURM_STATES
+
+const ENDED: Readonly<Record<Cause, SlurmCode>> = {
+  Succeeded: 'CD',
+  PodFailed: 'F',
+  TooFewSucceeded: 'F',
+  RetriesUsedUp: 'F',
+  TimeLimit: 'TO',
+  Deadline: 'DL',
+  Cancelled: 'CA',
+  Policy: 'CA',
+  Evicted: 'PR',
+  NodeLost: 'NF',
+  OutOfMemory: 'OOM',
+  GangTimeout: 'PR',
+  QueueDrained: 'PR',
+}
+
+/** By compact or long name, in any case; undefined: no state of Slurm's. */
+export function readSlurmState(text: string): SlurmCode | undefined {
+  const word = text.toUpperCase()
+  return (Object.keys(SLURM_STATES) as SlurmCode[]).find((code) => code === word || SLURM_STATES[code] === word)
+}
+
+/** `bound`: some of its pods are on their nodes and none runs yet. */
+export function slurmCode(record: JobRecord, bound: 'bound' | 'unbound' = 'unbound'): SlurmCode {
+  const { phase, because } = record
+  if (phase === 'Completed') return 'CD'
+  if (phase === 'Failed') return because === null ? 'F' : failedCode(because.cause)
+  if (phase === 'Terminated') return because === null ? 'CA' : stoppedCode(because.cause)
+  if (phase === 'Aborted' || phase === 'Aborting') return phase === 'Aborted' ? 'S' : 'CG'
+  if (phase === 'Completing' || phase === 'Terminating') return 'CG'
+  if (phase === 'Restarting') return 'RQ'
+  if (phase === 'Running') return 'R'
+  return bound === 'bound' ? 'CF' : 'PD'
+}
+
+function failedCode(cause: Cause): SlurmCode {
+  const code = ENDED[cause]
+  return code === 'CD' ? 'F' : code
+}
+
+/** A job that was stopped never completed, whatever stopped it; a policy that ended it for a failed pod is a failure. */
+function stoppedCode(cause: Cause): SlurmCode {
+  return cause === 'Succeeded' ? 'CA' : ENDED[cause]
+}
+
+/** Slurm's word for why it waits, or why it failed. */
+export function slurmReason(record: JobRecord, wait: JobWait | null): string {
+  if (record.phase === 'Aborted') return 'JobHeldUser'
+  if (wait === null || record.because?.cause === 'TimeLimit') return endReason(record)
+  if (wait.detail === BEGINS_LATER) return 'BeginTime'
+  if (wait.reason === 'Dependency')
+    return wait.detail.includes('never satisfied') || wait.detail.includes('circle')
+      ? 'DependencyNeverSatisfied'
+      : 'Dependency'
+  if (wait.reason === 'QueueLimit') return wait.detail.includes('time limit') ? 'PartitionTimeLimit' : 'QOSJobLimit'
+  if (wait.reason === 'Hold') return wait.detail.startsWith('queue ') ? 'PartitionInactive' : 'BeginTime'
+  if (wait.reason === 'HeldByError') return 'PartitionDown'
+  if (wait.reason === 'Suspended') return 'JobHeldUser'
+  if (wait.reason === 'Priority') return 'Priority'
+  return 'Resources'
+}
+
+function endReason({ because }: JobRecord): string {
+  if (because === null || because.cause === 'Succeeded') return 'None'
+  if (because.cause === 'TimeLimit') return 'TimeLimit'
+  if (because.cause === 'Deadline') return 'DeadLine'
+  if (because.cause === 'NodeLost') return 'NodeDown'
+  return because.cause === 'PodFailed' || because.cause === 'RetriesUsedUp' ? 'NonZeroExitCode' : 'None'
+}
+
+/** `code:signal`, of the pod that failed first; 128 and more is a signal, as shells have it. */
+export function slurmExitCode(record: JobRecord): string {
+  const code =
+    Object.values(record.slots).find((slot) => slot.state === 'failed' && slot.exitCode !== undefined)?.exitCode ?? 0
+  return code > 128 && code < 192 ? `0:${code - 128}` : `${code}:0`
+}
