@@ -90,6 +90,7 @@ beforeAll(async () => {
   repo = new FleetRepo(dir)
   fs.cpSync(path.join(ROOT, 'fleet-example'), repo.work, { recursive: true })
   fs.cpSync(BOUTIQUE, path.join(repo.work, 'teams/e2e/boutique'), { recursive: true })
+  repo.edit('flotilla.yaml', (text) => text.replace('spec:\n', 'spec:\n  link: { lateAfter: 2s, lostAfter: 1h }\n'))
   repo.write('sites/e2e/e2e-a.yaml', siteFile('e2e-a', 'canary'))
   for (const name of SECOND_WAVE) repo.write(`sites/e2e/${name}.yaml`, siteFile(name, 'rest'))
   repo.write(
@@ -229,12 +230,13 @@ describe('a commit travels to sites in waves', () => {
   test('a site cut off during the wave is excused and catches up', async () => {
     await agents.get('e2e-d')?.stop()
     repo.edit('teams/e2e/boutique/paymentservice.yaml', (text) => text.replace(/image: (\S+)/, 'image: $1-next'))
-    await seen(repo.push('A new paymentservice'))
+    const revision = repo.push('A new paymentservice')
+    await seen(revision)
     const done = await eventually(
       'the rollout completes without the dark site',
       async () => {
         const view = await rollout('boutique')
-        return view.phase === 'Completed' && view
+        return view.revision === revision && view.phase === 'Completed' && view
       },
       120_000,
     )
@@ -280,12 +282,16 @@ describe('a commit travels to sites in waves', () => {
     const good = (await status()).source.revision
     repo.write('sites/e2e/e2e-a.yaml', siteFile('e2e-a', 'canary').replace('labels: {', 'labels: ['))
     repo.push('Broken')
-    const view = await eventually('the problem is shown', async () => {
+    const view = await eventually('the problem is shown with its place', async () => {
       const now = await status()
-      return now.source.problems.length > 0 && now
+      return (
+        now.source.problems.some(
+          ({ severity, place }) => severity === 'error' && place.file === 'sites/e2e/e2e-a.yaml',
+        ) && now
+      )
     })
     expect(view.source.revision).toBe(good)
-    expect(view.source.problems[0]?.place).toMatchObject({ file: 'sites/e2e/e2e-a.yaml' })
+    expect(view.source.seen).not.toBe(good)
     repo.write('sites/e2e/e2e-a.yaml', siteFile('e2e-a', 'canary'))
     await seen(repo.push('Mended'))
   }, 120_000)
