@@ -97,7 +97,10 @@ export async function liveSite(kubeconfig: string, options: LiveSiteOptions): Pr
       for (let i = 0; i < limit; i++) {
         // As the loop does: a turn that met a fault is tried again.
         const { nextMs } = await site.agent.turn(SIGNAL).catch(() => ({ nextMs: LOOK_MS }))
-        if (i > 0 && nextMs > LOOK_MS && site.agent.status().workloads.every(isThere)) return
+        const { workloads } = site.agent.status()
+        if (i > 0 && nextMs > LOOK_MS && workloads.every(isThere)) return
+        // What is refused stays so until something else is desired.
+        if (i > 2 && workloads.every((it) => isThere(it) || isStuck(it))) return
         await sleep(Math.min(Math.max(nextMs, LOOK_MS), 1_000))
       }
     },
@@ -131,6 +134,10 @@ export async function liveSite(kubeconfig: string, options: LiveSiteOptions): Pr
 
 function isThere({ applied, desired }: WorkloadObservation): boolean {
   return applied?.digest === desired?.digest
+}
+
+function isStuck({ sync, waiting }: WorkloadObservation): boolean {
+  return sync === 'Failed' || waiting?.reason === 'Observe'
 }
 
 /** Writes among these, and reads that are no watch. */
