@@ -81,7 +81,7 @@ export function createKeyring(
       if (failed.reason !== 'KeyUnknown' || identity.previous === undefined) return false
       // A hub of before the renewal: it knows the key that we had then.
       const { previous, ...rest } = identity
-      save({ ...rest, ...previous })
+      save({ ...rest, certificate: previous.certificate, privateKey: previous.privateKey })
       return true
     }
   }

@@ -5,7 +5,7 @@ import { asFault, Fault } from '../core/model/fault.ts'
 import { accept } from '../core/protocol/accept.ts'
 import { spkiOf } from '../core/protocol/envelope.ts'
 import { readManifestHead } from '../core/protocol/manifest.ts'
-import { PROTOCOL_VERSION, type SiteManifest, type SyncUp } from '../core/protocol/messages.ts'
+import { type Envelope, PROTOCOL_VERSION, type SiteManifest, type SyncUp } from '../core/protocol/messages.ts'
 import type { HubLink, SyncAnswer } from '../core/protocol/ports.ts'
 import { judgeTime, NONCE_BYTES, timeSubject } from '../core/protocol/time.ts'
 import { acceptTrust, type Trust } from '../core/protocol/trust.ts'
@@ -17,6 +17,9 @@ import { createKeyring } from './renew.ts'
 import type { ReconcileDeps } from './settled.ts'
 import { blobsOf, stage } from './stage.ts'
 import { agedObservations, setCondition } from './turn-state.ts'
+
+/** In one exchange: the root's word, the key, and what a hub of before the renewal knew. */
+const MOST_RESCUES = 3
 
 export interface SyncDeps extends ReconcileDeps {
   readonly link: HubLink
@@ -45,6 +48,8 @@ export function createSync(deps: SyncDeps): SyncSite {
   const keyring = createKeyring(ports, identityOf(deps), () => hubClock.now())
   /** A statement that our root does not lead to directly: the chain in between is asked for. */
   let missing: Fault | undefined
+  /** The hub asked to be shown the manifest that this site has. */
+  let toShow = false
 
   function up(nonce: string): SyncUp {
     const current = reconciler.manifest()
@@ -71,21 +76,23 @@ export function createSync(deps: SyncDeps): SyncSite {
       outbox: items,
       conditions: [...state.conditions.values()],
       trust: keyring.trust().version,
+      ...(toShow && current !== undefined ? { held: shown(current.stored.envelope) } : {}),
     }
   }
 
   async function exchange(signal: AbortSignal): Promise<Exchanged> {
-    let done: Exchanged
-    try {
-      done = await once(signal)
-    } catch (error) {
-      const fault = asFault(error)
-      if (!(await keyring.rescue(fault, signal))) throw fault
-      done = await once(signal)
+    for (let rescues = 0; ; rescues++) {
+      try {
+        const done = await once(signal)
+        if (missing === undefined || rescues >= MOST_RESCUES || !(await keyring.rescue(missing, signal))) {
+          await keyring.used(signal)
+          return done
+        }
+      } catch (error) {
+        const fault = asFault(error)
+        if (rescues >= MOST_RESCUES || !(await keyring.rescue(fault, signal))) throw fault
+      }
     }
-    if (missing !== undefined && (await keyring.rescue(missing, signal))) done = await once(signal)
-    await keyring.used(signal)
-    return done
   }
 
   async function once(signal: AbortSignal): Promise<Exchanged> {
@@ -105,6 +112,7 @@ export function createSync(deps: SyncDeps): SyncSite {
     if (answer.trust !== undefined) takeTrust(answer.trust)
     takeTime(sent, sentMonotonicMs, answer)
     outbox.acknowledged(answer.head.ack, answer.head.ackOutbox)
+    toShow = answer.head.asks?.some(({ kind }) => kind === 'manifest') === true
     if (answer.manifest !== undefined) await takeManifest(answer, signal)
     else setCondition(state, 'Manifest', null, clock.nowMs())
     return { nextDueMs: answer.head.nextDueMs }
@@ -207,4 +215,11 @@ function identityOf({ ports }: SyncDeps): SiteIdentity {
   if (identity === null)
     throw new Fault('KeyUnknown', 'this site is not enrolled: run the line that `token create` prints')
   return identity
+}
+
+function shown({ payload, signatures }: Envelope): NonNullable<SyncUp['held']> {
+  return {
+    payload: Buffer.from(payload).toString('base64'),
+    signatures: signatures.map(({ keyid, sig }) => ({ keyid, sig: Buffer.from(sig).toString('base64') })),
+  }
 }

@@ -77,7 +77,10 @@ export async function enrolSite(parts: EnrolParts, request: EnrolRequest): Promi
     })
     return after
   })
-  const certificate = await authority.certify({ site: site.name, siteId: site.siteId, publicKey: request.publicKey })
+  const certificate = await authority.certify(
+    { site: site.name, siteId: site.siteId, publicKey: request.publicKey },
+    nowMs(),
+  )
   const { current } = site
   return {
     siteId: site.siteId,

@@ -45,8 +45,11 @@ export interface Authority {
   readonly trust: { readonly version: number; readonly timeEpoch: number }
   /** Signs manifests and time. */
   readonly signer: SigningKey
-  /** PEM of a client certificate; the subject is composed from the site's name and id, never copied from a request. */
-  certify(subject: { readonly site: string; readonly siteId: string; readonly publicKey: Uint8Array }): Promise<string>
+  /** PEM of a client certificate whose life begins now; the subject is composed from the site's name and id, never copied from a request. */
+  certify(
+    subject: { readonly site: string; readonly siteId: string; readonly publicKey: Uint8Array },
+    nowMs: number,
+  ): Promise<string>
   /** The one line to run at a site that is to reach this hub at `url`. */
   joinLine(url: string, site: string, secret: string): string
 }

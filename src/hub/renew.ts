@@ -38,7 +38,7 @@ export async function renewKey({ world, authority, nowMs }: EnrolParts, request:
       ],
     })
   })
-  return { certificate: await authority.certify({ site: name, siteId, publicKey }) }
+  return { certificate: await authority.certify({ site: name, siteId, publicKey }, nowMs()) }
 }
 
 /** At an exchange: costs nothing but for the first under an offered key. */

@@ -32,8 +32,8 @@ export interface Pki {
   /** Signs manifests and time. */
   readonly signer: SigningKey
   readonly tls: HubTls
-  /** A certificate (PEM) whose subject is composed here. `publicKey`: SPKI of a P-256 key. Fault InvalidInput. */
-  certify(subject: Subject): Promise<string>
+  /** A certificate (PEM) whose subject is composed here. `publicKey`: SPKI of a P-256 key; `atMs`: where its life begins, default when the directory was opened. Fault InvalidInput. */
+  certify(subject: Subject, atMs?: number): Promise<string>
   /** The one line to run at a site that is to reach this hub at `url`. */
   joinLine(url: string, site: string, secret: string): string
 }
@@ -70,9 +70,9 @@ export async function openPki(dir: string, nowMs: number): Promise<Pki> {
   const caKey = await keep(names.caKey, p256Pem)
   const caPem = await keep(names.caPem, () => makeAuthority(caKey, nowMs))
   const hubKey = await keep(names.hubKey, p256Pem)
-  const issue = (uri: string, commonName: string, spki: Uint8Array): Promise<string> =>
-    issueLeaf({ uri, commonName, spki, caKey, caPem, nowMs })
-  const hubPem = await keep(names.hubPem, () => issue(HUB_URI, 'hub', spkiOf(createPublicKey(hubKey))))
+  const issue = (uri: string, commonName: string, spki: Uint8Array, atMs: number): Promise<string> =>
+    issueLeaf({ uri, commonName, spki, caKey, caPem, nowMs: atMs })
+  const hubPem = await keep(names.hubPem, () => issue(HUB_URI, 'hub', spkiOf(createPublicKey(hubKey)), nowMs))
   if (fresh) {
     const root = signingKey(await keep('root.key', ed25519Pem))
     writeSecretFile(at(TRUST_FILE), firstStatement(root, signer, caPem, nowMs))
@@ -93,9 +93,9 @@ export async function openPki(dir: string, nowMs: number): Promise<Pki> {
       ticketKeys: Buffer.from(readFileSync(at(names.ticket), 'utf8'), 'base64'),
       authorities: read.trust.authorities.map((der) => new X509Certificate(der)),
     },
-    certify: async ({ site, siteId, publicKey }) => {
+    certify: async ({ site, siteId, publicKey }, atMs = nowMs) => {
       if (!SITE_NAME.test(site) || !SITE_ID.test(siteId)) throw new Fault('InvalidInput', 'not a site name and id')
-      return issue(siteUri(site, siteId), siteId, publicKey)
+      return issue(siteUri(site, siteId), siteId, publicKey, atMs)
     },
     joinLine: (url, site, secret) => encodeToken({ hub: hubUrl(url), site, secret, pin: pinOf(read.trust.signedBy) }),
   }
