@@ -10,6 +10,7 @@ import type { Library } from './library.ts'
 import { LOOK_MS, podReason } from './pods.ts'
 import type { StoredManifest, WorkloadRecord } from './ports.ts'
 import { isSettled, type ReconcileDeps } from './settled.ts'
+import { AWAY_MS } from './observe.ts'
 import { healthOfWorkload, observationOf, restamp, type ObjectFinding } from './report.ts'
 import { isGood, soaked } from './soak.ts'
 import { setCondition, type TurnState } from './turn-state.ts'
@@ -201,13 +202,16 @@ function dropGone({ desired, ports, state, current }: TurnEnd, records: Map<stri
 }
 
 /** What concerns the site and no workload that is reported on. */
-function conditions({ steps, outcomes, state, desired }: TurnEnd, nowMs: number): void {
+function conditions({ steps, outcomes, state, desired, observer, ports }: TurnEnd, nowMs: number): void {
   const named = new Set(desired.intents.map(({ entry }) => entry.workload))
   const braked = steps.filter((step) => step.kind === 'wait' && step.because.reason === 'DeletionBrake')
   const away = outcomes.find(
     (outcome) => outcome.kind === 'failed' && ['Unreachable', 'Unauthorized', 'Timeout'].includes(outcome.reason),
   )
+  const blindSinceMs = observer.blindSinceMs()
   if (away?.kind === 'failed') setCondition(state, 'Cluster', away, nowMs)
+  else if (blindSinceMs !== null && ports.clock.monotonicMs() - blindSinceMs > AWAY_MS)
+    setCondition(state, 'Cluster', { reason: 'Unreachable', message: 'the API server is not heard of' }, nowMs)
   else if (braked.some(({ workload }) => !named.has(workload))) {
     const digest = deletionsDigest(braked.map(({ ref }) => ref))
     const message = `${braked.length} deletions in one turn wait for a confirmed list, ${digest}`

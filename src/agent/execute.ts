@@ -78,6 +78,9 @@ async function attempt(step: Acting, ports: ExecutePorts, signal: AbortSignal): 
 async function settleDoubt(step: Acting, fault: Fault, ports: ExecutePorts, signal: AbortSignal): Promise<void> {
   const doubtful = ['Conflict', 'FieldConflict', 'OutcomeUnknown', 'Timeout', 'NotFound'].includes(fault.reason)
   if (!doubtful) return
+  // What an object that is to be made stands in is gone.
+  if (step.kind === 'create' && fault.reason === 'NotFound' && step.ref.namespace !== '')
+    ports.saw(refKey({ group: '', kind: 'Namespace', namespace: '', name: step.ref.namespace }), null)
   try {
     const name = step.kind === 'delete' ? step.actual : step.desired
     const live = await ports.clusterOf(step).get(name, step.ref, signal)

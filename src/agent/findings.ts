@@ -1,9 +1,9 @@
 /** What a turn found of each desired object: what was decided, what became of it, and how it is. */
 import { isOlder } from './observe.ts'
-import { isJob } from '../core/diff/marks.ts'
+import { isJob, isProtected } from '../core/diff/marks.ts'
 import type { Difference, InventoryEntry, Outcome, Step } from '../core/diff/types.ts'
 import { healthOf } from '../core/health/health.ts'
-import { formatRef, parseRefKey, type Manifest } from '../core/model/object.ts'
+import { formatRef, parseRefKey, type Manifest, type ObjectRef } from '../core/model/object.ts'
 import { REASONS } from '../core/model/fault.ts'
 import type { HealthState, SyncState, Waiting } from '../core/model/state.ts'
 import type { ObjectFinding } from './report.ts'
@@ -109,7 +109,8 @@ function saidOfOutcome(outcome: Outcome): Said {
       return { sync: 'Synced', applied: true }
     case 'failed': {
       const refused = REASONS[outcome.reason].retry === 'on-change'
-      return { sync: refused ? 'Failed' : 'Progressing', reason: outcome.reason, message: outcome.message, refused }
+      const message = outcome.message + (outcome.reason === 'ImmutableField' ? allowedBy(outcome.step.ref) : '')
+      return { sync: refused ? 'Failed' : 'Progressing', reason: outcome.reason, message, refused }
     }
     case 'waits':
       return { sync: 'Waiting', waiting: { reason: 'Dependency', detail: formatRef(parseRefKey(outcome.on)) } }
@@ -118,6 +119,11 @@ function saidOfOutcome(outcome: Outcome): Said {
     case 'spared':
       return { sync: 'Progressing', reason: 'Conflict', message: 'it was made by another meanwhile' }
   }
+}
+
+/** What is never replaced would take data or other people's objects along. */
+function allowedBy(ref: ObjectRef): string {
+  return isProtected(ref) ? '' : ' (`replace: onImmutable` in its Workload would delete it and make it anew)'
 }
 
 /** Counts only from what our apply returned, or later. */

@@ -15,6 +15,8 @@ const LIST_ABOVE = 8
 const PARALLEL_GETS = 8
 /** How long an answer by name is believed: nothing tells us when such an object changes. */
 export const PROBE_MS = 60_000
+/** Not hearing of a kind for longer is said of the site. */
+export const AWAY_MS = 5_000
 /** A namespace that is there seldom goes, and what needs it says so. */
 const NAMESPACE_PROBE_MS = 600_000
 
@@ -121,6 +123,8 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
         if (watch.state === 'listing') watch.state = 'failed'
         watch.fault = fault
         watch.ready.resolve()
+        // Silence is news too, once it is more than a server's restart.
+        if (watch.blindSinceMs !== null && clock.monotonicMs() - watch.blindSinceMs > AWAY_MS) onChange('')
         waitMs = nextBackoffMs(waitMs, ports.random(), fault.retryAfterMs)
       }
       const kicked = Promise.withResolvers<void>()
@@ -162,7 +166,11 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
       drop(key)
       onChange(key)
     }
-    if (watch.blindSinceMs !== null) blindMs = Math.max(blindMs, clock.monotonicMs() - watch.blindSinceMs)
+    if (watch.blindSinceMs !== null) {
+      blindMs = Math.max(blindMs, clock.monotonicMs() - watch.blindSinceMs)
+      // It may be another cluster by now: a box that was built anew. What was asked by name before says nothing of it.
+      probes.clear()
+    }
     watch.blindSinceMs = null
     watch.state = 'synced'
     watch.fault = undefined

@@ -145,7 +145,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       clusterOf: (step) => clusterOf(step, desired),
       healthy: (key, live) => isReady(store.inventory(), key, live),
       entry: (key) => store.inventory().get(key),
-      held: (step) => state.attempts.held(refKey(step.ref), attemptDigest(step), clock.monotonicMs()),
+      held: (step) => state.attempts.held(refKey(step.ref), attemptDigest(step, desired), clock.monotonicMs()),
       gate: () => {
         const nowMs = clock.monotonicMs()
         if (state.throttledUntilMs > nowMs)
@@ -167,7 +167,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
         state.counts.failures += 1
         const nowMs = clock.monotonicMs()
         if (fault.reason === 'Throttled') state.throttledUntilMs = nowMs + (fault.retryAfterMs ?? 1_000)
-        state.attempts.failed(refKey(step.ref), attemptDigest(step), fault, nowMs)
+        state.attempts.failed(refKey(step.ref), attemptDigest(step, desired), fault, nowMs)
         ports.log.debug({ object: refKey(step.ref), reason: fault.reason }, 'a step failed')
       },
     }
@@ -176,8 +176,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   function clusterOf(step: Step, desired: Desired): Cluster {
     // A namespace made by need is the site's own doing.
     if (step.kind === 'create' && step.because === 'needed') return ports.cluster
-    const intent = desired.intents.find(({ entry }) => entry.workload === step.workload)
-    const release = intent?.release ?? desired.gone.get(step.workload)
+    const release = releaseOf(step, desired)
     return release?.rules.serviceAccount === undefined ? ports.cluster : impersonated(ports.cluster, release)
   }
 
@@ -252,8 +251,15 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   return { turn, manifest, library }
 }
 
-function attemptDigest(step: WriteStep | Extract<Step, { kind: 'delete' }>): string {
-  return step.kind === 'delete' ? `delete ${step.actual.metadata.uid ?? ''}` : step.digest
+/** What is asked for, and what may be done for it: another account or a `replace` is another attempt. */
+function attemptDigest(step: WriteStep | Extract<Step, { kind: 'delete' }>, desired: Desired): string {
+  const what = step.kind === 'delete' ? `delete ${step.actual.metadata.uid ?? ''}` : step.digest
+  const how = 'onImmutable' in step ? step.onImmutable : ''
+  return `${what} ${how} ${releaseOf(step, desired)?.rules.serviceAccount ?? ''}`
+}
+
+function releaseOf({ workload }: Step, desired: Desired): Release | undefined {
+  return desired.intents.find(({ entry }) => entry.workload === workload)?.release ?? desired.gone.get(workload)
 }
 
 /** `name` in the release's namespace, or `namespace/name`. */
