@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import type { Io } from './cli/command.ts'
+import { AGENT } from './cli/commands/agent.ts'
 import { AUTHOR } from './cli/commands/author.ts'
 import { OBSERVE } from './cli/commands/observe.ts'
 import { OPERATE } from './cli/commands/operate.ts'
@@ -66,6 +67,12 @@ const ports: CliPorts = {
     const user = os.userInfo().username
     return commitAll(dir, message, { name: user, email: `${user}@${os.hostname()}` })
   },
+  async cluster(named, context) {
+    const { openCluster } = await import('./adapters/cluster/kube-cluster.ts')
+    const file = named ?? env.kubeconfig
+    if (file === undefined) throw new Fault('InvalidInput', 'no cluster is named: give --kubeconfig or set KUBECONFIG')
+    return openCluster({ from: 'kubeconfig', path: file, ...(context === undefined ? {} : { context }) })
+  },
   async runHub(options, signal) {
     const { runHub } = await import('./process/hub.ts')
     await runHub(options, { version: VERSION, logLevel: env.logLevel }, signal)
@@ -108,7 +115,7 @@ process.stdout.on('error', (error) => {
 })
 
 process.exitCode = await runProgram(
-  [...RUN, ...AUTHOR, ...OBSERVE, ...OPERATE],
+  [...RUN, ...AGENT, ...AUTHOR, ...OBSERVE, ...OPERATE],
   process.argv.slice(2),
   VERSION,
   ports,

@@ -1,4 +1,5 @@
 /** What commands ask of the outside; main.ts builds these, and only what a command calls is ever loaded. */
+import type { Cluster } from '../core/kube/cluster.ts'
 import type { Json } from '../core/model/json.ts'
 import type { SourceTree } from '../core/fleet/types.ts'
 
@@ -57,4 +58,6 @@ export interface CliPorts {
     signal: AbortSignal,
   ): Promise<string | undefined>
   commit(dir: string, message: string): Promise<string>
+  /** The cluster of a kubeconfig, for installing and removing an agent; the caller closes it. */
+  cluster(kubeconfig: string | undefined, context: string | undefined): Promise<Cluster>
 }

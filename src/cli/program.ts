@@ -21,6 +21,8 @@ export async function runProgram<P>(
     .exitOverride()
     .configureOutput({ writeOut: (text) => io.out(text.trimEnd()), writeErr: (text) => io.err(text.trimEnd()) })
     .helpCommand(false)
+    // `agent` does something by itself and has commands below it: a flag belongs to the word before it.
+    .enablePositionalOptions()
     .showHelpAfterError('(flotilla --help shows the commands)')
   for (const group of GROUPS) {
     for (const command of commands.filter((candidate) => candidate.group === group)) {
@@ -56,6 +58,7 @@ function add<P>(
     .helpGroup(`${group}:`)
     .exitOverride()
   made.configureOutput(program.configureOutput())
+  made.enablePositionalOptions()
   for (const { name, help, optional } of command.arguments ?? [])
     made.argument(optional === true ? `[${name}]` : `<${name}>`, help)
   for (const [name, flag] of Object.entries(command.flags ?? {})) made.addOption(optionOf(name, flag))
@@ -72,6 +75,7 @@ function groupCommand(parent: Commander, word: string, group: string): Commander
     .description(WORDS[word] ?? word)
     .helpGroup(`${group}:`)
     .helpCommand(false)
+    .enablePositionalOptions()
     .exitOverride()
 }
 

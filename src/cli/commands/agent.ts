@@ -1,0 +1,110 @@
+import type { Command, Flag, Values } from '../command.ts'
+import { AGENT_NAMESPACE, agentManifests, type InstallOptions } from '../agent/manifests.ts'
+import { uninstallAgent } from '../agent/uninstall.ts'
+import { EXIT } from '../exit.ts'
+import type { CliPorts } from '../ports.ts'
+
+const INSTALL_FLAGS: Readonly<Record<string, Flag>> = {
+  namespace: { type: 'string', short: 'n', help: 'where the agent lives', default: AGENT_NAMESPACE },
+  image: { type: 'string', help: 'of this program; build it with the Dockerfile', default: '' },
+  join: {
+    type: 'string',
+    placeholder: 'TOKEN',
+    help: 'line of `flotilla token create`; without it make the Secret flotilla-agent-join, key token, yourself',
+  },
+  size: { type: 'string', help: 'of the claim that keeps the store', default: '1Gi' },
+  'storage-class': { type: 'string', help: 'of the claim; the cluster default without it' },
+  'host-path': { type: 'string', placeholder: 'DIR', help: 'a folder of the node instead of a claim' },
+  account: {
+    type: 'list',
+    placeholder: 'NAMESPACE/NAME',
+    help: 'may act only as this service account, for fleets whose every Workload names one; may be given again',
+  },
+}
+
+function optionsOf(flags: Values, version: string): InstallOptions {
+  const text = (name: string): string | undefined =>
+    flags[name] === '' ? undefined : (flags[name] as string | undefined)
+  const path = text('host-path')
+  return {
+    namespace: String(flags['namespace'] ?? AGENT_NAMESPACE),
+    image: text('image') ?? `flotilla:${version}`,
+    join: text('join'),
+    store:
+      path === undefined
+        ? { kind: 'claim', size: text('size') ?? '1Gi', storageClass: text('storage-class') }
+        : { kind: 'hostPath', path },
+    accounts: (flags['account'] as readonly string[] | undefined) ?? [],
+  }
+}
+
+const manifests: Command<CliPorts> = {
+  name: 'agent manifests',
+  group: 'Run',
+  summary: 'Print what installs the agent in a cluster: pipe it to kubectl apply -f -',
+  flags: INSTALL_FLAGS,
+  async run(_args, flags, ports, io) {
+    const { stringify } = await import('yaml')
+    const documents = agentManifests(optionsOf(flags, ports.version)).map((manifest) => stringify(manifest))
+    io.out(documents.join('---\n').trimEnd())
+    return EXIT.ok
+  },
+}
+
+const uninstall: Command<CliPorts> = {
+  name: 'agent uninstall',
+  group: 'Run',
+  summary: 'Take the agent out of a cluster; what it applied keeps running unless told otherwise',
+  flags: {
+    namespace: { type: 'string', short: 'n', help: 'where the agent lives', default: AGENT_NAMESPACE },
+    workloads: {
+      type: 'string',
+      placeholder: 'keep|remove',
+      help: 'remove: also what it applied, but for namespaces, volumes, claims and definitions',
+      default: 'keep',
+    },
+    data: {
+      type: 'string',
+      placeholder: 'keep|remove',
+      help: 'the store, its keys and the namespace',
+      default: 'keep',
+    },
+    kubeconfig: { type: 'string', placeholder: 'FILE', help: 'else KUBECONFIG' },
+    context: { type: 'string', help: 'context of the kubeconfig' },
+    account: { type: 'list', placeholder: 'NAMESPACE/NAME', help: 'as given to `agent manifests`' },
+  },
+  async run(_args, flags, ports, io) {
+    const choice = (name: string): 'keep' | 'remove' | undefined => {
+      const value = flags[name]
+      return value === 'keep' || value === 'remove' ? value : undefined
+    }
+    const [workloads, data] = [choice('workloads'), choice('data')]
+    if (workloads === undefined || data === undefined) {
+      io.err('error: --workloads and --data take keep or remove')
+      return EXIT.failed
+    }
+    const options = optionsOf(flags, ports.version)
+    const cluster = await ports.cluster(
+      flags['kubeconfig'] as string | undefined,
+      flags['context'] as string | undefined,
+    )
+    try {
+      const failed = await uninstallAgent(
+        cluster,
+        {
+          installed: agentManifests({ ...options, join: 'named for removal' }),
+          applySet: { namespace: AGENT_NAMESPACE, name: 'flotilla' },
+          workloads,
+          data,
+        },
+        (line) => io.out(line),
+        io.signal,
+      )
+      return failed === 0 ? EXIT.ok : EXIT.failed
+    } finally {
+      await cluster.close()
+    }
+  },
+}
+
+export const AGENT: readonly Command<CliPorts>[] = [manifests, uninstall]
