@@ -79,8 +79,11 @@ function restartTask(draft: Draft, order: Order): void {
   const places = placesIn(draft, order.task, null).filter((place) => !draft.done.has(place.task.name, place.index))
   if (places.length === 0 || !pay(draft, order)) return
   for (const place of places) renew(draft, place, false)
-  const notBeforeMs = draft.nowMs + (order.costs ? backoffMs('retry', draft.record.retries) : 0)
-  for (const place of places) draft.slots.set(place.key, { ...slotAt(draft, place.key), notBeforeMs })
+  const afterMs = draft.nowMs + (order.costs ? backoffMs('retry', draft.record.retries) : 0)
+  for (const { key } of places) {
+    const slot = slotAt(draft, key)
+    draft.slots.set(key, { ...slot, notBeforeMs: Math.max(afterMs, slot.notBeforeMs ?? 0) })
+  }
 }
 
 function restartPod(draft: Draft, order: Order): void {
