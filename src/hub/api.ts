@@ -76,6 +76,8 @@ export interface HubApi {
   freeze(actor: Actor, request: FreezeRequest): Promise<{ readonly id: string; readonly sites: number }>
   createToken(actor: Actor, site: string, ttlMs: number): Promise<TokenGiven>
   retire(actor: Actor, site: string): Promise<void>
+  /** This hub's memory is older than its sites, or it is a copy that is to go on: the epoch goes up, and what each site shows is what it should have. */
+  recover(actor: Actor): Promise<{ readonly epoch: number; readonly sites: number }>
   /** Look at Git now and decide again. `accept`: a revision whose rewritten history an admin takes. */
   reconcile(actor: Actor, accept?: string): Promise<void>
   /** A token for people; `secret` is shown once. */

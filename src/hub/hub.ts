@@ -14,6 +14,7 @@ import { createHandler, POLL_TIMES, type PollTimes } from './observe.ts'
 import { createApi } from './operate.ts'
 import type { Authority, GitSource } from './ports.ts'
 import { createPublisher } from './publish.ts'
+import { epochOf, isUnheard } from './recover.ts'
 import { Releases } from './releases.ts'
 import { createRollouts } from './rollouts.ts'
 import { createSource } from './source.ts'
@@ -93,7 +94,8 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     world,
     releases,
     nowMs,
-    epoch: () => Number(world.meta.get('epoch') ?? '1'),
+    epoch: () => epochOf(world),
+    isUnheard: (site) => isUnheard(world, site, contacts.get(site.name).lastContactMs),
     revision: () => sourceState(world).revision ?? '',
   })
   const rollouts = createRollouts({

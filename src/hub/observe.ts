@@ -13,6 +13,7 @@ import { enrolSite } from './enrol.ts'
 import type { Authority } from './ports.ts'
 import { fenceOthers, renewKey } from './renew.ts'
 import type { Publisher } from './publish.ts'
+import { adoptShown, ASK_MANIFEST, awaitsAdoption, shownManifest } from './recover.ts'
 import type { Releases } from './releases.ts'
 import type { Have, SiteRecord } from './store.ts'
 import { sameObservation, type Draft, type World } from './world.ts'
@@ -21,6 +22,8 @@ import { sameObservation, type Draft, type World } from './world.ts'
 const RENEW_BEFORE_MS = 86_400_000
 /** Sites of a connected class come a tenth earlier or later than asked, so that they never come together. */
 const JITTER = 0.1
+/** A site that is to show what it has comes again at once. */
+const SHOW_MS = 1_000
 /** A call that set out in time is not late for what the link takes. */
 const ON_THE_WAY_MS = 5_000
 
@@ -81,7 +84,13 @@ export function createHandler(parts: ObserveParts): SyncHandler {
         world.onChange()
       }
       contacts.heard(site.name, nowMs, nowMs + nextDueMs + ON_THE_WAY_MS + nextDueMs * JITTER)
-      let now = world.sites.get(site.name) ?? site
+      let now = await adopted(parts, world.sites.get(site.name) ?? site, up, nowMs)
+      now = await foreign(parts, now, up, nowMs)
+      if (now.published === 'behind' && !world.unpublished.has(now.name)) {
+        // It was not to be told anything before it was heard.
+        world.unpublished.add(now.name)
+        world.onChange()
+      }
       if (isStale(now, up, nowMs)) {
         await parts.publisher.renew(site.name)
         now = world.sites.get(site.name) ?? now
@@ -89,7 +98,12 @@ export function createHandler(parts: ObserveParts): SyncHandler {
       const told = await answers.manifest(now, up.have)
       const ackOutbox = up.outbox.reduce((most, { seq }) => Math.max(most, seq), 0)
       return {
-        head: { v: PROTOCOL_VERSION, ack: up.seq, ackOutbox, nextDueMs },
+        head: {
+          v: PROTOCOL_VERSION,
+          ack: up.seq,
+          ackOutbox,
+          ...(awaitsAdoption(world, now) ? { nextDueMs: SHOW_MS, asks: [ASK_MANIFEST] } : { nextDueMs }),
+        },
         manifest: told?.reply,
         blobs: await answers.blobs(now, told, up.want ?? []),
         time: statement(parts, now, up, told),
@@ -97,6 +111,38 @@ export function createHandler(parts: ObserveParts): SyncHandler {
       }
     },
   }
+}
+
+/** After `hub recover`: what the site shows is what it should have. */
+async function adopted(parts: ObserveParts, site: SiteRecord, up: SyncUp, nowMs: number): Promise<SiteRecord> {
+  const { world, authority } = parts
+  const shown = awaitsAdoption(world, site) ? shownManifest(up, authority.signer) : undefined
+  if (shown === undefined || up.have === null) return site
+  const { body } = up.have
+  await world.turn(async (commit) => {
+    const now = world.sites.get(site.name)
+    if (now !== undefined && awaitsAdoption(world, now)) await commit(await adoptShown(world, now, shown, body, nowMs))
+  })
+  return world.sites.get(site.name) ?? site
+}
+
+/** Manifests that the store surely still has: this many generations back from the current one. */
+const KNOWN_BACK = 3
+
+/** A restored hub has counted on while the site was away: what the site has is older by number, and not of this hub all the same. */
+async function foreign(parts: ObserveParts, site: SiteRecord, up: SyncUp, nowMs: number): Promise<SiteRecord> {
+  const { current, fork } = site
+  const { have } = up
+  if (current === null || fork !== null || have === null || have.body === current.body) return site
+  const { epoch, counter } = current.generation
+  if (have.generation.epoch !== epoch || have.generation.counter < counter - KNOWN_BACK) return site
+  if ((await parts.world.store.manifest(site.name, have.body)) !== undefined) return site
+  await parts.world.submit(site.name, () => {
+    const now = parts.world.sites.get(site.name) ?? site
+    const after: SiteRecord = { ...now, fork: now.fork ?? { reason: 'ForkedHub', seen: have, atMs: nowMs } }
+    return { sites: [after], events: eventsOf(now, after, nowMs) }
+  })
+  return parts.world.sites.get(site.name) ?? site
 }
 
 /** Who it says it is, is who its key says it is, and is a site that may speak. Faults: KeyUnknown, KeyRetired, WrongSite. */

@@ -10,6 +10,7 @@ import type { Actor, HubApi, HubMeasures, Role, RolloutVerb, RolloutWord } from 
 import { expected } from './adopt.ts'
 import { hashSecret, makeSecret } from './enrol.ts'
 import type { Authority } from './ports.ts'
+import { nextEpoch } from './recover.ts'
 import type { Rollouts } from './rollouts.ts'
 import { sourceState } from './source-state.ts'
 import type { KeptSpec } from './store.ts'
@@ -139,6 +140,17 @@ export function createApi(parts: OperateParts): HubApi {
       const keys = [...world.keys.values()].filter((key) => key.site === site && key.state !== 'retired')
       const draft: Draft = { keys: keys.map((key) => ({ ...key, state: 'retired' })) }
       await change(parts, site, draft, actor, 'retire', { keys: keys.length }, { standing: 'retired' })
+    },
+    async recover(actor) {
+      allow(actor, 'admin')
+      const epoch = nextEpoch(world)
+      const ahead = [...world.sites.values()].filter(({ fork }) => fork !== null).length
+      const meta = { epoch: String(epoch), recoveredAtMs: String(nowMs()) }
+      await world.turn((commit) =>
+        commit({ meta, ...logged(nowMs(), actor, 'hub recover', `epoch ${epoch}`, { sites: ahead }) }),
+      )
+      parts.wake()
+      return { epoch, sites: ahead }
     },
     async reconcile(actor, accept) {
       allow(actor, accept === undefined ? 'operate' : 'admin')

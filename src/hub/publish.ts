@@ -33,6 +33,8 @@ export interface PublisherParts {
   readonly nowMs: () => number
   readonly epoch: () => number
   readonly revision: () => string
+  /** A site that this hub may not speak to before it was heard. */
+  readonly isUnheard: (site: SiteRecord) => boolean
 }
 
 export function createPublisher(parts: PublisherParts): Publisher {
@@ -42,7 +44,7 @@ export function createPublisher(parts: PublisherParts): Publisher {
       const bySite = new Map<string, Grant[]>()
       for (const site of sites) bySite.set(site, [])
       for (const grant of grants) bySite.set(grant.site, [...(bySite.get(grant.site) ?? []), grant])
-      const names = [...bySite.keys()].filter((name) => canPublish(world.sites.get(name)))
+      const names = [...bySite.keys()].filter((name) => mayTell(parts, world.sites.get(name)))
       const told: string[] = []
       for (let i = 0; i < names.length; i += SITES_PER_TURN) {
         if (i > 0) await breathe()
@@ -57,8 +59,11 @@ export function createPublisher(parts: PublisherParts): Publisher {
         )
         told.push(...published)
       }
-      // Only now: where a commit failed they are still to do.
-      for (const site of bySite.keys()) world.unpublished.delete(site)
+      // Only now: where a commit failed they are still to do. So are those that may not be told yet.
+      for (const site of bySite.keys()) {
+        const record = world.sites.get(site)
+        if (record === undefined || !parts.isUnheard(record)) world.unpublished.delete(site)
+      }
       if (told.length > 0) world.onPublished(told)
       return told
     },
@@ -73,8 +78,9 @@ function breathe(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-function canPublish(site: SiteRecord | undefined): site is SiteRecord & { siteId: string } {
-  return site !== undefined && site.siteId !== null && site.standing === 'active' && site.fork === null
+function mayTell(parts: PublisherParts, site: SiteRecord | undefined): site is SiteRecord & { siteId: string } {
+  if (site === undefined || site.siteId === null || site.standing !== 'active' || site.fork !== null) return false
+  return !parts.isUnheard(site)
 }
 
 async function publishSome(
@@ -88,7 +94,7 @@ async function publishSome(
   for (const [name, grants] of sites) {
     // Read again under the lock: a site may have been retired, or found to be ahead of us, since it was listed.
     const site = parts.world.sites.get(name)
-    if (!canPublish(site)) continue
+    if (!mayTell(parts, site)) continue
     const next = await nextOf(parts, site, site.siteId, grants, when)
     if (next !== undefined) made.push(next)
     else if (site.published === 'behind') asTold.push({ ...site, published: 'current' })
@@ -132,7 +138,7 @@ async function nextOf(
   // A renamed workload leaves in the generation in which its new name comes: the site hands its objects over.
   const former = new Set<string>()
   for (const { release } of changed)
-    for (const name of (await parts.releases.facts(release)).formerNames) former.add(name)
+    for (const name of (await parts.releases.known(release)).formerNames) former.add(name)
   const entries = [...kept.filter(({ workload }) => !former.has(workload)), ...changed]
   // A site that was never told anything, and that nothing is meant for, is not told that.
   if (entries.length === 0 && site.current === null) return undefined
@@ -193,7 +199,7 @@ async function bodyOf(
 ): Promise<Omit<SiteManifest, 'site' | 'siteId' | 'generation' | 'revision' | 'issued' | 'expires' | 'root'>> {
   const { world, releases } = parts
   const dependsOn = new Map<string, readonly string[]>()
-  for (const entry of entries) dependsOn.set(entry.workload, (await releases.facts(entry.release)).dependsOn)
+  for (const entry of entries) dependsOn.set(entry.workload, (await releases.known(entry.release)).dependsOn)
   const order = orders(dependsOn)
   const wanted = new Set(entries.map(({ release }) => release))
   const withdrawn = new Set(

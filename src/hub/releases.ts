@@ -36,6 +36,17 @@ export class Releases {
     return reading
   }
 
+  /** For what a recovered site has and this hub's store may not have yet: nothing is known of it then. */
+  async known(digest: Digest): Promise<Pick<ReleaseFacts, 'dependsOn' | 'formerNames'>> {
+    try {
+      return await this.facts(digest)
+    } catch (error) {
+      if (error instanceof Fault && error.reason === 'StoreCorrupt' && error.facts?.['release'] === digest)
+        return { dependsOn: [], formerNames: [] }
+      throw error
+    }
+  }
+
   async #read(digest: Digest): Promise<ReleaseFacts> {
     const blob = await this.#store.blob(digest)
     if (blob?.domain !== 'release')

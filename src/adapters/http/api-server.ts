@@ -176,6 +176,7 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
     return api.createApiToken(required(body, 'name'), known, teamsOf(body))
   })
   word('POST', '/v1/sites/:name/retire', (actor, _body, request) => api.retire(actor, param(request, 'name')))
+  word('POST', '/v1/recover', (actor) => api.recover(actor))
   word('POST', '/v1/reconcile', (actor, body) => {
     const { accept } = text(body, 'accept')
     return accept === undefined ? api.reconcile(actor) : api.reconcile(actor, accept)

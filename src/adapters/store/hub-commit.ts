@@ -71,6 +71,8 @@ async function writeManifests(tx: Tx, change: HubChange): Promise<void> {
     await tx
       .insertInto('manifest')
       .values({ site, epoch: generation.epoch, counter: generation.counter, body, payload })
+      // A recovered site's own manifest takes the place of the one that this hub had made and the site never took.
+      .onConflict((c) => c.columns(['site', 'epoch', 'counter']).doUpdateSet({ body, payload }))
       .execute()
     // The counter goes on through epochs: by it alone the older ones are known.
     if (generation.counter > KEPT_MANIFESTS)

@@ -16,6 +16,7 @@ import {
   OUTBOX_MAX_BYTES,
   STATUS_MAX_BYTES,
 } from './limits.ts'
+import { MANIFEST_MAX_BYTES } from './manifest.ts'
 import type { SyncDown, SyncUp } from './messages.ts'
 import {
   count,
@@ -83,6 +84,14 @@ export function checkUp(json: Json): SyncUp {
     for (const [name, value] of Object.entries(record(it.dropped, 'dropped'))) count(value, `dropped.${name}`)
   if (it.want !== undefined) each(it.want, 'want', MAX_WANT, (item, at) => digest(item, at))
   if (it.trust !== undefined) count(it.trust, 'trust')
+  if (it.held !== undefined) {
+    const held = record(it.held, 'held')
+    text(held.payload, 'held.payload', Math.ceil(MANIFEST_MAX_BYTES / 3) * 4)
+    each(held.signatures, 'held.signatures', MAX_SIGNATURES, (item, at) => {
+      const signature = record(item, at)
+      for (const name of ['keyid', 'sig']) text(signature[name], `${at}.${name}`, 256)
+    })
+  }
   return it as unknown as SyncUp
 }
 

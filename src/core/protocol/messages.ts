@@ -96,6 +96,14 @@ export interface SyncUp {
   readonly want?: readonly Digest[]
   /** Version of the trust statement that the site holds; the hub answers with a newer one, where there is one. */
   readonly trust?: number
+  /**
+   * The signed manifest that `have` names, where the hub asked for it (`asks` of kind `manifest`): a restored hub learns from it
+   * what this site should have. Base64, for it is sent once in a hub's life.
+   */
+  readonly held?: {
+    readonly payload: string
+    readonly signatures: readonly { readonly keyid: string; readonly sig: string }[]
+  }
   /** Send nothing as a delta: a base is damaged or gone. Set by the link. */
   readonly whole?: true
 }
@@ -137,7 +145,7 @@ export interface SyncDown {
   readonly time: { readonly timeMs: number; readonly timeEpoch: number; readonly keyid: string }
   /** A newer trust statement. Two parts after the blobs: payload, signature by the root that the site holds. */
   readonly trust?: { readonly version: number }
-  /** Ask for facts, or a live question; later. */
+  /** What the site is to tell in its next message: `{kind: 'manifest'}`; a kind that it does not know is passed over. */
   readonly asks?: readonly JsonObject[]
 }
 

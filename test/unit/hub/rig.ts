@@ -1,5 +1,5 @@
 /** A hub on a real store in a temp folder, a Git of texts, fixed keys, and sites that judge what they are told as agents do. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openHubStore } from '../../../src/adapters/store/hub-store.ts'
@@ -8,7 +8,7 @@ import type { Digest } from '../../../src/core/model/digest.ts'
 import { Fault, type FaultReason } from '../../../src/core/model/fault.ts'
 import type { WorkloadObservation } from '../../../src/core/model/observation.ts'
 import { accept, acceptBlob, acceptRelease, type Floor } from '../../../src/core/protocol/accept.ts'
-import type { SiteManifest, SyncUp } from '../../../src/core/protocol/messages.ts'
+import type { Envelope, SiteManifest, SyncUp } from '../../../src/core/protocol/messages.ts'
 import type { SyncReply } from '../../../src/core/protocol/ports.ts'
 import { judgeTime, timeSubject } from '../../../src/core/protocol/time.ts'
 import { createHub, type Hub, type HubOptions, type HubPorts } from '../../../src/hub/hub.ts'
@@ -90,7 +90,7 @@ export class Rig implements AsyncDisposable {
     const dir = mkdtempSync(join(tmpdir(), 'flotilla-hub-'))
     const clock = new VirtualClock()
     const git = new TextGit()
-    const store = await openHubStore({ file: join(dir, 'hub.db') })
+    const store = await openHubStore({ file: join(dir, 'hub.db'), durability: 'process' })
     const rig = new Rig(dir, clock, git, store, parts, options)
     rig.hub = await rig.#create()
     return rig
@@ -136,8 +136,25 @@ export class Rig implements AsyncDisposable {
   /** As after SIGKILL: what only stood in memory is gone. */
   async restart(parts: Partial<HubPorts> = {}, wrap: (store: HubStore) => HubStore = (store) => store): Promise<void> {
     await this.store.close()
-    this.store = wrap(await openHubStore({ file: join(this.dir, 'hub.db') }))
+    this.store = wrap(await openHubStore({ file: join(this.dir, 'hub.db'), durability: 'process' }))
     Object.assign(this.#parts, parts)
+    this.hub = await this.#create()
+  }
+
+  /** A copy of the store as it is now, as a backup or a cloned machine has it. */
+  async backup(): Promise<string> {
+    const copy = mkdtempSync(join(this.dir, 'backup-'))
+    await this.store.close()
+    cpSync(join(this.dir, 'hub.db'), join(copy, 'hub.db'))
+    this.store = await openHubStore({ file: join(this.dir, 'hub.db'), durability: 'process' })
+    this.hub = await this.#create()
+    return copy
+  }
+
+  /** The hub goes on from a copy. */
+  async restore(copy: string): Promise<void> {
+    await this.store.close()
+    this.store = await openHubStore({ file: join(copy, 'hub.db'), durability: 'process' })
     this.hub = await this.#create()
   }
 
@@ -195,6 +212,10 @@ export class LightSite {
   #boot = 'boot-1'
   floor: Floor | null = null
   manifest: SiteManifest | null = null
+  #envelope: Envelope | null = null
+  #toShow = false
+  /** What it shows when it is asked what it has. */
+  shown: (envelope: Envelope) => Envelope = (envelope) => envelope
   #healthySinceMs = new Map<string, number>()
   readonly blobs = new Set<Digest>()
   luck: (release: Digest) => Luck = () => 'healthy'
@@ -233,7 +254,17 @@ export class LightSite {
       outbox: [],
       conditions: [],
       trust: 1,
+      ...this.#held(),
       ...part,
+    }
+  }
+
+  #held(): Pick<SyncUp, 'held'> {
+    if (!this.#toShow || this.#envelope === null) return {}
+    const { payload, signatures } = this.shown(this.#envelope)
+    const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
+    return {
+      held: { payload: base64(payload), signatures: signatures.map(({ keyid, sig }) => ({ keyid, sig: base64(sig) })) },
     }
   }
 
@@ -242,6 +273,7 @@ export class LightSite {
     const up = this.up(part)
     const reply = await this.#rig.hub.handler.sync(this.caller, up, never)
     await this.#take(up, reply)
+    this.#toShow = reply.head.asks?.some(({ kind }) => kind === 'manifest') === true
     return reply
   }
 
@@ -319,6 +351,7 @@ export class LightSite {
     }
     if (verdict === undefined) return
     this.manifest = verdict.manifest
+    this.#envelope = sent?.envelope ?? this.#envelope
     this.floor = verdict.floor
     for (const entry of verdict.manifest.entries) {
       const bytes = await this.#rig.hub.handler.blob(this.caller, 'release', entry.release)
