@@ -184,7 +184,8 @@ function watchMoving(
 
 function countMoving({ progress, as }: Looked, { site, standing }: Seen, found: Found, budget: FleetBudget): void {
   if (!isPresent(standing) || progress.phase === 'done') return
-  if (as === 'broken') budget.broken.add(site)
+  // What failed is broken until it is through its soak, however well it looks between two crashes.
+  if (as === 'broken' || progress.phase === 'failed') budget.broken.add(site)
   if (progress.provisioned !== undefined) return
   if (as !== 'healthy') found.unavailable += 1
   if (progress.phase === 'failed' || progress.regressed !== undefined) return
@@ -220,8 +221,14 @@ function watchBack(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number,
   if (isBroken(at?.observation ?? null)) budget.broken.add(site)
 }
 
-export function soakOf(draft: Draft, wave: number): number {
-  const state = draft.state.waves[wave]
-  if (state === undefined) return 0
-  return Math.max(state.soakMs ?? 0, ruleOf(draft.spec.policy, state).soakMs)
+/** A site that was carried into a new map may stand in a wave whose turn has not come: it soaks as long as those before it would. */
+function soakOf(draft: Draft, wave: number): number {
+  const { waves } = draft.state
+  let soakMs = 0
+  for (const [index, state] of waves.entries()) {
+    if (index > wave) break
+    if (index === wave || state.state === 'pending')
+      soakMs = Math.max(soakMs, state.soakMs ?? 0, ruleOf(draft.spec.policy, state).soakMs)
+  }
+  return soakMs
 }

@@ -44,6 +44,7 @@ export class Onlooker {
       const broken =
         withdrawnAgain(world, decision) ??
         passedWithoutEvidence(spec, run, decision, this.#states.get(decision.workload), world) ??
+        completedOnNothing(spec, run, decision, this.#states.get(decision.workload), world) ??
         stuck(spec, run, decision, world, sim) ??
         tooMany(spec, run, decision, world) ??
         startedAfterAbort(spec, run, decision, world, sim) ??
@@ -132,7 +133,8 @@ export class Onlooker {
         if (target === undefined || !isPresent(spec, world, site)) continue
         const answer = answerOf(world, site, spec.workload, target)
         // Not begun: it is ill from what it ran before.
-        if (answer?.health === 'Degraded' && answer.begun) broken.add(site)
+        const failed = decision.state.sites.get(site)?.phase === 'failed'
+        if (failed || (answer?.health === 'Degraded' && answer.begun)) broken.add(site)
       }
     }
     const { changingSites, brokenSites } = world.budget
@@ -181,6 +183,24 @@ function passedWithoutEvidence(
   return null
 }
 
+/** Through is what somebody proved, or said yes to, or what changes nothing but new sites that are provisioned when they come. */
+function completedOnNothing(
+  spec: RolloutSpec,
+  run: Run,
+  { state }: RolloutDecision,
+  before: RolloutState | undefined,
+  world: RolloutWorld,
+): Broken | null {
+  if (state.phase !== 'Completed' || before === undefined || before.phase === 'Completed') return null
+  if (run.proven.size > 0 || state.waves.some(({ approvedBy }) => approvedBy !== undefined)) return null
+  const changed = [...state.sites].filter(([site, place]) => {
+    const target = spec.targets.get(site)
+    if (target === undefined || world.withdrawn.has(target) || world.site(site)?.mode === 'observe') return false
+    return place.phase !== 'unchanged' && place.provisioned === undefined && place.fresh === undefined
+  })
+  return changed.length === 0 ? null : `evidence: Completed and ${changed[0]?.[0]} is ${changed[0]?.[1].phase}`
+}
+
 /** Who is away blocks nobody: a wave whose due sites are all through and whose evidence suffices is left. */
 function stuck(spec: RolloutSpec, run: Run, decision: RolloutDecision, world: RolloutWorld, sim: Sim): Broken | null {
   const { state } = decision
@@ -199,6 +219,10 @@ function stuck(spec: RolloutSpec, run: Run, decision: RolloutDecision, world: Ro
   const needed = Math.max(1, Math.floor((spec.policy.minCoveragePercent * changed.length) / 100))
   if (open.length === 0 && changed.length > 0 && seen >= needed)
     return `blocked: wave ${wave.name} stays on ${seen} of ${needed}`
+  const later = state.waves.flatMap((_, i) => (i > index ? changedIn(spec, run, state, world, i) : []))
+  const waits = later.find((site) => isDue(spec, world, site) && state.sites.get(site)?.phase === 'waiting')
+  if (changed.length === 0 && waits !== undefined)
+    return `blocked: ${waits} waits for wave ${wave.name}, in which nobody can change`
   return null
 }
 

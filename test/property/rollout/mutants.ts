@@ -100,6 +100,16 @@ export const MUTANTS: readonly Mutant[] = [
       }),
   },
   {
+    mistake: 'is content where nobody can give evidence',
+    law: /^evidence/,
+    engine: () => (world) =>
+      decide(world).map((decision) =>
+        decision.because?.reason === 'Coverage'
+          ? { ...decision, state: { ...decision.state, phase: 'Completed' }, because: null }
+          : decision,
+      ),
+  },
+  {
     mistake: 'goes on after an abort',
     law: /^abort/,
     engine: () => (world) =>

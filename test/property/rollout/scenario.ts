@@ -11,6 +11,8 @@ export interface Scenario {
   readonly workloads: number
   readonly dependent: boolean
   readonly installed: boolean
+  /** So many of the first sites, the canaries among them, are listed and have not joined. */
+  readonly absent: number
   readonly shape: 'one' | 'canary' | 'by' | 'sizes' | 'approval'
   readonly concurrent: number
   readonly maxUnavailable: number
@@ -50,6 +52,8 @@ const KINDS = [
   'promote',
   'readmit',
   'addSite',
+  'listSite',
+  'join',
   'dropSite',
   'relabel',
 ] as const
@@ -61,6 +65,7 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.record({
   workloads: fc.integer({ min: 1, max: 2 }),
   dependent: fc.boolean(),
   installed: fc.boolean(),
+  absent: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.nat({ max: 6 })),
   shape: fc.constantFrom('one', 'canary', 'by', 'sizes', 'approval'),
   concurrent: fc.integer({ min: 1, max: 4 }),
   maxUnavailable: fc.integer({ min: 10, max: 100 }),
@@ -103,6 +108,8 @@ class Stage {
   readonly #onlooker = new Onlooker()
   readonly #scenario: Scenario
   readonly #targets = new Map<string, Map<string, Digest>>()
+  /** What the very first turn broke. */
+  readonly #atOnce: string | null
   #random: number
   #releases = 0
 
@@ -113,18 +120,19 @@ class Stage {
     const { budget } = scenario
     if (budget !== null)
       this.#sim.budget = { changingSites: { count: budget.changing }, brokenSites: { count: budget.broken } }
-    for (let i = 0; i < scenario.sites; i++) this.#addSite(i)
+    for (let i = 0; i < scenario.sites; i++) this.#addSite(i, i >= scenario.absent)
     for (const workload of this.#workloads()) {
       const first = this.#release('good')
       const map = new Map([...this.#sim.sites.keys()].map((site) => [site, first]))
-      if (scenario.installed) for (const site of map.keys()) this.#sim.install(site, workload, first)
+      if (scenario.installed)
+        for (const site of map.keys()) if (this.#sim.site(site).enrolled) this.#sim.install(site, workload, first)
       this.#commit(workload, map)
     }
-    this.#sim.tick()
+    this.#atOnce = this.#onlooker.check(this.#sim, this.#sim.tick())
   }
 
   step(ms: number): string | null {
-    return this.#onlooker.check(this.#sim, this.#sim.step(ms))
+    return this.#atOnce ?? this.#onlooker.check(this.#sim, this.#sim.step(ms))
   }
 
   /** The weather: a link now and then goes or comes back. */
@@ -199,8 +207,12 @@ class Stage {
           sim.say(workload, { kind: 'approve', by: 'ann', wave: wave.name, id: state.id })
         break
       }
-      case 'addSite': {
-        const name = this.#addSite(sim.sites.size)
+      case 'join':
+        site.enrolled = true
+        break
+      case 'addSite':
+      case 'listSite': {
+        const name = this.#addSite(sim.sites.size, kind === 'addSite')
         const target = [...map.values()][0]
         for (const [other, targets] of this.#targets)
           if (target !== undefined) this.#commit(other, new Map(targets).set(name, [...targets.values()][0] ?? target))
@@ -219,9 +231,11 @@ class Stage {
   heal(): string | null {
     const sim = this.#sim
     // Half of what is dark comes back a day later, when the rollout may be through without it.
-    const late = [...sim.sites.values()].filter((site, i) => !site.online && i % 2 === 1)
+    const away = [...sim.sites.values()].filter((site) => !site.online || !site.enrolled)
+    const late = away.filter((_, i) => i % 2 === 1)
     const lateMs = sim.nowMs + DAY
     for (const site of sim.sites.values()) {
+      site.enrolled ||= !late.includes(site)
       site.online = !late.includes(site)
       site.hold = null
       site.freeze = null
@@ -233,7 +247,7 @@ class Stage {
     }
     const endMs = sim.nowMs + 2 * WEEK
     while (sim.nowMs < endMs) {
-      if (sim.nowMs >= lateMs) for (const site of late) site.online = true
+      if (sim.nowMs >= lateMs) for (const site of late) Object.assign(site, { online: true, enrolled: true })
       const broken = this.step(20 * MINUTE)
       if (broken !== null) return broken
       if (this.#workloads().every((workload) => this.#settled(workload))) return null
@@ -296,11 +310,12 @@ class Stage {
     })
   }
 
-  #addSite(index: number): string {
+  #addSite(index: number, joined: boolean): string {
     const name = `s${String(index).padStart(2, '0')}`
     const labels = { cohort: index % 4 === 0 ? 'canary' : 'rest', region: ['south', 'north', 'west'][index % 3] ?? '' }
     const site = this.#sim.addSite(name, labels, index % 5 === 4 ? 2 * HOUR : 20 * MINUTE)
-    if (index % 7 === 6) site.lastContactMs = null
+    if (index % 7 === 6 || !joined) site.lastContactMs = null
+    if (!joined) Object.assign(site, { enrolled: false, dueAtMs: null })
     return name
   }
 
