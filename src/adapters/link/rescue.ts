@@ -80,7 +80,7 @@ async function atHub<T>(
     signal,
   )
   try {
-    const offered = decodeChallenge(await asked(wire, path, trustOf(identity), signal))
+    const offered = await challengeOf(wire, path, trustOf(identity), signal)
     const read = catchUpTrust(trustOf(identity), offered.chain)
     if (read.verdict === 'refuse') throw new Fault(read.reason, read.because)
     const { trust } = read
@@ -92,9 +92,9 @@ async function atHub<T>(
 }
 
 /** What is not a challenge comes from whoever is in between, if the certificate is not one of ours either. */
-async function asked(wire: Wire, path: string, held: Trust, signal: AbortSignal): Promise<Buffer> {
+async function challengeOf(wire: Wire, path: string, held: Trust, signal: AbortSignal): Promise<Challenge> {
   try {
-    return await ask(wire, { method: 'GET', path }, signal)
+    return decodeChallenge(await ask(wire, { method: 'GET', path }, signal))
   } catch (error) {
     judgeHub(wire.socket, held.authorities.map((der) => new X509Certificate(der))) // prettier-ignore
     throw error

@@ -82,7 +82,8 @@ export async function dial(options: DialOptions, signal: AbortSignal): Promise<W
     try {
       options.judge(socket)
       checked = true
-      resolve(new Wire(socket, raw, host, options.limits))
+      // Not within OpenSSL's own callback: who hangs up by reset at once would free what it still stands on, and crash the process.
+      setImmediate(() => resolve(new Wire(socket, raw, host, options.limits)))
     } catch (error) {
       fail(error instanceof Fault ? error : new Fault('Unexpected', 'the hub could not be judged', { cause: error }))
     }

@@ -11,7 +11,7 @@ import { Fault } from '../../../src/core/model/fault.ts'
 import { spkiOf } from '../../../src/core/protocol/envelope.ts'
 import { freshPki, HubTwin, NO_BASES, sharedPki, startBench, upOf } from './hub-twin.ts'
 import { keyDir } from './key-dirs.ts'
-import { plainServer, tlsServer } from './relay.ts'
+import { plainServer, proxyCertificate, tlsServer } from './relay.ts'
 
 const YEAR_MS = 365 * 86_400_000
 const NOW_MS = Date.now()
@@ -279,23 +279,3 @@ describe('something answers in the hub’s place', () => {
     expect(await reasonAt('https://127.0.0.1:1')).toBe('Unreachable')
   })
 })
-
-/** As a proxy makes one: for a host name, by an authority that the site's administrators never heard of. */
-async function proxyCertificate(): Promise<{ key: string; cert: string }> {
-  await import('reflect-metadata')
-  const x509 = await import('@peculiar/x509')
-  const { webcrypto } = await import('node:crypto')
-  x509.cryptoProvider.set(webcrypto)
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const cert = await x509.X509CertificateGenerator.createSelfSigned({
-    name: 'CN=hub.example',
-    notBefore: new Date(NOW_MS - YEAR_MS),
-    notAfter: new Date(NOW_MS + YEAR_MS),
-    signingAlgorithm: algorithm,
-    keys,
-    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'hub.example' }])],
-  })
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64')
-  return { key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`, cert: cert.toString('pem') }
-}

@@ -80,3 +80,23 @@ export function tlsServer(
   server.on('tlsClientError', (_error, socket) => socket.destroy())
   return listen(server, new Set())
 }
+
+/** As a proxy makes one: for a host name, by an authority that the site's administrators never heard of. */
+export async function proxyCertificate(nowMs = Date.now()): Promise<{ key: string; cert: string }> {
+  await import('reflect-metadata')
+  const x509 = await import('@peculiar/x509')
+  const { webcrypto } = await import('node:crypto')
+  x509.cryptoProvider.set(webcrypto)
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const cert = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=hub.example',
+    notBefore: new Date(nowMs - 365 * 86_400_000),
+    notAfter: new Date(nowMs + 365 * 86_400_000),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'hub.example' }])],
+  })
+  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64')
+  return { key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`, cert: cert.toString('pem') }
+}
