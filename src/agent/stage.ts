@@ -8,6 +8,8 @@ import type { BlobBytes, HubLink } from '../core/protocol/ports.ts'
 import type { AgentStore } from './ports.ts'
 
 const PARALLEL_BLOBS = 4
+/** So many come home before they are written: one at a time is a sync of the disk each, and what is lost with one is soon fetched again. */
+const WRITTEN_TOGETHER = 16
 
 interface Need {
   readonly domain: BlobDomain
@@ -82,12 +84,22 @@ async function fetchAll(
   })
   if (here.length > 0) store.putBlobs(here)
   const left = [...missing.values()].filter(({ digest }) => !inline.has(digest))
+  const home: ReturnType<typeof checked>[] = []
+  const keep = (): void => {
+    if (home.length > 0) store.putBlobs(home.splice(0))
+  }
+  let next = 0
   const worker = async (): Promise<void> => {
-    for (let need = left.shift(); need !== undefined; need = left.shift()) {
-      store.putBlobs([checked(need, await link.blob(need.domain, need.digest, signal))])
+    for (let need = left[next++]; need !== undefined; need = left[next++]) {
+      home.push(checked(need, await link.blob(need.domain, need.digest, signal)))
+      if (home.length >= WRITTEN_TOGETHER) keep()
     }
   }
-  await Promise.all(Array.from({ length: PARALLEL_BLOBS }, worker))
+  try {
+    await Promise.all(Array.from({ length: PARALLEL_BLOBS }, worker))
+  } finally {
+    keep()
+  }
 }
 
 function checked({ domain, digest }: Need, bytes: Uint8Array): Need & { readonly bytes: Uint8Array } {

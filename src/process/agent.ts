@@ -198,6 +198,9 @@ function measuresOf(agent: Agent): { readonly name: string; readonly help: strin
         () => count(key),
       ),
     ),
+    ...(['lists', 'gets', 'watches', 'events'] as const).map((key) =>
+      gauge(key, `${key} of the cluster's objects since the start`, () => agent.status().requests[key]),
+    ),
     gauge('resident_bytes', 'Resident memory', () => process.memoryUsage.rss()),
   ]
 }
