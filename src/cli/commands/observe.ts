@@ -4,8 +4,9 @@ import { formatProblem } from '../../core/model/problem.ts'
 import { formatWaiting } from '../../core/model/state.ts'
 import { type Command, type Io, OUTPUT_FLAG, SELECTOR_FLAG, type Values } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit.ts'
-import { age, bar, counts, formatOf, print, table, when } from '../output.ts'
+import { age, bar, counts, type Format, formatOf, print, table, when } from '../output.ts'
 import type { CliPorts, HubClient } from '../ports.ts'
+import { watch } from './watch.ts'
 
 export const HUB_FLAGS = {
   hub: { type: 'string', placeholder: 'URL', help: 'the hub, else FLOTILLA_HUB or the context file' },
@@ -83,8 +84,61 @@ async function list<T>(
   const format = formatOf(flags, io)
   if (format === undefined) return EXIT.failed
   const hub = await connect(ports, flags)
-  const items: T[] = []
   const limit = (flags['limit'] as number | undefined) ?? 500
+  const all = await readAll<T>(hub, path, query, limit)
+  const code = await print(all, format, io, {
+    text: (value, wide) => {
+      const rest = value.total - value.items.length
+      return `${as.rows(value.items, wide, value.asOfMs)}${rest > 0 ? `\n… and ${rest} more (--limit ${value.total})` : ''}`
+    },
+    name: (value) => value.items.map((item) => as.name(item)),
+  })
+  if (flags['watch'] === true) await watchRows(all, format, io, () => readAll<T>(hub, path, query, limit), as)
+  return code
+}
+
+/** `-w`: a line for every row that says something else than before, as kubectl prints it. */
+async function watchRows<T>(
+  first: Page<T>,
+  format: Format,
+  io: Io,
+  read: () => Promise<Page<T>>,
+  as: { rows(items: readonly T[], wide: boolean, nowMs: number): string; name(item: T): string },
+): Promise<void> {
+  const textOf = (page: Page<T>): ReadonlyMap<string, string> => {
+    // At one time of day: an age that grew is no news.
+    const lines = as
+      .rows(page.items, format === 'wide', first.asOfMs)
+      .split('\n')
+      .slice(1)
+    return new Map(page.items.map((item, i) => [as.name(item), lines[i] ?? '']))
+  }
+  let known = textOf(first)
+  await watch(io, async () => {
+    const page = await read()
+    const now = textOf(page)
+    for (const item of page.items) {
+      const name = as.name(item)
+      if (squeezed(now.get(name)) === squeezed(known.get(name))) continue
+      if (format === 'name') io.out(name)
+      else if (format === 'json' || format === 'yaml') io.out(JSON.stringify(item))
+      else io.out(now.get(name) ?? '')
+    }
+    known = now
+  })
+}
+
+/** Without the padding that follows the widest row, and without when it was last seen. */
+const squeezed = (line: string | undefined): string | undefined =>
+  line?.replaceAll(/ +/g, ' ').replace(/ \S+ ago /, ' ')
+
+async function readAll<T>(
+  hub: HubClient,
+  path: string,
+  query: Record<string, string | undefined>,
+  limit: number,
+): Promise<Page<T>> {
+  const items: T[] = []
   let page: Page<T>
   let cursor: string | undefined
   do {
@@ -92,16 +146,10 @@ async function list<T>(
     items.push(...page.items)
     cursor = page.next ?? undefined
   } while (cursor !== undefined && items.length < limit)
-  const all: Page<T> = { ...page, items }
-  return print(all, format, io, {
-    text: (value, wide) => {
-      const rest = value.total - value.items.length
-      return `${as.rows(value.items, wide, value.asOfMs)}${rest > 0 ? `\n… and ${rest} more (--limit ${value.total})` : ''}`
-    },
-    name: (value) => value.items.map((item) => as.name(item)),
-  })
+  return { ...page, items }
 }
 
+const WATCH_FLAG = { type: 'switch', short: 'w', help: 'go on, with a line for whatever changes' } as const
 const LIMIT_FLAG = { type: 'number', placeholder: 'N', help: 'at most so many', default: 500 } as const
 
 const getSites: Command<CliPorts> = {
@@ -109,14 +157,14 @@ const getSites: Command<CliPorts> = {
   group: 'Observe',
   summary: 'Sites with their link, sync and health',
   arguments: [{ name: 'NAME', help: 'only this one', optional: true }],
-  flags: { output: OUTPUT_FLAG, selector: SELECTOR_FLAG, limit: LIMIT_FLAG, ...HUB_FLAGS },
+  flags: { output: OUTPUT_FLAG, selector: SELECTOR_FLAG, limit: LIMIT_FLAG, watch: WATCH_FLAG, ...HUB_FLAGS },
   async run([name], flags, ports, io) {
     if (name !== undefined) {
       const format = formatOf(flags, io)
       if (format === undefined) return EXIT.failed
       const site = await (await connect(ports, flags)).get<SiteView>(`/v1/sites/${encodeURIComponent(name)}`)
       return print(site, format, io, {
-        text: (value, wide) => `${siteRows([value], wide, io.nowMs())}\n\n${workloadRows(value)}`,
+        text: (value, wide) => siteText(value, io.nowMs(), wide),
         name: (value) => [`site/${value.name}`],
       })
     }
@@ -129,6 +177,11 @@ const getSites: Command<CliPorts> = {
       { rows: siteRows, name: (site) => `site/${site.name}` },
     )
   },
+}
+
+/** One site with its workloads. */
+export function siteText(site: SiteView, nowMs: number, wide = false): string {
+  return `${siteRows([site], wide, nowMs)}\n\n${workloadRows(site)}`
 }
 
 function siteRows(sites: readonly SiteView[], wide: boolean, nowMs: number): string {
@@ -186,7 +239,7 @@ const getWorkloads: Command<CliPorts> = {
   name: 'get workloads',
   group: 'Observe',
   summary: 'Workloads and at how many sites they are what Git says',
-  flags: { output: OUTPUT_FLAG, limit: LIMIT_FLAG, ...HUB_FLAGS },
+  flags: { output: OUTPUT_FLAG, limit: LIMIT_FLAG, watch: WATCH_FLAG, ...HUB_FLAGS },
   run: (_args, flags, ports, io) =>
     list<WorkloadView>(
       '/v1/workloads',
@@ -195,30 +248,33 @@ const getWorkloads: Command<CliPorts> = {
       io,
       {},
       {
-        rows: (items) =>
-          table(
-            ['NAME', 'TEAM', 'POLICY', 'SITES', 'SYNCED', 'HEALTHY', 'RELEASES', 'HELD BY'],
-            items.map((item) => [
-              item.name,
-              item.team ?? '-',
-              item.policy,
-              String(item.sites),
-              String(item.synced),
-              String(item.healthy),
-              String(item.releases),
-              item.heldBy.map(({ code }) => code).join(',') || '-',
-            ]),
-          ),
+        rows: (items) => workloadItems(items),
         name: (item) => `workload/${item.name}`,
       },
     ),
+}
+
+export function workloadItems(items: readonly WorkloadView[]): string {
+  return table(
+    ['NAME', 'TEAM', 'POLICY', 'SITES', 'SYNCED', 'HEALTHY', 'RELEASES', 'HELD BY'],
+    items.map((item) => [
+      item.name,
+      item.team ?? '-',
+      item.policy,
+      String(item.sites),
+      String(item.synced),
+      String(item.healthy),
+      String(item.releases),
+      item.heldBy.map(({ code }) => code).join(',') || '-',
+    ]),
+  )
 }
 
 const getRollouts: Command<CliPorts> = {
   name: 'get rollouts',
   group: 'Observe',
   summary: 'Rollouts with their waves',
-  flags: { output: OUTPUT_FLAG, limit: LIMIT_FLAG, ...HUB_FLAGS },
+  flags: { output: OUTPUT_FLAG, limit: LIMIT_FLAG, watch: WATCH_FLAG, ...HUB_FLAGS },
   run: (_args, flags, ports, io) =>
     list<RolloutView>(
       '/v1/rollouts',
@@ -228,6 +284,17 @@ const getRollouts: Command<CliPorts> = {
       {},
       { rows: rolloutRows, name: (item) => `rollout/${item.workload}` },
     ),
+}
+
+/** One rollout, wave by wave. */
+export function rolloutText(rollout: RolloutView, nowMs: number): string {
+  const waves = rollout.waves.map((wave) => [
+    wave.name,
+    wave.state,
+    `${wave.done}/${wave.sites}`,
+    wave.waiting === null ? '-' : formatWaiting(wave.waiting),
+  ])
+  return `${rolloutRows([rollout], false, nowMs)}\n\n${table(['WAVE', 'STATE', 'DONE', 'WAITS FOR'], waves)}`
 }
 
 export function rolloutRows(items: readonly RolloutView[], _wide: boolean, nowMs: number): string {
@@ -272,7 +339,7 @@ const why: Command<CliPorts> = {
   },
 }
 
-function whyText(view: WhyView): string {
+export function whyText(view: WhyView): string {
   const width = Math.max(0, ...view.causes.map(({ reason }) => reason.length))
   const lines = [view.summary]
   for (const [i, cause] of view.causes.entries()) {

@@ -1,11 +1,11 @@
 import type { Page, RolloutView, SiteView } from '../../core/api/types.ts'
 import { parseDuration } from '../../core/calendar/duration.ts'
-import { formatWaiting } from '../../core/model/state.ts'
 import { type Command, OUTPUT_FLAG, type Values } from '../command.ts'
 import { EXIT } from '../exit.ts'
-import { age, formatOf, print, table, when } from '../output.ts'
+import { age, formatOf, print, when } from '../output.ts'
 import type { CliPorts } from '../ports.ts'
-import { connect, HUB_FLAGS, rolloutRows } from './observe.ts'
+import { FLEET_LOOKS, FLEET_WORDS } from './fleet-words.ts'
+import { connect, HUB_FLAGS, rolloutRows, rolloutText } from './observe.ts'
 
 const WHY_FLAG = {
   type: 'string',
@@ -63,16 +63,7 @@ const rolloutStatus: Command<CliPorts> = {
       await connect(ports, flags)
     ).get<RolloutView>(`/v1/rollouts/${encodeURIComponent(bare(workload))}`)
     return print(view, format, io, {
-      text: (value) =>
-        `${rolloutRows([value], false, io.nowMs())}\n\n${table(
-          ['WAVE', 'STATE', 'DONE', 'WAITS FOR'],
-          value.waves.map((wave) => [
-            wave.name,
-            wave.state,
-            `${wave.done}/${wave.sites}`,
-            wave.waiting === null ? '-' : formatWaiting(wave.waiting),
-          ]),
-        )}`,
+      text: (value) => rolloutText(value, io.nowMs()),
       name: (value) => [`rollout/${value.workload}`],
     })
   },
@@ -209,4 +200,6 @@ export const OPERATE: readonly Command<CliPorts>[] = [
   hold,
   release,
   tokenCreate,
+  ...FLEET_WORDS,
+  ...FLEET_LOOKS,
 ]
