@@ -1,6 +1,9 @@
 /**
  * The step under every rollout: which sites are in it, which are out by success or by time, and who may join. Pure and without
- * policy words; `decide` and the conformance tables of other rollout engines stand on it.
+ * policy words. Three primitives decide everything: `judge` (one site: in, out, timed out; `observe.ts` asks it for every soak and
+ * deadline), `fill` (who takes the free places, in order; `grants.ts` joins sites by it and by nothing else) and `breaches` (when
+ * failures stop a step; `gates.ts`). `takeStep` and `takeGroupStep` compose the same three for a caller that has only sites and
+ * reports, as the conformance tables of other rollout engines do: a change of a primitive moves `decide` and the tables alike.
  */
 
 /** How one site stands towards the change. */

@@ -93,9 +93,9 @@ function count(tally: Tally, site: string, progress: SiteProgress, by: 1 | -1): 
   const wave = tally.waves[progress.wave]
   if (wave === undefined) return
   wave.targeted += by
-  put(tally.watched, site, by === 1 && isWatched(progress))
-  put(tally.done, site, by === 1 && progress.phase === 'done')
-  put(wave.open, site, by === 1 && progress.phase === 'waiting')
+  if (isWatched(progress)) put(tally.watched, site, by)
+  if (progress.phase === 'done') put(tally.done, site, by)
+  if (progress.phase === 'waiting') put(wave.open, site, by)
   if (progress.fresh !== undefined && progress.phase === 'waiting') tally.fresh += by
   if (progress.provisioned !== undefined) wave.unchanged += by
   else if (progress.phase === 'unchanged') wave.unchanged += by
@@ -108,7 +108,7 @@ function count(tally: Tally, site: string, progress: SiteProgress, by: 1 | -1): 
   }
 }
 
-function put(set: Set<string>, site: string, present: boolean): void {
-  if (present) set.add(site)
+function put(set: Set<string>, site: string, by: 1 | -1): void {
+  if (by === 1) set.add(site)
   else set.delete(site)
 }
