@@ -13,7 +13,7 @@ import type { RolloutView, SiteView, StatusView } from '../core/api/types.ts'
 import { shortDigest } from '../core/model/digest.ts'
 import { asFault } from '../core/model/fault.ts'
 import type { Actor } from '../hub/api.ts'
-import { scaledClock, systemClock } from '../runtime/clock.ts'
+import { type Clock, pacedClock, systemClock } from '../runtime/clock.ts'
 import { createLogger } from '../runtime/pino-logger.ts'
 import { DRAIN_MS, within } from '../runtime/stop.ts'
 import { SimCluster } from '../sim/cluster.ts'
@@ -25,9 +25,11 @@ import { type RunningHub, startHub } from './hub.ts'
 
 /** A soak of half an hour takes one and a half seconds. */
 const DEFAULT_SPEED = 1_200
+/** Real ms of one step of the fast clock. */
+const TICK_MS = 4
 /** Real ms between two looks at the fleet, and between two exchanges of a site. */
 const LOOK_MS = 150
-const EXCHANGE_MS = 80
+const EXCHANGE_MS = 160
 /** Give up on a step of the story after this: something is broken, and waiting longer does not mend it. */
 const STEP_LIMIT_MS = 60_000
 const OPERATOR: Actor = { name: 'demo', role: 'admin', teams: ['*'] }
@@ -49,7 +51,7 @@ export async function runDemo(
   const dir = options.dir ?? fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-demo-'))
   const repo = path.join(dir, 'fleet')
   const speed = options.speed > 0 ? options.speed : DEFAULT_SPEED
-  const clock = scaledClock(systemClock, speed)
+  using clock = pacedClock(speed, TICK_MS, Date.now())
   const log = createLogger('flotilla', env.logLevel === 'info' ? 'fatal' : env.logLevel, 2)
   const ended = new AbortController()
   const stopping = AbortSignal.any([signal, ended.signal])
@@ -143,7 +145,7 @@ async function joinAll(
   hub: RunningHub,
   sites: DemoSite[],
   shared: {
-    readonly clock: ReturnType<typeof scaledClock>
+    readonly clock: Clock
     readonly log: ReturnType<typeof createLogger>
     readonly version: string
     readonly speed: number
