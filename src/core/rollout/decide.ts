@@ -142,6 +142,8 @@ function nextLook(turn: Turn, state: RolloutState, grants: readonly Grant[], wor
   const { nowMs } = world
   // The wave that a newer map waited for is over: go on at once.
   if (turn.next !== null && !mustWait(turn.next, { spec: turn.draft.spec, state })) return nowMs
+  // What a new map carried over was judged before its waves were: judge it again.
+  if (turn.superseded !== null) return nowMs
   let nextAtMs = turn.found.nextAtMs
   for (const waiting of turn.found.waiting.values()) nextAtMs = soonest(nextAtMs, waiting.nextAtMs, nowMs)
   for (const { startByMs } of grants) nextAtMs = soonest(nextAtMs, startByMs, nowMs)

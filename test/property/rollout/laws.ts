@@ -206,6 +206,8 @@ function stuck(spec: RolloutSpec, run: Run, decision: RolloutDecision, world: Ro
   const { state } = decision
   const index = state.waves.findIndex((wave) => wave.state === 'active')
   const wave = state.waves[index]
+  // A map that begins in this turn says that it is to be looked at again at once.
+  if (decision.superseded !== undefined && decision.nextAtMs === world.nowMs) return null
   if (wave === undefined || state.phase !== 'Progressing' || sim.rollouts.get(spec.workload)?.next !== undefined)
     return null
   const rule = spec.policy.waves[wave.policyWave]
