@@ -71,6 +71,8 @@ export interface StoredManifest {
   readonly body: Digest
   /** Site's clock, ms. */
   readonly acceptedAtMs: number
+  /** Goes into the floor: what release signers said that nothing may go below. */
+  readonly content?: Floor['content']
 }
 
 /** The site's own record of one workload. */

@@ -176,8 +176,9 @@ export function createSync(deps: SyncDeps): SyncSite {
       if (fault.retry === 'on-change' || fault.reason === 'BlobMismatch') return
       throw fault
     }
-    const { generation, body } = floor
-    store.accept({ envelope, generation, body, acceptedAtMs: clock.nowMs() })
+    const { generation, body, content } = floor
+    const kept = content === undefined ? {} : { content }
+    store.accept({ envelope, generation, body, acceptedAtMs: clock.nowMs(), ...kept })
     setCondition(state, 'Manifest', null, clock.nowMs())
     sweep()
     deps.onManifest()

@@ -106,7 +106,12 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
     manifests: () =>
       (manifests ??= [...readAll<JsonObject>('manifest').values()].flatMap(manifestFrom).toSorted(newestFirst)),
     accept: (manifest) => {
-      const floor: Floor = { generation: manifest.generation, body: manifest.body }
+      const { content } = manifest
+      const floor: Floor = {
+        generation: manifest.generation,
+        body: manifest.body,
+        ...(content === undefined ? {} : { content }),
+      }
       const key = ({ generation }: Pick<StoredManifest, 'generation'>): string =>
         `${generation.epoch}.${generation.counter}`
       const older = [...readAll<JsonObject>('manifest').values()].flatMap(manifestFrom).toSorted(newestFirst)

@@ -14,6 +14,7 @@ import {
 } from './manifest.ts'
 import type { Envelope, ManifestEntry, SiteManifest } from './messages.ts'
 import { digest, list, parseJson, record, text } from './shape.ts'
+import { judgeReleases, type ContentFloor } from './statement.ts'
 import type { HubNow } from './time.ts'
 import type { Trust } from './trust.ts'
 
@@ -22,6 +23,8 @@ export interface Floor {
   readonly generation: Generation
   /** Digest (domain `manifest`) of the exact payload. */
   readonly body: Digest
+  /** Where release signers were ever named. */
+  readonly content?: ContentFloor
 }
 
 export interface AcceptInput {
@@ -72,12 +75,18 @@ export function accept(input: AcceptInput): Acceptance {
   const checked = checkManifest(json)
   if (!checked.ok) return refuse(checked.reason, checked.because)
   const manifest = checked.value
-  const accepted = { manifest, floor: { generation, body } }
   // Expiry bars what is new; what was accepted stays accepted, at boot too.
-  if (order === 0) return { verdict: 'current', ...accepted }
+  if (order === 0) return { verdict: 'current', manifest, floor: floor! }
   if (input.hubNow.known === 'no') return refuse('HubClock', 'the hub has not said what time it is')
   if (input.hubNow.ms > Date.parse(manifest.expires)) return refuse('Expired', `expired at ${manifest.expires}`)
-  return { verdict: 'accept', ...accepted }
+  const { critical, rings } = input.trust
+  // Naming a signer gives it the right; `critical` makes its word a condition. No ring, no release: closed.
+  const signed = critical.includes('release')
+    ? judgeReleases(manifest.entries, manifest.statements ?? [], head.site, rings.release, floor?.content ?? {})
+    : undefined
+  if (signed?.signed === 'no') return refuse(signed.reason, signed.because)
+  const content = signed?.content ?? floor?.content
+  return { verdict: 'accept', manifest, floor: { generation, body, ...(content === undefined ? {} : { content }) } }
 }
 
 /** A blob is what its name says in its domain, or nothing. */

@@ -9,6 +9,7 @@ export const PAYLOAD_TYPES = {
   time: 'application/vnd.flotilla.time.v1',
   trust: 'application/vnd.flotilla.trust.v1+json',
   enrol: 'application/vnd.flotilla.enrol.v1+json',
+  release: 'application/vnd.flotilla.release.v1+json',
   renew: 'application/vnd.flotilla.renew.v1+json',
   audit: 'application/vnd.flotilla.audit.v1+json',
 } as const

@@ -19,6 +19,7 @@ import {
   text,
   textMap,
 } from './shape.ts'
+import { statementsOf } from './statement.ts'
 
 /** A site of 5,000 entries of 350 bytes each, and room. */
 export const MANIFEST_MAX_BYTES = 2 * 1024 * 1024
@@ -28,7 +29,7 @@ const MAX_KEYS = 1_000
 
 /** The fields and words that this code obeys: what `critical` may name. */
 export const MANIFEST_CRITICAL: ReadonlySet<string> = new Set([
-  'mode', 'entries', 'config', 'queues', 'keys', 'withdrawn', 'deletionsConfirmed', 'echo',
+  'mode', 'entries', 'config', 'queues', 'keys', 'withdrawn', 'deletionsConfirmed', 'echo', 'statements',
   'release', 'order', 'startAfter', 'startBy', 'fallback', 'confirm', 'gates',
 ]) // prettier-ignore
 
@@ -103,6 +104,7 @@ export function checkManifest(json: JsonObject): Parsed<SiteManifest> {
     if (json.config !== null) digest(json.config, 'config')
     record(json.queues, 'queues')
     if (json.echo !== undefined) record(json.echo, 'echo')
+    if (json.statements !== undefined) statementsOf(json)
     const known = {
       entries: entriesOf(json),
       keys: textMap(json.keys, 'keys', MAX_KEYS, 4096),

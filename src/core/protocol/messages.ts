@@ -27,6 +27,13 @@ export interface ManifestEntry {
   readonly gates: readonly string[]
 }
 
+/** Of a release signer: canonical JSON, base64, and its Ed25519 signature over DSSE's encoding, base64. */
+export interface SignedStatement {
+  readonly payload: string
+  readonly keyid: string
+  readonly sig: string
+}
+
 /** The payload of a site's envelope, canonical JSON. */
 export interface SiteManifest {
   readonly site: string
@@ -46,6 +53,8 @@ export interface SiteManifest {
   readonly withdrawn: readonly Digest[]
   /** Digests (domain `deletions`) of deletion lists that were confirmed in Git. */
   readonly deletionsConfirmed: readonly Digest[]
+  /** Where the root names a release signer: its word for each entry. */
+  readonly statements?: readonly SignedStatement[]
   /** Operator words that a restored hub must learn back: holds and freezes. */
   readonly echo?: JsonObject
   /** Digest (domain `root`) of the canonical body without generation, revision, issued, expires and root itself. */

@@ -25,8 +25,8 @@ const ROLES = ['manifest', 'time', 'release'] as const
 /** `release`: a signer outside the hub (CI, offline). */
 export type Role = (typeof ROLES)[number]
 
-/** What of a statement's `critical` this code understands. A threshold of roots or release signers are not among them yet. */
-export const TRUST_CRITICAL: ReadonlySet<string> = new Set(['keys', 'authorities', 'timeEpoch', 'root'])
+/** What of a statement's `critical` this code understands. A threshold of roots is not among it yet. */
+export const TRUST_CRITICAL: ReadonlySet<string> = new Set(['keys', 'authorities', 'timeEpoch', 'root', 'release'])
 
 export interface TrustBody {
   /** Never goes back at a site. */
