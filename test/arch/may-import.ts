@@ -28,7 +28,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'adapters/http': ['core/model', 'core/api', 'runtime', 'fastify', 'prom-client', 'node:*'],
   'adapters/cron': ['core/model', 'runtime', 'node-cron'],
-  renderer: ['core/model', 'node:*'],
+  renderer: ['core/model', 'core/fleet', 'node:*'],
   sim: ['core/*', 'runtime', 'node:crypto'],
   hub: ['core/*', 'runtime', 'node:crypto'],
   agent: ['core/*', 'runtime', 'node:crypto'],
