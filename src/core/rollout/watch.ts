@@ -217,7 +217,8 @@ function watchBack(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number,
   // What must stay on a withdrawn release stays watched: it may break yet.
   if (healthy) return
   if (!isPresent(standing)) return
-  budget.changing.add(site)
+  // What failed and has nothing to go back to is broken where it is, and on its way nowhere.
+  if (place.back !== undefined || place.failure === undefined) budget.changing.add(site)
   if (isBroken(at?.observation ?? null)) budget.broken.add(site)
 }
 

@@ -426,6 +426,8 @@ function inFlight(spec: RolloutSpec, run: Run, decision: RolloutDecision, world:
     if (place === undefined || run.proven.has(site) || place.phase === 'failed') return false
     // Nothing to go back to: it stays, and is through once it is seen healthy there.
     if (place.phase === 'rolledBack' && isHealthy(spec, world, site)) return false
+    // It failed and stays: broken, and on its way nowhere.
+    if (place.phase === 'rolledBack' && place.failure !== undefined && place.back === undefined) return false
     const told = world.at(site, spec.workload)?.published === spec.targets.get(site)
     return (
       (told || decision.grants.some((grant) => grant.site === site && grant.startByMs > world.nowMs)) &&

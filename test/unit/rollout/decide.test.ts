@@ -586,6 +586,23 @@ describe('budgets and dependencies', () => {
     sim.run(2 * HOUR)
     expect(published(sim)).toEqual(['b'])
   })
+  test('a site that failed with nothing to go back to is broken, and does not keep the budget of sites that change', () => {
+    const sim = new Sim()
+    for (const name of ['a', 'b']) {
+      sim.addSite(name)
+      sim.install(name, 'db', OLD)
+    }
+    sim.budget = { changingSites: { count: 1 }, brokenSites: { count: 2 } }
+    sim.behaviours.set(NEW, { is: 'giveUp', at: new Set(['a']) })
+    sim.commit(spec('web', policy([REST], { onFailure: 'Rollback' }), { a: NEW, b: NEW }))
+    sim.run(4 * HOUR)
+    expect(sim.state('web').phase).toBe('RolledBack')
+    expect(sim.state('web').sites.get('a')).toMatchObject({ phase: 'rolledBack', failure: {} })
+    const newest = release('newest')
+    sim.commit(spec('db', policy([REST]), { a: newest, b: newest }))
+    sim.run(4 * HOUR)
+    expect(sim.workload('b', 'db').applied).toBe(newest)
+  })
   test('a dependent waits until its dependency is healthy at that site at the newest release', () => {
     const sim = fleet(2, [REST])
     for (const name of sim.sites.keys()) sim.install(name, 'db', OLD)
