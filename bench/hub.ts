@@ -11,6 +11,7 @@ import { openPki, type Pki } from '../src/adapters/link/pki.ts'
 import { openHubStore } from '../src/adapters/store/hub-store.ts'
 import { createHub, type Hub } from '../src/hub/hub.ts'
 import type { HubStore } from '../src/hub/store.ts'
+import { createWorkerCompiler } from '../src/renderer/worker-compiler.ts'
 import type { Logger } from '../src/runtime/logger.ts'
 import { VirtualClock } from '../src/sim/clock.ts'
 import { BenchSite, enrolled, MemoryGit, siteName, treeOf, workloadName } from './hub-fleet.ts'
@@ -141,6 +142,7 @@ class Bench {
   readonly #file: string
   readonly #pki: Pki
   readonly clock = new VirtualClock()
+  readonly #compiler = createWorkerCompiler()
   readonly git = new MemoryGit()
   readonly sites: BenchSite[] = []
   readonly workloads: number
@@ -176,7 +178,7 @@ class Bench {
   #create(): Promise<Hub> {
     const { store, git, clock } = this
     return createHub(
-      { store, git, authority: this.#pki, clock, log: silent },
+      { store, git, authority: this.#pki, clock, log: silent, compiler: this.#compiler },
       {
         version: 'bench',
         root: '',
@@ -212,6 +214,7 @@ class Bench {
 
   async close(): Promise<void> {
     await this.store.close()
+    await this.#compiler[Symbol.asyncDispose]()
   }
 }
 

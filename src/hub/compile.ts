@@ -17,8 +17,9 @@ import type {
 export interface Compiler {
   /** Renders of one input by one version are equal; a new version moves no site by itself. */
   readonly version: string
-  parse(tree: SourceTree, options: ParseOptions): ParsedFleet
-  render(fleet: Fleet, tree: SourceTree, cache: FleetCache): RenderedFleet
+  /** In this thread, or beside it: a hub that serves thousands of sites does not stop to read a revision. */
+  parse(tree: SourceTree, options: ParseOptions): ParsedFleet | Promise<ParsedFleet>
+  render(fleet: Fleet, tree: SourceTree, cache: FleetCache): RenderedFleet | Promise<RenderedFleet>
   judgeDeletions(input: BrakeInput): BrakeVerdict
 }
 

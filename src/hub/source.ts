@@ -84,9 +84,8 @@ async function look({ world, git, compiler }: SourceParts, signal: AbortSignal):
 /** The last good Fleet again, after a restart: its Teams judge the next revision. */
 async function fleetOf(parts: SourceParts, revision: string | null, signal: AbortSignal): Promise<Fleet | null> {
   const tree = revision === null ? null : await treeBefore(parts, revision, signal)
-  return tree === null || revision === null
-    ? null
-    : parts.compiler.parse(tree, { root: parts.root, revision, cache: parts.cache }).fleet
+  if (tree === null || revision === null) return null
+  return (await parts.compiler.parse(tree, { root: parts.root, revision, cache: parts.cache })).fleet
 }
 
 /** The last good tree; null where an operator accepted that its history was replaced and it is gone with it. */
@@ -102,7 +101,7 @@ async function treeBefore(parts: SourceParts, revision: string, signal: AbortSig
 async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: AbortSignal): Promise<Fleet | null> {
   const { world, compiler, cache, nowMs } = parts
   const log = parts.log.child({ revision: tip.revision })
-  const parsed = compiler.parse(tip.tree, {
+  const parsed = await compiler.parse(tip.tree, {
     root: parts.root,
     revision: tip.revision,
     cache,
@@ -114,7 +113,7 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
     await refuse(parts, tip, parsed.problems, null)
     return null
   }
-  const rendered = compiler.render(fleet, tip.tree, cache)
+  const rendered = await compiler.render(fleet, tip.tree, cache)
   const problems = [...parsed.problems, ...rendered.problems]
   const input = inputDigest(tip.tree)
   const before = targetsNow(world)
@@ -181,8 +180,8 @@ async function renderedBefore(parts: SourceParts, signal: AbortSignal): Promise<
   if (keptRender !== undefined) return keptRender.sites
   const tree = await treeBefore(parts, revision, signal)
   if (tree === null) return null
-  const { fleet } = compiler.parse(tree, { root: parts.root, revision, cache })
-  return fleet === null ? null : compiler.render(fleet, tree, cache).sites
+  const { fleet } = await compiler.parse(tree, { root: parts.root, revision, cache })
+  return fleet === null ? null : (await compiler.render(fleet, tree, cache)).sites
 }
 
 /** Site → workload → release as it is meant now, sites of Git with nothing included. */

@@ -61,9 +61,11 @@ export async function startHub(start: HubStart, signal: AbortSignal): Promise<Ru
     dir: start.data,
     credentials: start.credentials,
   })
+  const { createWorkerCompiler } = await import('../renderer/worker-compiler.ts')
+  const compiler = createWorkerCompiler()
   let linkUrl = ''
   const hub = await createHub(
-    { store, git, authority, clock, log },
+    { store, git, authority, clock, log, compiler },
     {
       version: start.version,
       root: start.root,
@@ -95,6 +97,7 @@ export async function startHub(start: HubStart, signal: AbortSignal): Promise<Ru
       stop.abort(new Fault('Cancelled', 'the hub ends'))
       await tick[Symbol.asyncDispose]()
       await within(DRAIN_MS / 2, running, log, 'hub loops')
+      await compiler[Symbol.asyncDispose]()
       await store.close()
       log.info({}, 'ended')
     },
