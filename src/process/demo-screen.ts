@@ -1,6 +1,6 @@
 /** What the demo shows: on a terminal one screen that is painted over, elsewhere a line per thing that happens. */
 import { stripVTControlCharacters, styleText } from 'node:util'
-import type { SiteView, StatusView } from '../core/api/types.ts'
+import type { SiteView } from '../core/api/types.ts'
 
 export interface ScreenIo {
   out(text: string): void
@@ -74,11 +74,4 @@ function cell(site: SiteView, color: boolean): string {
 function cut(line: string, columns: number): string {
   const plain = stripVTControlCharacters(line)
   return plain.length <= columns || plain !== line ? line : `${line.slice(0, columns - 1)}…`
-}
-
-/** One line that says how far the fleet is. */
-export function progress(view: StatusView): string {
-  const { sync, health, total } = view.sites
-  const rollouts = view.rollouts.filter(({ phase }) => phase === 'Progressing').length
-  return `${sync.Synced}/${total} synced, ${health.Healthy} healthy, ${rollouts} rollouts going on`
 }

@@ -59,6 +59,7 @@ export async function runDemo(
   const screen = createScreen(io, title, () => new Date().toISOString().slice(11, 19))
   const sites: DemoSite[] = []
   let hub: RunningHub | undefined
+  let forget = (): void => undefined
   try {
     if (!io.terminal) io.out(title)
     fs.cpSync(path.resolve(import.meta.dirname, exampleFolder()), repo, { recursive: true })
@@ -85,7 +86,7 @@ export async function runDemo(
       },
       stopping,
     )
-    writeContext(hub, [process.cwd(), repo])
+    forget = writeContext(hub, [process.cwd(), repo])
     const names = await siteNames(hub, stopping)
     await joinAll(names, hub, sites, { clock, log, version: env.version, speed }, stopping)
     screen.say(`${names.length} sites have joined over mutual TLS at ${hub.linkUrl}`)
@@ -99,9 +100,12 @@ export async function runDemo(
     return asFault(error).message
   } finally {
     screen.end()
+    forget()
     ended.abort()
     await within(DRAIN_MS, Promise.all(sites.map(({ agent }) => agent[Symbol.asyncDispose]())), log, 'agents')
     await within(DRAIN_MS, Promise.resolve(hub?.[Symbol.asyncDispose]()), log, 'hub')
+    // Nobody will look at what a run that ends by itself leaves behind.
+    if (options.once && options.dir === undefined) fs.rmSync(dir, { recursive: true, force: true })
   }
 }
 
@@ -112,15 +116,17 @@ function exampleFolder(): string {
     : '../fleet-example'
 }
 
-/** What lets `flotilla status` find this hub from this folder. Removed when the hub ends. */
-function writeContext(hub: RunningHub, folders: readonly string[]): void {
-  for (const folder of folders) {
-    fs.mkdirSync(path.join(folder, '.flotilla'), { recursive: true })
-    fs.writeFileSync(
-      path.join(folder, '.flotilla', 'context.json'),
-      JSON.stringify({ hub: hub.apiUrl, token: hub.adminToken }),
-      { mode: 0o600 },
-    )
+/** What lets `flotilla status` find this hub from these folders; answers with what takes it away again. */
+function writeContext(hub: RunningHub, folders: readonly string[]): () => void {
+  const text = JSON.stringify({ hub: hub.apiUrl, token: hub.adminToken })
+  const files = folders.map((folder) => path.join(folder, '.flotilla', 'context.json'))
+  for (const file of files) {
+    fs.mkdirSync(path.dirname(file), { recursive: true })
+    fs.writeFileSync(file, text, { mode: 0o600 })
+  }
+  return () => {
+    // Another hub may have been started from here since.
+    for (const file of files) if (fs.existsSync(file) && fs.readFileSync(file, 'utf8') === text) fs.rmSync(file)
   }
 }
 
