@@ -57,6 +57,24 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   },
 )
 
+/** Nothing that ends the job: what completed has time to be asked for again. */
+const calm: fc.Arbitrary<Event> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constantFrom('run' as const, 'succeed' as const, 'vanish' as const), pod }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('evict' as const, 'refuse' as const), pod }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('settle' as const, 'die' as const, 'wake' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('command' as const),
+      action: fc.constant('RestartJob' as const),
+      id: fc.nat(30),
+    }),
+  },
+)
+
 const policy = fc.record({
   event: fc.constantFrom('PodFailed', 'PodEvicted', 'TaskCompleted', 'TaskFailed', 'Unknown'),
   action: fc.constantFrom('RestartJob', 'RestartTask', 'RestartPod', 'AbortJob', 'TerminateJob', 'CompleteJob'),
@@ -109,7 +127,7 @@ function happenTo(site: Site, what: Event & { readonly pod: number }): void {
 }
 
 const OVER = new Set(['Completed', 'Terminated', 'Failed'])
-const runs = { numRuns: 400 }
+const runs = { numRuns: 250 }
 
 /** Runs the events and asks a question after every one. */
 function law(ask: (site: Site, before: { readonly phase: string; readonly made: number }) => void) {
@@ -127,8 +145,8 @@ function law(ask: (site: Site, before: { readonly phase: string; readonly made: 
 describe('laws of batch jobs, whatever happens', () => {
   test('no index is made again once it completed, in one version of a gang and ever in an array', () => {
     fc.assert(
-      fc.property(shape, fc.array(event, { maxLength: 60 }), (how, events) => {
-        const site = siteOf(how).step()
+      fc.property(shape, fc.array(calm, { minLength: 20, maxLength: 60 }), (how, events) => {
+        const site = siteOf({ ...how, policies: [], replicas: 5 }).step()
         const completed = new Map<string, number>()
         for (const what of events) {
           const made = site.made.length
