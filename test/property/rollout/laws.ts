@@ -70,7 +70,7 @@ export class Onlooker {
               : [],
           ),
         ),
-        provisioned: new Set(),
+        provisioned: new Set(sites.flatMap(([site, { provisioned }]) => (provisioned === true ? [site] : []))),
         evidence: new Set(),
         proven: new Set(),
         abortedAtMs: null,
@@ -128,7 +128,8 @@ export class Onlooker {
         if (!starting.has(site)) moving.add(site)
       }
       for (const site of starting) joined.add(site)
-      for (const site of run.told) {
+      // What provisioning broke is broken, too.
+      for (const site of new Set([...run.told, ...run.provisioned])) {
         const target = spec.targets.get(site)
         if (target === undefined || !isPresent(spec, world, site)) continue
         const answer = answerOf(world, site, spec.workload, target)
