@@ -87,6 +87,7 @@ describe('laws of cron', () => {
             }
           }
           expect(new Set(made).size).toBe(made.length)
+          expect(stepCron(spec, record, [...jobs.values()], where, nowMs).record.owed).toEqual([])
           // What was journalled is made, however late.
           expect(made.toSorted()).toEqual([...promised].toSorted())
           const names = activations(schedule, fromMs, nowMs - jitterMs).map((ms) => `nightly-${ms / 60_000}`)

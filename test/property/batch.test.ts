@@ -126,12 +126,20 @@ function happenTo(site: Site, what: Event & { readonly pod: number }): void {
   else if (what.do === 'nodeGone' && site.pod(name).node !== '') site.set(name, { nodeGone: true })
 }
 
+/** Each failure is answered by a restart of some kind. */
+const restless = fc
+  .tuple(shape, fc.constantFrom('RestartJob', 'RestartTask', 'RestartPod'))
+  .map(([how, action]): Shape => ({ ...how, policies: [{ event: 'PodFailed', action }] }))
+
 const OVER = new Set(['Completed', 'Terminated', 'Failed'])
 const runs = { numRuns: 250 }
 
 /** Runs the events and asks a question after every one. */
-function law(ask: (site: Site, before: { readonly phase: string; readonly made: number }) => void) {
-  return fc.property(shape, fc.array(event, { maxLength: 60 }), (how, events) => {
+function law(
+  ask: (site: Site, before: { readonly phase: string; readonly made: number }) => void,
+  shapes: fc.Arbitrary<Shape> = shape,
+) {
+  return fc.property(shapes, fc.array(event, { maxLength: 60 }), (how, events) => {
     const site = siteOf(how).step()
     for (const what of events) {
       const before = { phase: site.phase, made: site.made.length }
@@ -196,7 +204,7 @@ describe('laws of batch jobs, whatever happens', () => {
         expect(site.record.retries).toBeLessThanOrEqual(Math.max(1, maxRetry))
         if (site.record.retries >= Math.max(1, maxRetry)) expect(site.phase).toBe('Failed')
         for (const slot of Object.values(site.record.slots)) expect(slot.retries).toBeLessThan(Math.max(1, maxRetry))
-      }),
+      }, restless),
       runs,
     )
   })
