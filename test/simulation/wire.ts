@@ -1,0 +1,68 @@
+/** A link without sockets: the bytes are the real ones, and the hub hears them only while it lives. */
+import { encodeUp, decodeUp, encodeDown, decodeDown, NEW_CONVERSATION } from '../../src/core/protocol/sync.ts'
+import { Fault } from '../../src/core/model/fault.ts'
+import type { SyncUp } from '../../src/core/protocol/messages.ts'
+import type { Caller, HubLink, SyncAnswer, SyncHandler, SyncReply } from '../../src/core/protocol/ports.ts'
+import { bodyDigest } from '../../src/core/protocol/manifest.ts'
+
+export interface WireOptions {
+  readonly caller: Caller
+  /** undefined: nobody listens. */
+  readonly hub: () => SyncHandler | undefined
+  /** What became of this exchange: draws come from the seed. */
+  readonly fate: () => 'through' | 'replay' | 'portal'
+  readonly heard: (up: SyncUp) => void
+  readonly told: (reply: SyncReply) => void
+}
+
+export function wireLink({ caller, hub, fate, heard, told }: WireOptions): HubLink {
+  let mine = NEW_CONVERSATION
+  let theirs = NEW_CONVERSATION
+  const answers: SyncAnswer[] = []
+  const listening = (): SyncHandler => {
+    const handler = hub()
+    if (handler === undefined) throw new Fault('Unreachable', 'nobody listens')
+    const standing = handler.standing(caller.keyHash)
+    if (standing?.state !== 'active') throw new Fault('KeyUnknown', 'a key that the store does not know')
+    return handler
+  }
+  const once = async (sent: SyncUp, bases: Parameters<HubLink['sync']>[1], signal: AbortSignal) => {
+    const handler = listening()
+    const up = encodeUp(sent, mine)
+    const read = decodeUp(up.bytes, theirs)
+    const reply = await handler.sync(caller, read.up, signal)
+    if (hub() !== handler) throw new Fault('Unreachable', 'the hub went away')
+    heard(read.up)
+    told(reply)
+    const down = encodeDown(reply, read.up, theirs)
+    theirs = { up: read.head, down: down.head }
+    const decoded = decodeDown(down.bytes, bases, mine)
+    mine = { up: up.head, down: decoded.head }
+    return { ...decoded, bytes: { up: up.bytes.length, down: down.bytes.length } }
+  }
+  return {
+    async sync(up, bases, signal) {
+      const what = fate()
+      if (what === 'portal') throw new Fault('CaptivePortal', 'pay for the network first')
+      if (what === 'replay' && answers.length > 0) return answers[up.seq % answers.length]!
+      try {
+        const sound = up.have === null || (bases.manifest !== undefined && bodyDigest(bases.manifest) === up.have.body)
+        let done = await once(sound ? up : { ...up, whole: true }, bases, signal)
+        if (done.damaged.length > 0) done = await once({ ...up, whole: true }, bases, signal)
+        const answer = { ...done.answer, bytes: done.bytes }
+        answers.push(answer)
+        if (answers.length > 8) answers.shift()
+        return answer
+      } catch (error) {
+        mine = theirs = NEW_CONVERSATION
+        throw error
+      }
+    },
+    async blob(domain, digest) {
+      const bytes = await listening().blob(caller, domain, digest)
+      if (bytes === undefined) throw new Fault('NotFound', 'no such blob')
+      return bytes
+    },
+    close: async () => undefined,
+  }
+}
