@@ -2,7 +2,8 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createGitSource, type GitSource } from '../../src/adapters/git/source.ts'
+import { createGitSource } from '../../src/adapters/git/source.ts'
+import type { GitSource } from '../../src/hub/ports.ts'
 import { gitProgram, type GitServer, startGitServer } from '../git/http-server.ts'
 
 const signal = new AbortController().signal

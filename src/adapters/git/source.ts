@@ -6,6 +6,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import * as git from 'isomorphic-git'
 import { Fault } from '../../core/model/fault.ts'
+import type { GitSource } from '../../hub/ports.ts'
 import { type GitCredentials, gitHttp } from './http.ts'
 import { type ObjectDb, openObjectDb } from './object-db.ts'
 import { historyContains, readCommit, readFiles, TREE_LIMITS, type TreeFile } from './tree.ts'
@@ -27,30 +28,6 @@ export interface GitSourceOptions {
 const MAX_PACKS = 200
 const DEFAULT_TIMEOUT_MS = 60_000
 const DEFAULT_MAX_PACK_BYTES = 1024 * 1024 * 1024
-
-export type Polled =
-  | { readonly kind: 'unchanged'; readonly revision: string }
-  | {
-      readonly kind: 'changed'
-      readonly revision: string
-      readonly message: string
-      readonly timeMs: number
-      readonly tree: ReadonlyMap<string, TreeFile>
-    }
-
-export interface PollFrom {
-  readonly good: string | null
-  readonly seen: string | null
-  readonly accept: string | null
-}
-
-/** Fits the hub's port of the same name (src/hub/ports.ts), which says what is promised. */
-export interface GitSource {
-  readonly url: string
-  readonly branch: string
-  poll(from: PollFrom, signal: AbortSignal): Promise<Polled>
-  open(revision: string, signal: AbortSignal): Promise<ReadonlyMap<string, TreeFile>>
-}
 
 export function createGitSource(options: GitSourceOptions): GitSource {
   const remote = /^https?:\/\//.test(options.url)

@@ -3,7 +3,8 @@ import os from 'node:os'
 import path from 'node:path'
 import * as git from 'isomorphic-git'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createGitSource, type GitSource } from '../../../src/adapters/git/source.ts'
+import { createGitSource } from '../../../src/adapters/git/source.ts'
+import type { GitSource } from '../../../src/hub/ports.ts'
 import { commitAll, initRepository } from '../../../src/adapters/git/write.ts'
 
 const author = { name: 'Test', email: 'test@example.com' }
