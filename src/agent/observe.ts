@@ -81,7 +81,7 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
     const held = objects.get(key)
     if (held !== undefined && held.metadata.uid === live.metadata.uid && isOlder(live, held)) return
     probes.delete(key)
-    objects.set(key, live)
+    objects.set(key, folded(live))
     watches.get(kindKey(live))?.keys.add(key)
   }
   const drop = (key: string): void => {
@@ -284,6 +284,21 @@ export function createObserver(ports: ObserverPorts, applySetId: string, onChang
       watches.clear()
     },
   }
+}
+
+/**
+ * Half of what an object weighs is who set which field, and only what is changed or in doubt is asked that: kept as text, and
+ * parsed when it is asked for.
+ */
+function folded(live: Manifest): Manifest {
+  const { managedFields, ...rest } = live.metadata
+  if (managedFields === undefined) return live
+  const text = JSON.stringify(managedFields)
+  const metadata = Object.defineProperty(rest, 'managedFields', {
+    enumerable: true,
+    get: () => JSON.parse(text) as unknown,
+  }) as Manifest['metadata']
+  return { ...live, metadata }
 }
 
 export function kindKey({ apiVersion, kind }: KindName): string {
