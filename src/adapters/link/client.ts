@@ -18,22 +18,30 @@ import { CLIENT_LIMITS, dial, faultOf, type Wire } from './wire.ts'
 /** A blob comes in pieces of this size, so that a sync need not wait for the whole of a large one. */
 const PIECE_BYTES = 256 * 1024
 const MAX_PARTIAL_BLOBS = 4
+/** More than a session ticket of TLS: the answer itself had begun. */
+const LEAST_CUT_BYTES = 4 * 1024
 
 export function openLink(options: LinkClientOptions): HubLink {
   const line = hubLine(options)
   const partial = new Map<Digest, Buffer>()
+  /** An answer was cut: whole ones may never get through here, pieces do. Until the site is current. */
+  let lean = false
 
   const exchange = async (up: SyncUp, bases: SyncBases, signal: AbortSignal): Promise<Exchanged> =>
     line.use(signal, async (held) => {
       const before = held.fresh ? { up: 0, down: 0 } : held.wire.bytes
-      const sent = encodeUp(up, held.conversation)
-      const answer = await held.wire.request(
-        { method: 'POST', path: '/v1/sync', body: sent.bytes, maxBytes: SYNC_DOWN_MAX_BYTES },
-        signal,
-      )
+      const sent = encodeUp(lean ? { ...up, lean } : up, held.conversation)
+      const from = held.wire.bytes.down
+      const answer = await held.wire
+        .request({ method: 'POST', path: '/v1/sync', body: sent.bytes, maxBytes: SYNC_DOWN_MAX_BYTES }, signal)
+        .catch((error: unknown) => {
+          lean ||= held.wire.bytes.down > from + LEAST_CUT_BYTES
+          throw error
+        })
       if (answer.status !== 200) throw faultOf(answer)
       const { answer: decoded, damaged, head } = decodeDown(answer.body, bases, held.conversation)
       held.conversation = { up: sent.head, down: head }
+      lean &&= decoded.manifest !== undefined
       const after = held.wire.bytes
       return {
         answer: { ...decoded, bytes: { up: after.up - before.up, down: after.down - before.down } },

@@ -27,6 +27,8 @@ export interface RouteContext extends Omit<LinkServerOptions, 'limits'> {
 type Route = (req: IncomingMessage, res: ServerResponse) => Promise<void>
 
 const BLOB_PATH = /^\/v1\/blobs\/([a-z]{1,16})\/([0-9a-f]{64})$/
+/** A TLS record is read whole or not at all: smaller ones leave something behind on a link that is cut every few KiB. */
+const BLOB_RECORD_BYTES = 2 * 1024
 const RANGE = /^bytes=(\d{1,15})-(\d{0,15})$/
 /** All enrolments together share one bucket: nobody has shown a key yet. */
 const ENROL_KEY = 'enrol'
@@ -127,6 +129,8 @@ async function blob(
   const caller = callerOf(context, connection)
   throttle(context, caller.keyHash)
   if (!isDomain(named.domain) || !isDigest(named.digest)) throw new Fault('NotFound', 'no such blob')
+  const socket = req.socket as TLSSocket
+  socket.setMaxSendFragment(BLOB_RECORD_BYTES)
   const { domain, digest }: { domain: BlobDomain; digest: Digest } = { domain: named.domain, digest: named.digest }
   await within(context, req, async () => {
     const bytes = await context.handler.blob(caller, domain, digest)

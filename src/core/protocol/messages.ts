@@ -115,6 +115,8 @@ export interface SyncUp {
   }
   /** Send nothing as a delta: a base is damaged or gone. Set by the link. */
   readonly whole?: true
+  /** Send no blob inline: the link was cut within an answer, and a blob that is asked for by itself goes on where it was cut. Set by the link. */
+  readonly lean?: true
 }
 
 export interface SiteCondition {

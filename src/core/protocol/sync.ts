@@ -32,7 +32,7 @@ const upward = (conversation: Conversation): Dictionary => ({ starter: STARTER_U
 const downward = (conversation: Conversation): Dictionary => ({ starter: STARTER_DOWN, previous: conversation.down })
 
 const UP_ORDER = ['v', 'site', 'siteId', 'agent', 'storeEpoch', 'boot', 'have', 'observations', 'goneWorkloads', 'outbox',
-  'conditions', 'facts', 'factsDigest', 'dropped', 'want', 'trust', 'whole'] as const // prettier-ignore
+  'conditions', 'facts', 'factsDigest', 'dropped', 'want', 'trust', 'whole', 'lean'] as const // prettier-ignore
 const UP_LAST = ['seq', 'clockMs', 'nonce'] as const
 
 /** What changes with every message stands last, so that what does not is one match. Too many object reports are left out. */
@@ -57,7 +57,11 @@ export function decodeUp(
 }
 
 /** Deltas are made here, where a base is given and the site did not ask for whole ones. */
-export function encodeDown(reply: SyncReply, up: Pick<SyncUp, 'whole' | 'trust'>, conversation: Conversation): Encoded {
+export function encodeDown(
+  reply: SyncReply,
+  up: Pick<SyncUp, 'whole' | 'lean' | 'trust'>,
+  conversation: Conversation,
+): Encoded {
   const deltas = up.whole === true ? 'off' : 'on'
   const parts: Uint8Array[] = []
   const { v, ack, ackOutbox, nextDueMs, ...rest } = reply.head
@@ -77,9 +81,10 @@ export function encodeDown(reply: SyncReply, up: Pick<SyncUp, 'whole' | 'trust'>
       ...(packed.encoding === 'zstd' ? { encoding: 'zstd' as const } : {}),
     }
   }
-  const blobs = reply.blobs.map(({ domain, digest, bytes, base }, i) => {
+  const inline = up.lean === true ? [] : reply.blobs
+  const blobs = inline.map(({ domain, digest, bytes, base }, i) => {
     // Objects of one release resemble each other: the one before is a base that the site holds by then.
-    const before = reply.blobs[i - 1]
+    const before = inline[i - 1]
     const bases = [deltas === 'on' ? base : undefined, before?.domain === domain ? before : undefined]
     const packed = pack(bytes, bases.filter((it) => it !== undefined)) // prettier-ignore
     parts.push(packed.part)
