@@ -19,7 +19,7 @@ export function epochOf(world: World): number {
 }
 
 /** When `hub recover` was said last; null: never. */
-export function recoveredAtMs(world: World): number | null {
+function recoveredAtMs(world: World): number | null {
   const at = world.meta.get('recoveredAtMs')
   return at === undefined ? null : Number(at)
 }

@@ -1,7 +1,7 @@
 /** What is counted of a rollout's places, once for every state it has been in: nobody counts ten thousand places to see the same. */
 import type { RolloutState, SiteProgress } from '../core/rollout/types.ts'
 
-export interface RolloutCounts {
+interface RolloutCounts {
   readonly phases: Readonly<Record<SiteProgress['phase'], number>>
   /** By index of the wave: sites that it changes, and those of them that are done. */
   readonly waves: readonly { readonly sites: number; readonly done: number }[]

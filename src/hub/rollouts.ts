@@ -61,6 +61,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
         .turn(async (commit) => {
           await commit(ended(world, nowMs))
           const records = [...world.rollouts.values()]
+          await world.openBooks()
           for (const { spec } of records) await world.book(spec.workload)
           const made = decide(worldOf(parts, records, nowMs, first ? undefined : changed))
           await commit(draftOf(world, records, made, nowMs))

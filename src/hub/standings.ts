@@ -2,7 +2,7 @@
 import { byUtf16 } from '../core/model/json.ts'
 import { worstHealth, type HealthState, type SyncState } from '../core/model/state.ts'
 import { linkOf, overdue, stateAt, worstSync, type Standing, type StandingParts } from './standing.ts'
-import type { SiteRecord } from './store.ts'
+import type { AtSite, RolloutRecord, SiteRecord } from './store.ts'
 
 /** Above this many sites the axes are put together at most once a second: whoever reads them is told as of when. */
 const EACH_TIME = 1_000
@@ -66,11 +66,20 @@ export class Standings {
     const { world } = this.#parts
     const sync: SyncState[] = []
     const health: HealthState[] = []
-    for (const record of world.rollouts.values()) {
-      if (!(record.next ?? record.spec).targets.has(site.name)) continue
-      const state = stateAt(site.name, record, world.books.get(record.spec.workload)?.get(site.name))
+    const add = (record: RolloutRecord | undefined, at: AtSite | undefined): void => {
+      const state = stateAt(site.name, record, at)
       sync.push(state.sync)
       health.push(state.health)
+    }
+    const isMeant = (record: RolloutRecord | undefined): record is RolloutRecord =>
+      (record?.next ?? record?.spec)?.targets.has(site.name) === true
+    for (const record of world.rollouts.values())
+      if (isMeant(record)) add(record, world.books.get(record.spec.workload)?.get(site.name))
+    // What Git has no more stands there until the site says that it is gone.
+    for (const [workload, book] of world.books) {
+      const at = book.get(site.name)
+      const record = world.rollouts.get(workload)
+      if (at !== undefined && (at.entry !== null || at.observation !== null) && !isMeant(record)) add(record, at)
     }
     if (!site.listed) sync.length = 0
     return {

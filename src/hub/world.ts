@@ -195,12 +195,16 @@ export class World {
     return book
   }
 
+  /** Of every workload, those included that Git has no more. Under the lock only. */
+  async openBooks(): Promise<void> {
+    if (this.#allBooks) return
+    for (const workload of await this.store.workloads()) await this.book(workload)
+    this.#allBooks = true
+  }
+
   /** What a site's manifest names, workloads that Git has no more included. Under the lock only. */
   async entriesOf(site: string): Promise<readonly EntryRecord[]> {
-    if (!this.#allBooks) {
-      for (const workload of await this.store.workloads()) await this.book(workload)
-      this.#allBooks = true
-    }
+    await this.openBooks()
     const entries: EntryRecord[] = []
     for (const book of this.books.values()) {
       const entry = book.get(site)?.entry

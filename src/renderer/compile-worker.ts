@@ -13,11 +13,11 @@ import { asFault, type FaultReason } from '../core/model/fault.ts'
 export const WORKER_URL = new URL(import.meta.url)
 export const WORKER_ROLE = 'flotilla-compile'
 
-/** Trees and fleets that the other side may still name. */
-const KEPT = 4
+/** Trees and fleets that the other side may still name: this revision's and the last good one's. */
+export const KEPT = 2
 
 /** Files one after another in one buffer: ten thousand small arrays cost more to send than their bytes. */
-export interface PackedTree {
+interface PackedTree {
   readonly files: readonly { readonly path: string; readonly oid: string; readonly length: number }[]
   readonly bytes: Uint8Array
 }
@@ -95,7 +95,7 @@ export function pack(tree: SourceTree): PackedTree {
   return { files, bytes }
 }
 
-export function unpack({ files, bytes }: PackedTree): SourceTree {
+function unpack({ files, bytes }: PackedTree): SourceTree {
   const tree = new Map<string, { path: string; oid: string; bytes: Uint8Array }>()
   let at = 0
   for (const { path, oid, length } of files) {

@@ -4,14 +4,14 @@ import { judgeDeletions, type BrakeInput } from '../core/fleet/deletions.ts'
 import { RENDERER_VERSION } from '../core/fleet/render.ts'
 import type { BrakeVerdict, Fleet, ParsedFleet, ParseOptions, RenderedFleet, SourceTree } from '../core/fleet/types.ts'
 import { Fault } from '../core/model/fault.ts'
-import { type Answered, type Asked, pack, WORKER_ROLE, WORKER_URL } from './compile-worker.ts'
+import { type Answered, type Asked, KEPT, pack, WORKER_ROLE, WORKER_URL } from './compile-worker.ts'
 
 /** Ten thousand sites take 2 s; text that takes longer than this is taken for an attack. */
 const DEADLINE_MS = 60_000
 /** Of its heap. */
 const MEMORY_MIB = 768
-/** The thread keeps so many trees and fleets (`KEPT` there): what is older is sent again. */
-const REMEMBERED = 3
+/** A thread that has nothing to read for so long is ended: what it remembers only saves time. */
+const IDLE_MS = 5 * 60_000
 
 export interface WorkerCompiler extends AsyncDisposable {
   readonly version: string
@@ -33,6 +33,7 @@ export function createWorkerCompiler(limits: { readonly deadlineMs?: number } = 
   let worker: Worker | undefined
   const pending = new Map<number, Pending>()
   let asked = 0
+  let idle: NodeJS.Timeout | undefined
   let treeCount = 0
   /** What the running thread has, latest last. */
   let trees = new Map<SourceTree, number>()
@@ -40,6 +41,7 @@ export function createWorkerCompiler(limits: { readonly deadlineMs?: number } = 
 
   const end = (fault: Fault): void => {
     const ended = worker
+    clearTimeout(idle)
     worker = undefined
     trees = new Map()
     fleets = new Map()
@@ -64,6 +66,7 @@ export function createWorkerCompiler(limits: { readonly deadlineMs?: number } = 
       pending.delete(answered.id)
       clearTimeout(waits.timer)
       waits.resolve(answered)
+      if (pending.size === 0) idle = setTimeout(() => end(new Fault('Cancelled', 'idle')), IDLE_MS).unref()
     })
     made.on('error', (error: Error) => {
       if (made !== worker) return
@@ -77,6 +80,7 @@ export function createWorkerCompiler(limits: { readonly deadlineMs?: number } = 
   }
   const ask = (question: Question): Promise<Answered> =>
     new Promise((resolve, reject) => {
+      clearTimeout(idle)
       worker ??= start()
       asked += 1
       const id = asked
@@ -127,5 +131,5 @@ function remember<K>(map: Map<K, number>, key: K, ref: number): void {
   map.delete(key)
   map.set(key, ref)
   const oldest = map.keys().next().value
-  if (map.size > REMEMBERED && oldest !== undefined) map.delete(oldest)
+  if (map.size > KEPT && oldest !== undefined) map.delete(oldest)
 }
