@@ -5,7 +5,7 @@
  * were dark meanwhile come back by the rescue paths, whichever steps they missed.
  */
 import { createPublicKey, randomBytes, X509Certificate, type KeyObject } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/model/fault.ts'
 import { signingKey, spkiOf, type SigningKey } from '../../core/protocol/envelope.ts'
@@ -55,6 +55,7 @@ export async function rotateKeys(
   nowMs: number,
   rootKeyFile?: string,
 ): Promise<Rotated> {
+  if (!existsSync(join(dir, TRUST_FILE))) throw new Fault('InvalidInput', `no keys of a hub in ${dir}`)
   const stored = readTrustFile(readFileSync(join(dir, TRUST_FILE), 'utf8'))
   const read = followTrust(stored.pin, stored.root, stored.chain)
   if (read.verdict === 'refuse') throw new Fault('StoreCorrupt', `${TRUST_FILE} in ${dir}: ${read.because}`)
