@@ -7,6 +7,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { openPki, type Pki } from '../src/adapters/link/pki.ts'
 import { openHubStore } from '../src/adapters/store/hub-store.ts'
 import { createHub, type Hub } from '../src/hub/hub.ts'
@@ -83,7 +85,8 @@ async function measure(bench: Bench): Promise<Row[]> {
   await bench.round('nothing')
   add('restart to serving', await timed(() => bench.restart()), 5_000, 'open, load, first exchange answered')
   add('the first turn after it', await timed(() => bench.hub.turns.rollouts()), 5_000, 'reads every (site, workload)')
-  add('memory, at most', process.resourceUsage().maxRSS / 1024, 1_024, 'with the light sites and the texts of two revisions', 'MiB') // prettier-ignore
+  add('memory, at most', process.resourceUsage().maxRSS / 1024, 1_024, 'with the light sites; grows with what --max-old-space-size allows', 'MiB') // prettier-ignore
+  add('of which live, after a collection', collectedMiB(), undefined, 'heap of the hub and the light sites', 'MiB')
   return rows
 }
 
@@ -233,4 +236,11 @@ async function repeat(times: number, work: () => Promise<unknown>): Promise<numb
 function at(all: readonly number[], share: number): number {
   const sorted = all.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+}
+
+function collectedMiB(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed / 1024 / 1024
 }
