@@ -94,10 +94,3 @@ export interface SessionStore {
   load(): Uint8Array | undefined
   save(bytes: Uint8Array): void
 }
-
-/** `startLinkServer(options)`: server.ts. */
-export type StartLinkServer = (options: LinkServerOptions) => Promise<LinkServer>
-/** `openLink(options)`: client.ts. Connects when it is first asked. */
-export type OpenLink = (options: LinkClientOptions) => HubLink
-/** `enrolSite(line, signal)`: enrol.ts. Faults: InvalidInput, TokenRefused, HubNotTrusted, CaptivePortal, Unreachable, Timeout. */
-export type EnrolSite = (line: string, signal: AbortSignal) => Promise<SiteIdentity>

@@ -11,7 +11,6 @@ export interface FormatOptions {
 }
 
 export const SQUEUE_DEFAULT = '%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R'
-export const SQUEUE_LONG = '%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R'
 export const SQUEUE_START = '%.18i %.9P %.8j %.8u %.2t  %.19S %.6D %20Y %R'
 /** `#` is as wide as the longest. */
 export const SINFO_DEFAULT = '%#P %.5a %.10l %.6D %.6t %N'

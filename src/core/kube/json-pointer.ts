@@ -10,10 +10,6 @@ export function parsePointer(text: string): readonly string[] | undefined {
     .map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
-export function formatPointer(tokens: readonly string[]): string {
-  return tokens.map((token) => `/${token.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
-}
-
 /** A token as an index of an existing element; digits without leading zeros. */
 export function indexOf(token: string, length: number): number | undefined {
   if (!/^(?:0|[1-9]\d{0,15})$/.test(token)) return undefined

@@ -11,11 +11,6 @@ export function percentOf(percent: number, total: number): number {
   return Math.ceil(Math.round(percent * total * 1e6) / 1e8)
 }
 
-/** For people: `3`, `5%`. */
-export function formatAmount(amount: Amount): string {
-  return 'count' in amount ? String(amount.count) : `${amount.percent}%`
-}
-
 /** How many of a wave's changed sites must be seen healthy: rounded down, so that one dark site of four does not block. */
 export function coverageNeeded(percent: number, changed: number): number {
   return Math.max(1, Math.floor(Math.round(percent * changed * 1e6) / 1e8))
