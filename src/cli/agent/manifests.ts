@@ -172,6 +172,7 @@ function deployment(options: InstallOptions): Manifest {
               // Used once: an agent that is enrolled needs no token, and the Secret may go.
               env: [
                 { name: 'FLOTILLA_JOIN', valueFrom: { secretKeyRef: { name: JOIN, key: 'token', optional: true } } },
+                { name: 'NODE_OPTIONS', value: NODE_FLAGS },
               ],
               ports: [{ name: 'http', containerPort: HEALTH_PORT }],
               // Health is served once it is enrolled, and for that the hub must be reached: it may take a day.
