@@ -61,7 +61,7 @@ export class Author {
       'apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\nspec:\n  replicas: 1\n  selector: { matchLabels: { app: web } }\n' +
       `  template:\n    metadata: { labels: { app: web } }\n    spec: { containers: [{ name: web, image: "reg/web:${this.tag}" }] }\n`
     return {
-      ...shops({ sites: SITES, tag: this.tag, policy: POLICY }),
+      ...shops({ sites: SITES, tag: this.tag, policy: POLICY, fleet: '  deletionBrake: { objects: 5 }\n' }),
       'apps/web/base/web.yaml': web,
       ...(this.#hasB ? SECOND : {}),
     }

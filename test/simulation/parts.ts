@@ -35,10 +35,10 @@ export class SkewedClock implements Clock {
     this.#base = base
   }
   nowMs(): number {
-    return this.#base.nowMs() + this.skewMs
+    return Math.floor(this.#base.nowMs() + this.skewMs)
   }
   monotonicMs(): number {
-    return this.#base.monotonicMs()
+    return Math.floor(this.#base.monotonicMs())
   }
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return this.#base.sleep(ms, signal)
