@@ -9,7 +9,7 @@ import { findingOf } from './findings.ts'
 import type { Library } from './library.ts'
 import { LOOK_MS, podReason } from './pods.ts'
 import type { StoredManifest, WorkloadRecord } from './ports.ts'
-import { isSettled, type ReconcileDeps } from './settled.ts'
+import { isEntrySettled, type ReconcileDeps } from './settled.ts'
 import { AWAY_MS } from './observe.ts'
 import { healthOfWorkload, observationOf, restamp, type ObjectFinding } from './report.ts'
 import { isGood, soaked } from './soak.ts'
@@ -76,7 +76,7 @@ function waitsOnWorkload({ intents }: Desired): boolean {
 
 function settledOf({ current, ports, state }: TurnEnd): number {
   const records = ports.store.workloads()
-  return current.manifest.entries.filter(({ workload }) => isSettled(workload, current.manifest, records, state)).length
+  return current.manifest.entries.filter((entry) => isEntrySettled(entry, records, state)).length
 }
 
 function nextOf(end: TurnEnd, monoMs: number): number {

@@ -1,7 +1,7 @@
 /** What a turn stands on, and when a workload is where its entry wants it. */
 import type { Marks } from '../core/diff/types.ts'
 import { sameGeneration } from '../core/model/observation.ts'
-import type { SiteManifest } from '../core/protocol/messages.ts'
+import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
 import type { HubNow } from '../core/protocol/time.ts'
 import type { Observer } from './observe.ts'
 import type { AgentOptions, AgentPorts, WorkloadRecord } from './ports.ts'
@@ -24,8 +24,16 @@ export function isSettled(
   state: TurnState,
 ): boolean {
   const entry = manifest.entries.find((it) => it.workload === workload)
-  const record = records.get(workload)
-  if (entry === undefined || record === undefined || !sameGeneration(entry.since, record.since)) return false
-  const soak = state.soaks.get(workload)
+  return entry !== undefined && isEntrySettled(entry, records, state)
+}
+
+export function isEntrySettled(
+  entry: ManifestEntry,
+  records: ReadonlyMap<string, WorkloadRecord>,
+  state: TurnState,
+): boolean {
+  const record = records.get(entry.workload)
+  if (record === undefined || !sameGeneration(entry.since, record.since)) return false
+  const soak = state.soaks.get(entry.workload)
   return record.applied?.digest === entry.release && soak?.release === entry.release && soak.healthySinceMs !== null
 }
