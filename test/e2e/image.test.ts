@@ -181,7 +181,8 @@ test.runIf(here)(
         allowPrivilegeEscalation: false,
         capabilities: { drop: ['ALL'] },
       },
-      volumeMounts: [{ name: 'fleet', mountPath: '/fleet' }],
+      // As a file: a folder of a ConfigMap is made of symlinks, which no fleet may have.
+      volumeMounts: [{ name: 'fleet', mountPath: '/fleet/flotilla.yaml', subPath: 'flotilla.yaml' }],
     })
     const fleet = [
       'apiVersion: flotilla.dev/v1alpha1\nkind: Fleet\nmetadata: { name: shops }\nspec: { layers: [country] }\n---',
