@@ -118,7 +118,7 @@ export function createAnswers(store: HubStore, releases: Releases, signer: Signi
         const record = await store.manifest(site.name, body)
         if (record === undefined) continue
         for (const { release } of entriesOf(record)) {
-          if (release === digest || (await releases.facts(release)).blobs.has(digest)) return true
+          if (release === digest || (await releases.known(release)).blobs.has(digest)) return true
         }
       }
       return false
@@ -145,7 +145,7 @@ async function lacking(
   const had = new Set<Digest>()
   const like = new Map<string, Digest>()
   for (const entry of base === undefined ? [] : entriesOf(base)) {
-    const facts = await releases.facts(entry.release)
+    const facts = await releases.known(entry.release)
     for (const [digest, { domain, ref }] of facts.blobs) {
       had.add(digest)
       // An encrypted document shares nothing with its next version.
@@ -155,7 +155,7 @@ async function lacking(
   const asked = new Set(want)
   const out = new Map<Digest, Digest | undefined>()
   for (const entry of entriesOf(record)) {
-    const facts = await releases.facts(entry.release)
+    const facts = await releases.known(entry.release)
     for (const [digest, { ref }] of facts.blobs) {
       if (asked.has(digest)) out.set(digest, undefined)
       else if (want.length === 0 && !had.has(digest) && !out.has(digest))

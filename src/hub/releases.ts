@@ -36,13 +36,13 @@ export class Releases {
     return reading
   }
 
-  /** For what a recovered site has and this hub's store may not have yet: nothing is known of it then. */
-  async known(digest: Digest): Promise<Pick<ReleaseFacts, 'dependsOn' | 'formerNames'>> {
+  /** For what a recovered site has and this hub's store may not have yet: nothing is known of it then, and the site has its blobs. */
+  async known(digest: Digest): Promise<ReleaseFacts> {
     try {
       return await this.facts(digest)
     } catch (error) {
       if (error instanceof Fault && error.reason === 'StoreCorrupt' && error.facts?.['release'] === digest)
-        return { dependsOn: [], formerNames: [] }
+        return { workload: '', dependsOn: [], formerNames: [], blobs: new Map() }
       throw error
     }
   }
