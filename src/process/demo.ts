@@ -20,12 +20,12 @@ import { addSites } from './demo-sites.ts'
 import { AUTHOR, type DemoSite, LOOK_MS, MOST_SITES, OPERATOR, STEP_LIMIT_MS, Story } from './demo-story.ts'
 import { type RunningHub, startHub } from './hub.ts'
 
-/** A soak of half an hour takes one and a half seconds. */
-const DEFAULT_SPEED = 1_200
+/** A soak of half an hour takes one second. */
+const DEFAULT_SPEED = 1800
 /** Real ms of one step of the fast clock. */
 const TICK_MS = 4
 /** Real ms between two exchanges of a site. */
-const EXCHANGE_MS = 160
+const EXCHANGE_MS = 120
 
 /** Resolves with the reason for which it did not converge, or undefined. */
 export async function runDemo(
