@@ -1,5 +1,5 @@
 /** What the link's two ends are built from. The calls between them and the processes are core/protocol/ports.ts. */
-import type { HubLink, SyncHandler } from '../../core/protocol/ports.ts'
+import type { SyncHandler } from '../../core/protocol/ports.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { SiteIdentity } from './identity.ts'
 import type { Pki } from './pki.ts'
