@@ -1,33 +1,13 @@
 /** All that a site keeps of its enrolment. The agent stores it; as text, a damaged one is told from a valid one by its sum. */
 import { createHash } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
+import type { SiteIdentity } from '../../agent/ports.ts'
 import { Fault } from '../../core/model/fault.ts'
 import { canonicalJson, type JsonObject } from '../../core/model/json.ts'
-import type { Floor } from '../../core/protocol/accept.ts'
 import { ed25519PublicKey } from '../../core/protocol/envelope.ts'
-import type { TrustStatement } from '../../core/protocol/ports.ts'
 import { acceptTrust, type Trust } from '../../core/protocol/trust.ts'
 
-export interface SiteIdentity {
-  readonly site: string
-  readonly siteId: string
-  /** `https://host:port`. */
-  readonly hubUrl: string
-  /** Ed25519 public key of the fleet's root, SPKI DER base64: the pin. */
-  readonly root: string
-  /** The newest statement that this root signed. */
-  readonly trust: TrustStatement
-  /** PEM. */
-  readonly certificate: string
-  /** PKCS #8, PEM: the TLS key. */
-  readonly privateKey: string
-  /** `AGE-SECRET-KEY-1…`: never leaves the site. */
-  readonly ageKey: string
-  /** `age1…`, as the hub knows it. */
-  readonly recipient: string
-  /** Of the box that this one replaces. */
-  readonly floor?: Floor
-}
+export type { SiteIdentity }
 
 export function rootOfIdentity(identity: Pick<SiteIdentity, 'root'>): KeyObject {
   return ed25519PublicKey(Buffer.from(identity.root, 'base64'))

@@ -15,7 +15,7 @@ import { followTrust, pinOf, signTrust, type Trust } from '../../core/protocol/t
 import { ed25519Pem, issueLeaf, makeAuthority, p256Pem } from './certificates.ts'
 import { encodeTrustFile, FIRST_FILES, readTrustFile } from './key-files.ts'
 import { HUB_URI, siteUri } from './peers.ts'
-import { writeSecretFile } from './secret-file.ts'
+import { writeSecretFile } from '../../runtime/secret-file.ts'
 import { encodeToken, hubUrl } from './token.ts'
 
 export const TICKET_KEY_BYTES = 48

@@ -21,7 +21,7 @@ import { ed25519Pem, issueLeaf, makeAuthority, p256Pem } from './certificates.ts
 import { encodeTrustFile, readTrustFile, type KeyFiles, type TrustFile } from './key-files.ts'
 import { HUB_URI } from './peers.ts'
 import { TICKET_KEY_BYTES, TRUST_FILE } from './pki.ts'
-import { writeSecretFile } from './secret-file.ts'
+import { writeSecretFile } from '../../runtime/secret-file.ts'
 
 export type Rotation =
   /** Another key signs manifests and time; what the old one signs still counts. */

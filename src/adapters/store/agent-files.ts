@@ -1,9 +1,9 @@
 /** Sole copies that must outlive the database: identity and keys, and the floor. Text, with its checksum on the first line. */
 import { createHash } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { Fault, type FaultReason } from '../../core/model/fault.ts'
 import { canonicalJson, type JsonObject } from '../../core/model/json.ts'
+import { writeSecretFile } from '../../runtime/secret-file.ts'
 
 export interface SummedFile {
   /** undefined: not there. Fault StoreCorrupt. */
@@ -22,7 +22,7 @@ export function summedFile(path: string): SummedFile {
       if (sumOf(json) !== sum) throw new Fault('StoreCorrupt', `${path} does not match its sum`)
       return JSON.parse(json) as JsonObject
     },
-    write: (body) => onFiles(() => writeText(path, encode(body))),
+    write: (body) => onFiles(() => writeSecretFile(path, encode(body))),
   }
 }
 
@@ -52,24 +52,6 @@ function readText(path: string): string | undefined {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
-  }
-}
-
-function writeText(path: string, text: string): void {
-  const beside = `${path}.new`
-  const file = openSync(beside, 'w', 0o600)
-  try {
-    writeSync(file, text)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-  renameSync(beside, path)
-  const folder = openSync(dirname(path), 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
   }
 }
 
