@@ -13,7 +13,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'core/protocol': ['core/model', 'ajv', 'schemas', 'node:crypto', 'node:zlib'],
   'core/api': ['core/model'],
   runtime: ['core/model', 'pino', 'node:*'],
-  'adapters/git': ['core/model', 'runtime', 'isomorphic-git', 'undici', 'node:*'],
+  'adapters/git': ['core/model', 'runtime', 'isomorphic-git', 'openpgp', 'undici', 'node:*'],
   'adapters/cluster': ['core/model', 'core/kube', 'runtime', 'undici', '@kubernetes/client-node', 'node:*'],
   'adapters/store': ['core/model', 'core/protocol', 'runtime', 'kysely', 'node:*'],
   'adapters/link': [

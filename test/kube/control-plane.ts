@@ -47,12 +47,15 @@ export async function startControlPlane(flags: readonly ControlPlaneFlag[] = [])
     const { stdout } = await run(join(scripts, name), args, { timeout: START_MS, maxBuffer: 64 * 1024 * 1024 })
     return stdout.trim()
   }
+  const kubelet = flags.includes('--kubelet')
   const stop = async (): Promise<void> => {
     await script('down.sh', dir)
+    if (kubelet) await clearPodNetworks()
     await rm(dir, { recursive: true, force: true, maxRetries: 5 })
   }
   try {
     const where = process.env['KUBEBUILDER_ASSETS'] ?? (await script('build.sh', '--where'))
+    if (kubelet) await clearPodNetworks()
     const kubeconfig = await script('up.sh', dir, ...flags)
     const kubectlPath = join(where, 'kubectl')
     return {
@@ -80,5 +83,17 @@ export async function startControlPlane(flags: readonly ControlPlaneFlag[] = [])
   } catch (error) {
     await stop().catch(() => undefined)
     throw error
+  }
+}
+
+/**
+ * Network namespaces that a power cut left on the bridge of every kubelet here: nothing runs in them, and they would answer at
+ * the addresses that the next control plane gives to its own pods.
+ */
+async function clearPodNetworks(): Promise<void> {
+  const { stdout } = await run('ip', ['netns', 'list'])
+  for (const name of stdout.match(/^cni-\S+/gm) ?? []) {
+    const { stdout: pids } = await run('ip', ['netns', 'pids', name])
+    if (pids.trim() === '') await run('ip', ['netns', 'delete', name])
   }
 }
