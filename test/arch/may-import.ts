@@ -3,7 +3,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'core/model': ['node:crypto'],
   'core/kube': ['core/model'],
   'core/calendar': ['core/model', 'croner'],
-  'core/fleet': ['core/model', 'core/kube', 'core/calendar', 'yaml', 'ajv', 'schemas'],
+  'core/fleet': ['core/model', 'core/kube', 'core/calendar', 'core/batch', 'yaml', 'ajv', 'schemas'],
   'core/diff': ['core/model', 'core/kube', 'node:crypto'],
   'core/health': ['core/model', 'core/kube'],
   'core/rollout': ['core/model', 'core/kube', 'core/calendar'],

@@ -1,5 +1,6 @@
 /** What documents say of each other: names that nothing has, layers that disagree, sites that no wave takes. */
 import { byUtf16, isObject, type JsonObject } from '../model/json.ts'
+import type { Manifest } from '../model/object.ts'
 import type { Place, Problem } from '../model/problem.ts'
 import type { OurDocument } from './documents.ts'
 import { nearest } from './nearest.ts'
@@ -23,6 +24,12 @@ export function checkFleet(fleet: Fleet, find: Find, previous?: Fleet): readonly
     ...sitesWithoutWave(fleet, find),
     ...valuesOutsideOrder(fleet, find),
   ]
+}
+
+/** Kind and name of the document that a workload was read from. */
+function documentOf(fleet: Fleet, workload: string): readonly [kind: string, name: string] {
+  const document = fleet.workloads.get(workload)?.document as Manifest | undefined
+  return document === undefined ? ['Workload', workload] : [document.kind, document.metadata.name]
 }
 
 function placeIn(document: OurDocument | undefined, path: Path, otherwise: Place): Place {
@@ -66,7 +73,7 @@ function unknownNames(fleet: Fleet, find: Find): readonly Problem[] {
   need('Fleet', fleet.name, ['spec', 'defaults', 'rollout'], 'RolloutPolicy', fleet.defaults.rollout, policies)
   for (const { name, rollout } of fleet.workloads.values()) {
     if (rollout !== fleet.defaults.rollout)
-      need('Workload', name, ['spec', 'rollout'], 'RolloutPolicy', rollout, policies)
+      need(...documentOf(fleet, name), ['spec', 'rollout'], 'RolloutPolicy', rollout, policies)
   }
   for (const group of fleet.groups.values()) {
     const { name } = group
@@ -213,7 +220,7 @@ function sitesWithoutWave(fleet: Fleet, find: Find): readonly Problem[] {
     const left = sitesInNoWave(policy, sites)
     if (left.length === 0) continue
     const shown = left.slice(0, 5).join(', ')
-    const document = find('Workload', workload)
+    const document = find(...documentOf(fleet, workload))
     problems.push({
       code: 'FLT2108',
       severity: 'error',

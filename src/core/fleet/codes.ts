@@ -38,6 +38,7 @@ export const CODES = {
   FLT2010: { says: 'not yet: a source that this build does not render', stops: 'workload' },
   FLT2011: { says: 'object metadata that an API server refuses', stops: 'workload' },
   FLT2012: { says: 'not yet: a field without which the workload would be something else', stops: 'workload' },
+  FLT2013: { says: 'a batch queue, job or cron that no site could run', stops: 'workload' },
   FLT2101: { says: 'two groups of one layer disagree on a var', stops: 'revision' },
   FLT2102: { says: 'two workloads own one object at one site', stops: 'workload' },
   FLT2103: { says: 'two overlays of one layer set one field differently', stops: 'workload' },

@@ -36,9 +36,9 @@ export const KINDS: ReadonlyMap<string, KindRule> = new Map<string, KindRule>([
   ['RolloutPolicy', { schema: rolloutpolicy, acted: 'now', owner: 'root' }],
   ['MaintenanceWindow', { schema: maintenancewindow, acted: 'later', owner: 'any' }],
   ['EdgeConfig', { schema: edgeconfig, acted: 'later', owner: 'any' }],
-  ['BatchQueue', { schema: batchqueue, acted: 'later', owner: 'any' }],
-  ['BatchJob', { schema: batchjob, acted: 'later', owner: 'any' }],
-  ['CronBatchJob', { schema: cronbatchjob, acted: 'later', owner: 'any' }],
+  ['BatchQueue', { schema: batchqueue, acted: 'now', owner: 'any' }],
+  ['BatchJob', { schema: batchjob, acted: 'now', owner: 'any' }],
+  ['CronBatchJob', { schema: cronbatchjob, acted: 'now', owner: 'any' }],
   ...['Policy', 'DeviceModel', 'Device', 'Model', 'FederatedJob', 'NotificationProvider', 'Alert'].map(
     (kind): [string, KindRule] => [kind, { schema: reserved, acted: 'later', owner: 'any' }],
   ),

@@ -1,4 +1,5 @@
 /** What an object must be before it may travel: named, in a namespace of its workload, within its team's rights. */
+import { isBatchRef } from '../batch/release.ts'
 import { isObject, type JsonObject } from '../model/json.ts'
 import { formatRef, type Manifest, type ObjectRef } from '../model/object.ts'
 import type { Place, Problem } from '../model/problem.ts'
@@ -117,7 +118,7 @@ export function outsideMay(team: Team, ref: ObjectRef, place: Place): readonly P
     kinds !== undefined && !kinds.includes(ref.kind)
       ? `kind ${ref.kind}`
       : ref.namespace === ''
-        ? clusterScoped === false
+        ? clusterScoped === false && !isBatchRef(ref)
           ? 'cluster-scoped objects'
           : undefined
         : namespaces !== undefined && !namespaces.includes(ref.namespace)

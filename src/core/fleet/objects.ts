@@ -1,4 +1,5 @@
 /** Objects of one workload, named and in their namespaces: what every class of sites starts from. */
+import { BATCH_GROUP } from '../batch/release.ts'
 import { currentGroup, scopeOf } from '../kube/builtin-kinds.ts'
 import { digestBytes, digestJson, type Digest } from '../model/digest.ts'
 import { byUtf16, canonicalJson, isObject, type Json, type JsonObject } from '../model/json.ts'
@@ -32,7 +33,7 @@ export interface PreparedWorkload {
 export type Scopes = ReadonlyMap<string, 'namespaced' | 'cluster'>
 
 export function declaredScopes(objects: Iterable<SourceObject>): Scopes {
-  const scopes = new Map<string, 'namespaced' | 'cluster'>()
+  const scopes = new Map<string, 'namespaced' | 'cluster'>([[`${BATCH_GROUP}/BatchQueue`, 'cluster']])
   for (const { value } of objects) {
     const spec = value['spec']
     if (value['kind'] !== 'CustomResourceDefinition' || !isObject(spec) || !isObject(spec['names'])) continue

@@ -1,6 +1,8 @@
 /** The text of a fleet repository to a validated Fleet: all problems at once, and a fleet only where none stops the revision. */
 import type { RolloutPolicy } from '../model/policy.ts'
 import type { Problem } from '../model/problem.ts'
+import { isBatchKind } from '../batch/release.ts'
+import { batchHolds, readBatch } from './batch.ts'
 import { checkFleet } from './checks.ts'
 import { findDocuments, findRoots, isPlainPath, ROOT_FILE, type OurDocument } from './documents.ts'
 import { API_VERSIONS, KINDS } from './kinds.ts'
@@ -43,6 +45,10 @@ export function parseFleet(tree: SourceTree, options: ParseOptions): ParsedFleet
     const later = notYet(document)
     problems.push(...later.problems)
     holds.push(...later.holds)
+  }
+  for (const held of batchHolds(judged.sound)) {
+    problems.push(held.problem)
+    holds.push(held)
   }
   const fleet = assemble(head, judged.sound, teams, judges, holds)
   problems.push(...checkFleet(fleet, find, options.previous))
@@ -240,6 +246,9 @@ function assemble(
     const own = holds.filter(({ workload }) => workload === document.name).map(({ problem }) => problem)
     return readWorkload(document, head.defaults, ownerOf(document.file.path, head.root, judges).team, own)
   })
+  const batch = documents
+    .filter(({ kind }) => isBatchKind(kind))
+    .map((document) => readBatch(document, head.defaults, ownerOf(document.file.path, head.root, judges).team, holds))
   const later = new Map<string, number>()
   for (const { kind } of documents) {
     if (KINDS.get(kind)?.acted === 'later') later.set(kind, (later.get(kind) ?? 0) + 1)
@@ -249,7 +258,7 @@ function assemble(
     deletionBrake: { ...brake, objects: brake.objects ?? Math.max(100, 5 * sites.size) },
     sites,
     groups: new Map(ofKind(documents, 'SiteGroup').map((document) => [document.name, readGroup(document)])),
-    workloads: new Map(workloads.map((workload) => [workload.name, workload])),
+    workloads: new Map([...workloads, ...batch].map((workload) => [workload.name, workload])),
     policies: new Map(policies),
     teams,
     later,

@@ -41,7 +41,7 @@ export function renderFleet(fleet: Fleet, tree: SourceTree, cache: FleetCache): 
   for (const workload of sortedWorkloads(fleet)) {
     const names = targets.get(workload.name) ?? []
     holdText(fleet, workload, holds)
-    const ready = prepareWorkload(fleet, workload, sources.get(workload.source.path), scopes, holds)
+    const ready = prepareWorkload(fleet, workload, sourceOf(workload, sources), scopes, holds)
     if (ready === undefined) continue
     prepared.set(workload.name, ready)
     const sites = names.flatMap((name) => fleet.sites.get(name) ?? [])
@@ -101,6 +101,12 @@ function readSources(fleet: Fleet, tree: SourceTree, cache: FleetCache): Readonl
       sources.set(source.path, readSource(tree, source.path, place, cache))
   }
   return sources
+}
+
+/** A batch document is its own source. */
+function sourceOf({ document, source, place }: Workload, sources: ReadonlyMap<string, Source>): Source | undefined {
+  if (document === undefined) return sources.get(source.path)
+  return { objects: [{ value: document, sealed: null, place }], problems: [], read: [] }
 }
 
 /** Errors that need no source: fields that are not built yet, selectors that match nobody, overlays that meet no site. */

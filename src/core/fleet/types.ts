@@ -105,6 +105,8 @@ export interface Workload {
   readonly labels: Readonly<Record<string, string>>
   /** Path of the source folder (or one file) from the repository's root; '.' is the root itself, '' where it names none. */
   readonly source: { readonly path: string }
+  /** In place of a source: the one object that it is, of a batch kind. */
+  readonly document?: JsonObject
   readonly namespace: string
   readonly namespaces: readonly string[]
   readonly targets: readonly { readonly selector: LabelSelector; readonly allowEmpty: boolean; readonly place: Place }[]

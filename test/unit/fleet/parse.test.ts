@@ -67,7 +67,7 @@ describe('what is said and stops nothing', () => {
   const table: readonly (readonly [string, Files, readonly string[]])[] = [
     ['a bare no', { 'sites/d.yaml': site('d', 'country: no') }, ['FLT1009']],
     ['a nested fleet', { 'test/flotilla.yaml': FLEET, 'test/a.yaml': site('a', 'country: dk') }, ['FLT1014']],
-    ['a kind to come', { 'q.yaml': `${HEAD}kind: BatchQueue\nmetadata: { name: q }\nspec: { targets: [{ selector: { matchLabels: { a: b } } }] }\n` }, ['FLT1015']],
+    ['a kind to come', { 'q.yaml': `${HEAD}kind: MaintenanceWindow\nmetadata: { name: q }\nspec: { effect: allow, schedule: "0 1 * * *", duration: 2h, targets: [{ selector: { matchLabels: { country: dk } } }] }\n` }, ['FLT1015']],
     ['a reserved kind', { 'q.yaml': `${HEAD}kind: Device\nmetadata: { name: q }\n` }, ['FLT1015']],
     ['a field to come', { 'apps/web/workload.yaml': workload('web', '  images: { stage: beforeStart }\n') }, ['FLT1016']],
     ['an apiVersion with a slip', { 'x.yaml': site('d', 'country: dk').replace('flotilla.dev', 'flotila.dev') }, ['FLT1021']],
