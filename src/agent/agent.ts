@@ -5,6 +5,8 @@ import { asFault } from '../core/model/fault.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
 import { nextBackoffMs } from './backoff.ts'
+import { createDesk, type Desk } from './box/desk.ts'
+import { createBoxWords } from './box/words.ts'
 import { createHubClock } from './hub-time.ts'
 import { createObserver } from './observe.ts'
 import { createOutbox } from './outbox.ts'
@@ -46,6 +48,8 @@ export interface Agent {
   /** One exchange with the hub. */
   exchange(signal: AbortSignal): Promise<{ readonly nextDueMs: number }>
   status(): AgentStatus
+  /** For whoever stands at the box. */
+  readonly desk: Desk
   /** Ends the watches. The store and the cluster stay open: they are the caller's. */
   stop(): void
 }
@@ -59,9 +63,10 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   const news = createBell()
   const observer = createObserver(ports, marks.applySetId, () => changed.ring())
   const hubClock = createHubClock(store, ports.machine)
-  const deps: ReconcileDeps = { ports, options, marks, observer, state, hubNow: () => hubClock.now() }
-  const reconciler = createReconciler(deps)
   const outbox = createOutbox(store)
+  const words = createBoxWords(ports, outbox, () => hubClock.now())
+  const deps: ReconcileDeps = { ports, options, marks, observer, state, words, hubNow: () => hubClock.now() }
+  const reconciler = createReconciler(deps)
   const link = ports.link
   const sync =
     link === null || store.identity() === null
@@ -130,7 +135,26 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     observer.restart()
   }
 
+  const mode = (): 'enforce' | 'observe' =>
+    options.mode === 'observe' ? 'observe' : (reconciler.manifest()?.manifest.mode ?? 'enforce')
+  const observations = (): ReadonlyMap<string, WorkloadObservation> =>
+    agedObservations(state, observer.blindSinceMs() ?? clock.monotonicMs())
+  const desk = createDesk({
+    store,
+    clock,
+    words,
+    library: reconciler.library,
+    agent: { state: 'running', version: options.version, because: 'it runs' },
+    current: () => reconciler.manifest(),
+    observations,
+    conditions: () => [...state.conditions.values()],
+    mode,
+    lastExchangeMs: () => last.syncMs,
+    ring: () => changed.ring(),
+  })
+
   return {
+    desk,
     turn,
     exchange: async (signal) => {
       if (site === null) return { nextDueMs: Infinity }
@@ -154,11 +178,11 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
       return {
         site: identity?.site ?? null,
         siteId: identity?.siteId ?? null,
-        mode: options.mode === 'observe' ? 'observe' : (current?.manifest.mode ?? 'enforce'),
+        mode: mode(),
         generation: current?.stored.generation ?? null,
         revision: current?.manifest.revision ?? null,
         conditions: [...state.conditions.values()],
-        workloads: [...agedObservations(state, observer.blindSinceMs() ?? clock.monotonicMs()).values()],
+        workloads: [...observations().values()],
         inventory: store.inventory().size,
         lastSyncMs: last.syncMs,
         lastTurnMs: last.turnMs,

@@ -1,9 +1,12 @@
 /** The end of a turn: what was found becomes records, soaks, conditions and observations, and says when to look again. */
+import { formatDuration } from '../core/calendar/duration.ts'
 import { deletionsDigest } from '../core/diff/prune.ts'
 import type { Outcome, Step } from '../core/diff/types.ts'
 import { jsonEqual, type Json } from '../core/model/json.ts'
 import { refKey, type Manifest } from '../core/model/object.ts'
+import { formatWaiting, type Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
+import { pinnedWaiting } from './box/words.ts'
 import type { Desired, Intent } from './desired.ts'
 import { findingOf } from './findings.ts'
 import type { Library } from './library.ts'
@@ -28,6 +31,8 @@ export interface TurnEnd extends ReconcileDeps {
   readonly outcomes: readonly Outcome[]
   readonly library: Library
   readonly mode: 'enforce' | 'observe'
+  /** Why nothing was done in this turn. */
+  readonly idle: Waiting | undefined
 }
 
 /** Returns ms until the next turn is due by itself. */
@@ -103,7 +108,15 @@ async function findingsOf(end: TurnEnd, signal: AbortSignal): Promise<ReadonlyMa
     const entry = inventory.get(key)
     const seen = observer.seen(key)
     const live = seen === undefined && entry?.state === 'owned' && entry.done !== undefined ? null : seen
-    const input = { step, outcome: outcomeOf.get(step), entry, live, because: undefined, nowMs: ports.clock.nowMs() }
+    const input = {
+      step,
+      outcome: outcomeOf.get(step),
+      entry,
+      live,
+      because: undefined,
+      idle: end.idle,
+      nowMs: ports.clock.nowMs(),
+    }
     let finding = findingOf(input)
     if (!isGood(finding.health) && live !== null && live !== undefined && POD_OWNERS.has(step.ref.kind)) {
       const look = await lookAt(end, key, live, looks, signal)
@@ -181,7 +194,7 @@ function observe(
   const observation = observationOf({
     entry,
     record,
-    waiting: intent.waiting,
+    waiting: intent.waiting ?? intent.instead,
     findings,
     unknown: intent.fault,
     soak: record === undefined ? undefined : state.soaks.get(entry.workload),
@@ -202,7 +215,8 @@ function dropGone({ desired, ports, state, current }: TurnEnd, records: Map<stri
 }
 
 /** What concerns the site and no workload that is reported on. */
-function conditions({ steps, outcomes, state, desired, observer, ports }: TurnEnd, nowMs: number): void {
+function conditions({ steps, outcomes, state, desired, observer, ports, words }: TurnEnd, nowMs: number): void {
+  setCondition(state, 'Box', boxSays(words), nowMs)
   const named = new Set(desired.intents.map(({ entry }) => entry.workload))
   const braked = steps.filter((step) => step.kind === 'wait' && step.because.reason === 'DeletionBrake')
   const away = outcomes.find(
@@ -217,4 +231,18 @@ function conditions({ steps, outcomes, state, desired, observer, ports }: TurnEn
     const message = `${braked.length} deletions in one turn wait for a confirmed list, ${digest}`
     setCondition(state, 'Cluster', { reason: 'DeletionBrake', message }, nowMs)
   } else setCondition(state, 'Cluster', null, nowMs)
+}
+
+/** Told by the site itself, so that nobody wonders why it stands still or runs something else. */
+function boxSays(words: TurnEnd['words']): { readonly reason: string; readonly message: string } | null {
+  const pause = words.pause()
+  const back = [...words.pins().values()].map((pin) => `${pin.workload}: ${formatWaiting(pinnedWaiting(pin))}`)
+  if (pause !== undefined) {
+    const ends = pause.forMs === null ? 'until somebody resumes' : `for ${formatDuration(pause.forMs)}`
+    return {
+      reason: 'Paused',
+      message: [`paused at the box ${ends} by ${pause.by}: ${pause.reason}`, ...back].join('; '),
+    }
+  }
+  return back.length === 0 ? null : { reason: 'RolledBack', message: back.join('; ') }
 }

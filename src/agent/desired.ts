@@ -3,11 +3,13 @@ import type { DesiredWorkload } from '../core/diff/types.ts'
 import type { Digest } from '../core/model/digest.ts'
 import { asFault } from '../core/model/fault.ts'
 import type { Manifest, ObjectRef } from '../core/model/object.ts'
+import { sameGeneration } from '../core/model/observation.ts'
 import type { Release, ReleaseRules } from '../core/model/release.ts'
 import type { Waiting } from '../core/model/state.ts'
 import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
 import type { HubNow } from '../core/protocol/time.ts'
 import { mayBegin } from './begin.ts'
+import { pinnedWaiting, type Pin } from './box/words.ts'
 import type { Library } from './library.ts'
 import type { WorkloadRecord } from './ports.ts'
 
@@ -18,6 +20,10 @@ export interface DesiredInput {
   readonly library: Library
   readonly hubNow: HubNow
   readonly mode: 'enforce' | 'observe'
+  /** Said at the box: nothing new begins. */
+  readonly paused: Waiting | undefined
+  /** Said at the box, by workload: what runs in place of the hub's release. */
+  readonly pins: ReadonlyMap<string, Pin>
   /** Healthy here at the release of its current entry. */
   settled(workload: string): boolean
 }
@@ -28,6 +34,8 @@ export interface Intent {
   /** As it is to be after this turn's first write. */
   readonly record: WorkloadRecord | undefined
   readonly waiting: Waiting | undefined
+  /** It runs, and not what the entry names. */
+  readonly instead: Waiting | undefined
   /** What is to be here now: the release of the record, or of the entry where it only looks. */
   readonly release: Release | undefined
   readonly digest: Digest | undefined
@@ -72,7 +80,7 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
     const former =
       before === undefined ? target.rules.formerNames.find((name) => records.has(name) && !named.has(name)) : undefined
     if (former !== undefined) before = records.get(former)
-    const begin = mayBegin({
+    let begin = mayBegin({
       entry,
       record: before,
       release: target,
@@ -85,6 +93,11 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
       const waiting: Waiting | undefined = begin.kind === 'begun' ? undefined : { reason: 'Observe' }
       return made(entry, record, waiting, target, entry.release, target, input)
     }
+    const pin = input.pins.get(entry.workload)
+    if (pin !== undefined && sameGeneration(pin.since, entry.since)) return pinned(entry, before, pin, input)
+    // To stay where it is needs no word.
+    if (input.paused !== undefined && begin.kind === 'begins' && begin.because !== 'same')
+      begin = { kind: 'waits', waiting: input.paused }
     if (begin.kind === 'waits') {
       const release = before === undefined ? undefined : library.release(before.release)
       const waits = made(entry, before, begin.waiting, release, before?.release, target, input)
@@ -106,6 +119,7 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
       entry,
       record: before,
       waiting: undefined,
+      instead: undefined,
       release: undefined,
       digest: undefined,
       desired: unread,
@@ -114,17 +128,39 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
   }
 }
 
+/** By the word of somebody at the box: no permit, and no dependency, for it was here before. */
+function pinned(entry: ManifestEntry, before: WorkloadRecord | undefined, pin: Pin, input: DesiredInput): Intent {
+  const target = input.library.release(pin.release)
+  const at = { ...entry, release: pin.release }
+  const here = before !== undefined && before.release === pin.release && sameGeneration(before.since, entry.since)
+  if (here || input.paused === undefined) {
+    const record = here ? before : began(at, before, input.acceptedAtMs)
+    const intent = made(entry, record, undefined, target, pin.release, target, input)
+    return { ...intent, instead: pinnedWaiting(pin) }
+  }
+  const release = before === undefined ? undefined : input.library.release(before.release)
+  return made(entry, before, input.paused, release, before?.release, target, input)
+}
+
 function began(entry: ManifestEntry, before: WorkloadRecord | undefined, receivedAtMs: number): WorkloadRecord {
+  const previous = previousOf(entry, before)
   return {
     workload: entry.workload,
     since: entry.since,
     release: entry.release,
+    ...(previous === undefined ? {} : { previous }),
     receivedAtMs,
     applied: before?.applied ?? null,
     healthy: before?.healthy ?? null,
     transitions: 0,
     unhealthyMs: 0,
   }
+}
+
+/** The one that is left, where it was well; a release that never was is no place to go back to while there is another. */
+function previousOf({ release }: ManifestEntry, before: WorkloadRecord | undefined): Digest | undefined {
+  if (before === undefined || before.release === release) return before?.previous
+  return before.healthy?.digest === before.release ? before.release : (before.previous ?? before.release)
 }
 
 function made(
@@ -147,7 +183,7 @@ function made(
   // Suspended: everything stays as it is, whichever release it is at.
   const state = target.rules.suspend ? 'held' : 'active'
   const desired: DesiredWorkload = { name: entry.workload, order: entry.order, rules, objects, reserved, state }
-  return { entry, record, waiting, release, digest, desired, fault: undefined }
+  return { entry, record, waiting, instead: undefined, release, digest, desired, fault: undefined }
 }
 
 /** Parsed at most once a turn: a first turn over thousands of objects asks for each several times. */

@@ -18,6 +18,8 @@ export interface FindingInput {
   readonly live: Manifest | null | undefined
   /** Why it is not healthy, where somebody looked at its pods. */
   readonly because: string | undefined
+  /** Why nothing is done about what was decided. */
+  readonly idle: Waiting | undefined
   readonly nowMs: number
 }
 
@@ -49,7 +51,7 @@ export function findingOf(input: FindingInput): ObjectFinding {
   }
 }
 
-function saidOf({ step, outcome }: FindingInput): Said {
+function saidOf({ step, outcome, idle = { reason: 'Observe' } }: FindingInput): Said {
   if (outcome !== undefined) return saidOfOutcome(outcome)
   switch (step.kind) {
     case 'wait':
@@ -60,9 +62,9 @@ function saidOf({ step, outcome }: FindingInput): Said {
     case 'handover':
       if (step.differences.some(({ drift }) => drift !== 'pending'))
         return { sync: 'Drifted', reason: 'Drift', message: `would correct ${pointers(step.differences)}` }
-      return { sync: 'Waiting', waiting: { reason: 'Observe' }, message: `would ${step.kind}` }
+      return { sync: 'Waiting', waiting: idle, message: `would ${step.kind}` }
     default:
-      return { sync: 'Waiting', waiting: { reason: 'Observe' }, message: `would ${step.kind} it: ${step.because}` }
+      return { sync: 'Waiting', waiting: idle, message: `would ${step.kind} it: ${step.because}` }
   }
 }
 

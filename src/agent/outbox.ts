@@ -2,7 +2,7 @@
 import type { JsonObject } from '../core/model/json.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
 import type { OutboxItem } from '../core/protocol/messages.ts'
-import type { AgentStore } from './ports.ts'
+import type { AgentStore, StoreWrite } from './ports.ts'
 
 /** Sequences are taken from the disk in blocks, so that a sync in which nothing changed writes nothing. */
 const SEQ_BLOCK = 1_000
@@ -23,8 +23,8 @@ export interface Outbox {
   /** True: something other than an age waits to be told. */
   hasNews(observations: ReadonlyMap<string, WorkloadObservation>): boolean
   acknowledged(seq: number, outboxSeq: number): void
-  /** On the disk when it returns. */
-  put(kind: OutboxItem['class'], atMs: number, body: JsonObject): void
+  /** On the disk when it returns, together with the notes. */
+  put(kind: OutboxItem['class'], atMs: number, body: JsonObject, also?: Pick<StoreWrite, 'notes'>): void
 }
 
 interface Told {
@@ -74,10 +74,10 @@ export function createOutbox(store: AgentStore): Outbox {
       store.write({ outboxAck: outboxSeq, notes: new Map([[NOTE_SEQ, { upTo: reserved, item: itemSeq }]]) })
       items = items.filter((item) => item.seq > outboxSeq)
     },
-    put: (kind, atMs, body) => {
-      itemSeq += 1
-      const item: OutboxItem = { class: kind, seq: itemSeq, atMs, body }
-      store.write({ outbox: [item] })
+    put: (kind, atMs, body, also = {}) => {
+      const item: OutboxItem = { class: kind, seq: itemSeq + 1, atMs, body }
+      store.write({ outbox: [item], ...also })
+      itemSeq = item.seq
       items = [...items, item]
     },
   }

@@ -82,6 +82,8 @@ export interface WorkloadRecord {
   readonly since: Generation
   /** What is to be here now: the release of that entry. */
   readonly release: Digest
+  /** What was here before and was well, as far as that is known: where `agent rollback` goes. */
+  readonly previous?: Digest
   /** When its manifest was accepted here, and the five facts' times, ms of the site's clock. */
   readonly receivedAtMs: number
   readonly applied: { readonly digest: Digest; readonly atMs: number } | null
@@ -98,6 +100,8 @@ export interface StoreWrite {
   readonly time?: HubTime
   /** Small facts by name; null: drop. */
   readonly notes?: ReadonlyMap<string, JsonObject | null>
+  /** Journal of the batch room; null: drop. */
+  readonly batch?: ReadonlyMap<string, JsonObject | null>
   readonly outbox?: readonly OutboxItem[]
   /** Drop items up to this sequence. */
   readonly outboxAck?: number
@@ -127,6 +131,8 @@ export interface AgentStore {
   workloads(): ReadonlyMap<string, WorkloadRecord>
   time(): HubTime | null
   note(name: string): JsonObject | undefined
+  /** All rows of the batch room's journal, by key. */
+  batch(): ReadonlyMap<string, JsonObject>
   outbox(): readonly OutboxItem[]
   write(write: StoreWrite): void
   close(): void

@@ -11,15 +11,17 @@ import type { Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { refKey, type Manifest } from '../core/model/object.ts'
 import type { Release } from '../core/model/release.ts'
-import { parseManifest } from '../core/protocol/manifest.ts'
+import type { Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
+import { pausedWaiting } from './box/words.ts'
 import { desiredOf, type Desired } from './desired.ts'
 import { execute, type ExecutePorts } from './execute.ts'
 import { gather } from './gather.ts'
 import { createLibrary, type Library } from './library.ts'
 import { isOlder } from './observe.ts'
 import { ensureParent } from './parent.ts'
-import type { StoredManifest, StoreWrite } from './ports.ts'
+import { newestManifest, type Current } from './newest.ts'
+import type { StoreWrite } from './ports.ts'
 import { recoverInventory } from './recover.ts'
 import { isGood } from './soak.ts'
 import { concludeTurn } from './conclude.ts'
@@ -28,6 +30,7 @@ import { isSettled, type ReconcileDeps } from './settled.ts'
 /** Set once an inventory was looked for in the cluster. */
 const NOTE_RECOVERED = 'recovered'
 const NOTE_SPENT = 'deletions'
+const OBSERVES: Waiting = { reason: 'Observe' }
 /** Another turn may find what this one could not read. */
 const UNREAD_RETRY_MS = 5_000
 /** Some health changes with time alone (a progress deadline). */
@@ -37,26 +40,16 @@ export interface Reconciler {
   /** Ms until the next turn is due without a change; Infinity: none is. */
   turn(signal: AbortSignal): Promise<{ readonly nextMs: number }>
   /** The manifest that turns act on. */
-  manifest(): { readonly stored: StoredManifest; readonly manifest: SiteManifest } | undefined
+  manifest(): Current | undefined
   readonly library: Library
 }
 
 export function createReconciler(deps: ReconcileDeps): Reconciler {
-  const { ports, options, marks, observer, state } = deps
+  const { ports, options, marks, observer, state, words } = deps
   const { store, clock } = ports
   const library = createLibrary(store)
-  let held: { readonly stored: StoredManifest; readonly manifest: SiteManifest } | undefined
-
-  /** The newest that can be read. */
-  function manifest(): typeof held {
-    const [newest] = store.manifests().flatMap((stored) => {
-      if (held !== undefined && held.stored.body === stored.body) return [held]
-      const parsed = parseManifest(stored.envelope.payload)
-      return parsed.ok ? [{ stored, manifest: parsed.value }] : []
-    })
-    held = newest
-    return held
-  }
+  let held: Current | undefined
+  const manifest = (): Current | undefined => (held = newestManifest(store, held))
 
   async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
     const current = manifest()
@@ -64,6 +57,9 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     state.counts.turns += 1
     state.tickMs = clock.monotonicMs()
     const mode = options.mode === 'observe' ? 'observe' : current.manifest.mode
+    words.follow(current.manifest)
+    const pause = words.pause()
+    const paused = pause === undefined ? undefined : pausedWaiting(pause)
     const fresh = await recoverOnce(signal)
     const before = store.inventory()
     const desired = desiredOf({
@@ -73,6 +69,8 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       library,
       hubNow: deps.hubNow(),
       mode,
+      paused,
+      pins: words.pins(),
       settled: (workload) => isSettled(workload, current.manifest, store.workloads(), state),
     })
     const gathered = await gather(observer, before, desired, signal)
@@ -93,14 +91,17 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       fought: (key, differences) => state.attempts.fought(key, differences, clock.monotonicMs()),
     })
     rememberVerified(steps, gathered.actual, before)
-    const outcomes = mode === 'observe' ? [] : await act(steps, desired, gathered.actual, signal)
-    const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode }, signal)
-    if (mode === 'enforce') spend(current.manifest, confirmed, steps, desired)
+    const idle = mode === 'observe' ? OBSERVES : paused
+    const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
+    if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
+    const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
+    if (idle === undefined) spend(current.manifest, confirmed, steps, desired)
     const doubtful = steps.some(
       (step) => step.kind === 'leave' && (step.because === 'unread' || step.because === 'terminating'),
     )
     const sick = [...state.observations.values()].some(({ health, begun }) => begun && !isGood(health))
-    return { nextMs: Math.min(nextMs, doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity) }
+    const looks = [doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity]
+    return { nextMs: Math.min(nextMs, pause?.leftMs ?? Infinity, ...looks) }
   }
 
   async function act(

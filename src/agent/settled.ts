@@ -3,6 +3,7 @@ import type { Marks } from '../core/diff/types.ts'
 import { sameGeneration } from '../core/model/observation.ts'
 import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
 import type { HubNow } from '../core/protocol/time.ts'
+import type { BoxWords } from './box/words.ts'
 import type { Observer } from './observe.ts'
 import type { AgentOptions, AgentPorts, WorkloadRecord } from './ports.ts'
 import type { TurnState } from './turn-state.ts'
@@ -13,6 +14,7 @@ export interface ReconcileDeps {
   readonly marks: Marks
   readonly observer: Observer
   readonly state: TurnState
+  readonly words: BoxWords
   hubNow(): HubNow
 }
 

@@ -202,7 +202,11 @@ export function createSync(deps: SyncDeps): SyncSite {
       const read = readManifestHead(envelope.payload)
       if (read.ok) for (const digest of blobsOf(read.value.json as unknown as SiteManifest, store)) keep.add(digest)
     }
-    for (const { release } of store.workloads().values()) keepRelease(release)
+    for (const { release, previous } of store.workloads().values()) {
+      keepRelease(release)
+      if (previous !== undefined) keepRelease(previous)
+    }
+    for (const { release } of deps.words.pins().values()) keepRelease(release)
     for (const entry of store.inventory().values())
       if (entry.state === 'owned' && entry.applied !== null) keep.add(entry.applied)
     store.sweep(keep)

@@ -1,10 +1,11 @@
 /** Why something is not as desired: numbered causes with their numbers, and when it is decided again. */
+import { WAITING_SENTENCES } from '../core/api/sentences.ts'
 import { API_FORMAT, type Cause, type WhyView, type WorkloadAtSite } from '../core/api/types.ts'
 import { shortDigest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { formatRef } from '../core/model/object.ts'
-import { formatWaiting, type Waiting, type WaitingReason } from '../core/model/state.ts'
+import { formatWaiting, type Waiting } from '../core/model/state.ts'
 import { activeFreeze } from './facts.ts'
 import { fleetState, sourceState } from './source-state.ts'
 import { linkOf, siteView, workloadAt, type StandingParts } from './standing.ts'
@@ -13,36 +14,6 @@ import { atSite, siteOf } from './views.ts'
 /** Causes shown; a person reads the first few, and groups say how many more there are. */
 const MOST_CAUSES = 50
 const NAMED_SITES = 5
-
-/** One sentence a reason; the detail in brackets carries the numbers. */
-const SENTENCES: Readonly<Record<WaitingReason, string>> = {
-  WaveNotReached: 'its wave has not begun',
-  Slot: 'all places of its wave are taken',
-  Soaking: 'it runs and is watched before it counts as done',
-  Coverage: 'too few sites give evidence yet',
-  ApprovalNeeded: 'the wave waits for a yes',
-  Paused: 'the rollout is paused',
-  Budget: 'the fleet allows no more changing or broken sites at once',
-  WindowClosed: 'no maintenance window is open',
-  Frozen: 'an operator froze it',
-  Hold: 'the site is on hold',
-  Dependency: 'what it depends on is not healthy here at this revision',
-  LinkDown: 'the site has missed its agreed contact',
-  HeldByError: 'an error in the fleet repository keeps it as it is',
-  DeletionBrake: 'the revision would delete too much',
-  Withdrawn: 'this release was withdrawn: Git is ahead of the fleet',
-  Staging: 'the site is fetching what it needs',
-  Secret: 'a secret cannot be decrypted at the site',
-  AgentTooOld: 'the agent does not know a field that it must obey',
-  ClockUnknown: 'the site does not know what time it is',
-  Capacity: 'the site has no room',
-  QueueLimit: 'its queue is full',
-  Priority: 'others go first',
-  Suspended: 'it is suspended in Git',
-  PermitExpired: 'the permit to begin ran out; it needs the word of the hub again',
-  Observe: 'the site only observes',
-  Unlisted: 'no workload of the fleet targets the site: it keeps what it has',
-}
 
 export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
   const site = siteOf(parts, name)
@@ -71,7 +42,7 @@ export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
       add('Hold', `site/${name}`, `${view.hold.reason} (by ${view.hold.by})`, null, view.hold.untilMs)
     const freeze = activeFreeze(world, site, nowMs())
     if (freeze !== undefined) add('Frozen', `site/${name}`, `${freeze.reason} (by ${freeze.by})`, null, freeze.untilMs)
-    if (!view.listed) add('Unlisted', `site/${name}`, SENTENCES.Unlisted, null, null)
+    if (!view.listed) add('Unlisted', `site/${name}`, WAITING_SENTENCES.Unlisted, null, null)
     for (const workload of view.workloads) causes.push(...workloadCauses(workload, workload.workload))
     causes.push(...revisionCauses(parts))
     return answer(parts, `site/${name}`, causes, {
@@ -242,7 +213,7 @@ function answer(
 }
 
 function fromWaiting(waiting: Waiting, subject: string, sinceMs: number | null): Cause {
-  const sentence = Object.hasOwn(SENTENCES, waiting.reason) ? SENTENCES[waiting.reason] : waiting.reason
+  const sentence = Object.hasOwn(WAITING_SENTENCES, waiting.reason) ? WAITING_SENTENCES[waiting.reason] : waiting.reason
   return cause(formatWaiting(waiting), subject, sentence, sinceMs, waiting.nextAtMs ?? null)
 }
 

@@ -120,7 +120,8 @@ export interface SyncUp {
 }
 
 export interface SiteCondition {
-  readonly type: 'Manifest' | 'Store' | 'Cluster' | 'Clock' | 'Link'
+  /** `Box`: what somebody said there. */
+  readonly type: 'Manifest' | 'Store' | 'Cluster' | 'Clock' | 'Link' | 'Box'
   readonly reason: string
   readonly message: string
   readonly sinceMs: number
