@@ -76,6 +76,10 @@ export class MemoryGit implements GitSource {
   async open(revision: string): Promise<SourceTree> {
     return this.#trees[Number(revision) - 1] ?? new Map()
   }
+
+  async judge(): Promise<null> {
+    return null
+  }
 }
 
 /** As enrolment leaves it behind. */

@@ -189,7 +189,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     return async () => {
       const { fault } = await source.turn(signal)
       // A host that is away is not asked more often for it.
-      waitMs = fault === null ? options.gitPollMs : Math.min(waitMs * 2, Math.max(options.gitPollMs, MOST_RETRY_MS))
+      waitMs = fault === null || fault.retry === 'on-change' ? options.gitPollMs : Math.min(waitMs * 2, Math.max(options.gitPollMs, MOST_RETRY_MS))
       await bells.source.wait(waitMs, clock, signal)
     }
   }

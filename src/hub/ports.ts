@@ -25,6 +25,21 @@ export interface PollFrom {
   readonly accept: string | null
 }
 
+/** Which commits are judged, and by whom they must be signed. */
+export interface CommitsToJudge {
+  /** Last good revision: what the branch went through since is judged. null: the tip alone. */
+  readonly good: string | null
+  readonly tip: string
+  /** Lines of SSH keys and OpenPGP blocks, as the fleet names them. */
+  readonly signers: readonly string[]
+}
+
+export interface CommitRefusal {
+  readonly reason: 'CommitUnsigned' | 'SignerUnknown' | 'SignerExpired' | 'CommitForged'
+  readonly commit: string
+  readonly message: string
+}
+
 /**
  * One branch of one repository, read from the object database. Faults: GitUnreachable, GitUnauthorized, BranchGone,
  * HistoryRewritten (the tip's history does not contain the last good revision), ObjectUnreadable, UnsafeTree, TooLarge, NotFound (root).
@@ -36,6 +51,8 @@ export interface GitSource {
   poll(from: PollFrom, signal: AbortSignal): Promise<Polled>
   /** The tree of a revision that was seen before: after a restart, and for comparing with the last good one. */
   open(revision: string, signal: AbortSignal): Promise<SourceTree>
+  /** The oldest commit that no signer stands for; null: all are signed. Fault InvalidInput: a text that is no signer. */
+  judge(commits: CommitsToJudge, signal: AbortSignal): Promise<CommitRefusal | null>
 }
 
 /** The hub's keys: what signs, who may issue, and the statements by which sites know them. `Pki` of the link fits by shape. */

@@ -1,10 +1,11 @@
 /** Follows the branch: a tip becomes the last good revision whole, or nothing moves anywhere and status says why. */
-import { asFault, type Fault } from '../core/model/fault.ts'
+import { asFault, Fault } from '../core/model/fault.ts'
 import type { Digest } from '../core/model/digest.ts'
 import type { Problem } from '../core/model/problem.ts'
 import type { Release } from '../core/model/release.ts'
 import type { Fleet, FleetCache, RenderedFleet, SourceTree } from '../core/fleet/types.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { ROOT_FILE } from '../core/fleet/documents.ts'
 import { carryHeld } from '../core/fleet/carry.ts'
 import { changeTargets } from './adopt.ts'
 import { inputDigest, pinTargets, type Compiler, type SiteTargets } from './compile.ts'
@@ -101,6 +102,8 @@ async function treeBefore(parts: SourceParts, revision: string, signal: AbortSig
 async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: AbortSignal): Promise<Fleet | null> {
   const { world, compiler, cache, nowMs } = parts
   const log = parts.log.child({ revision: tip.revision })
+  // The signers of the revision before judge this one, so that a commit cannot grant itself the right to be taken.
+  const unsigned = await judge(parts, tip, good?.verify ?? null, sinceOf(parts, tip), signal)
   const parsed = await compiler.parse(tip.tree, {
     root: parts.root,
     revision: tip.revision,
@@ -113,8 +116,10 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
     await refuse(parts, tip, parsed.problems, null)
     return null
   }
+  // Where nobody asked before, the commit that asks is held to it: signers that would lock everybody out show now.
+  if (good?.verify == null) unsigned.push(...(await judge(parts, tip, fleet.verify, null, signal)))
   const rendered = await compiler.render(fleet, tip.tree, cache)
-  const problems = [...parsed.problems, ...rendered.problems]
+  const problems = [...unsigned, ...parsed.problems, ...rendered.problems]
   const input = inputDigest(tip.tree)
   const before = targetsNow(world)
   const pinned = pinTargets({
@@ -169,6 +174,30 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
   })
   log.info({ sites: sites.size, releases: rendered.releases.size }, 'revision accepted')
   return fleet
+}
+
+/** From which revision on the way to the tip is judged; a history that an admin accepts is taken as it is, a tip is not. */
+function sinceOf({ world }: SourceParts, tip: Tip): string | null {
+  const { revision, accept } = sourceState(world)
+  return accept === tip.revision ? null : revision
+}
+
+/** Throws the reason for which a commit moves nothing; where the fleet only warns, that is a problem to show. */
+async function judge(
+  { git, root }: SourceParts,
+  { revision }: Tip,
+  verify: Fleet['verify'],
+  since: string | null,
+  signal: AbortSignal,
+): Promise<Problem[]> {
+  if (verify === null) return []
+  const refused = await git.judge({ good: since, tip: revision, signers: verify.signers }, signal)
+  if (refused === null) return []
+  const { reason, message, commit } = refused
+  if (verify.mode === 'enforce') throw new Fault(reason, message, { facts: { commit } })
+  const file = root === '' ? ROOT_FILE : `${root}/${ROOT_FILE}`
+  const place = { file, line: 1, column: 1 }
+  return [{ code: 'FLT1024', severity: 'warning', place, path: 'spec.source.verify', message }]
 }
 
 /** The revision before as this renderer makes it: kept, or made again where another version made it. */

@@ -1,38 +1,47 @@
 /**
- * SSH signatures of commits (gpg.format=ssh), checked on the raw object: the bytes that were signed are the commit without its
- * `gpgsig` header, to the byte. Format: PROTOCOL.sshsig of OpenSSH. Pure.
+ * By whom a commit was signed, judged on the raw object: the bytes that were signed are the commit without its `gpgsig` header,
+ * to the byte.
  */
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto'
-
-/** Someone whose commits are taken: a line as in an `authorized_keys` file, and the name that is shown. */
-export interface Signer {
-  readonly name: string
-  /** `ssh-ed25519 AAAA… comment` */
-  readonly key: string
-}
+import { verifyPgpSignature } from './pgp-signature.ts'
+import type { Signers } from './signers.ts'
+import { verifySshSignature } from './ssh-signature.ts'
 
 export type CommitVerdict =
   | { readonly kind: 'signed'; readonly by: string }
   | { readonly kind: 'unsigned' }
   | { readonly kind: 'unknown'; readonly key: string }
+  /** Or revoked, or not valid yet. */
+  | { readonly kind: 'expired'; readonly by: string; readonly because: string }
   | { readonly kind: 'invalid'; readonly because: string }
 
-const NAMESPACE = 'git'
 const MAX_SIGNATURE_CHARS = 16_384
-/** Shorter moduli can be factored. */
-const MIN_RSA_BITS = 2048
 
-/** Judges one commit; `raw` is the object's data without Git's header. */
-export function verifyCommit(raw: Buffer, signers: readonly Signer[]): CommitVerdict {
+/**
+ * Judges one commit; `raw` is the object's data without Git's header. `notBeforeMs`: a commit says itself when it was made, and
+ * whoever holds an expired key would say an early time, so keys must have been valid at this time or later.
+ */
+export async function verifyCommit(raw: Buffer, signers: Signers, notBeforeMs = 0): Promise<CommitVerdict> {
   const split = splitSignature(raw)
   if (split === undefined) return { kind: 'unsigned' }
-  if (!split.signature.startsWith('-----BEGIN SSH SIGNATURE-----'))
-    return { kind: 'invalid', because: 'not an SSH signature' }
+  const { signature, payload } = split
+  if (signature.length > MAX_SIGNATURE_CHARS)
+    return { kind: 'invalid', because: `a signature of ${signature.length} characters` }
+  const atMs = Math.max(committedAtMs(payload), notBeforeMs)
   try {
-    return verifySshSignature(split.signature, split.payload, signers)
+    if (signature.startsWith('-----BEGIN SSH SIGNATURE-----'))
+      return verifySshSignature(signature, payload, signers.ssh, atMs)
+    if (signature.startsWith('-----BEGIN PGP SIGNATURE-----'))
+      return await verifyPgpSignature(signature, payload, signers.pgp, atMs)
+    return { kind: 'invalid', because: 'neither an SSH nor an OpenPGP signature' }
   } catch (error) {
     return { kind: 'invalid', because: (error as Error).message }
   }
+}
+
+function committedAtMs(payload: Buffer): number {
+  const end = payload.indexOf('\n\n')
+  const head = payload.toString('latin1', 0, end < 0 ? payload.length : end)
+  return Number(/^committer .*> (\d{1,12}) [-+]\d{4}$/m.exec(head)?.[1] ?? 0) * 1000
 }
 
 /** The `gpgsig` header and the commit without it; continuation lines begin with a space. */
@@ -50,119 +59,4 @@ function splitSignature(raw: Buffer): { readonly signature: string; readonly pay
     .replaceAll('\n ', '\n')
     .trim()
   return { signature, payload: Buffer.concat([raw.subarray(0, from), raw.subarray(to)]) }
-}
-
-function verifySshSignature(armored: string, payload: Buffer, signers: readonly Signer[]): CommitVerdict {
-  if (armored.length > MAX_SIGNATURE_CHARS) throw new Error(`a signature of ${armored.length} characters`)
-  const body = /^-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)\n-----END SSH SIGNATURE-----$/.exec(armored)?.[1]
-  if (body === undefined) throw new Error('damaged armour')
-  const blob = Buffer.from(body.replaceAll('\n', ''), 'base64')
-  if (blob.toString('latin1', 0, 6) !== 'SSHSIG' || blob.readUInt32BE(6) !== 1)
-    throw new Error('not an SSHSIG of version 1')
-  const fields = new Reader(blob, 10)
-  const publicKey = fields.string()
-  const namespace = fields.string().toString()
-  const reserved = fields.string()
-  const hash = fields.string().toString()
-  const inner = new Reader(fields.string(), 0)
-  const algorithm = inner.string().toString()
-  const signature = inner.string()
-  if (namespace !== NAMESPACE) throw new Error(`signed for ${JSON.stringify(namespace)}, not for ${NAMESPACE}`)
-  if (hash !== 'sha256' && hash !== 'sha512') throw new Error(`hash ${JSON.stringify(hash)}`)
-  const encoded = publicKey.toString('base64')
-  const signer = signers.find(({ key }) => key.trim().split(/\s+/)[1] === encoded)
-  if (signer === undefined) return { kind: 'unknown', key: fingerprint(publicKey) }
-  const digest = createHash(hash).update(payload).digest()
-  const signed = Buffer.concat([
-    Buffer.from('SSHSIG'),
-    prefixed(namespace),
-    prefixed(reserved),
-    prefixed(hash),
-    prefixed(digest),
-  ])
-  return checks(algorithm, publicKey, signed, signature)
-    ? { kind: 'signed', by: signer.name }
-    : { kind: 'invalid', because: 'the signature does not match the commit' }
-}
-
-/** As `ssh-keygen -l` shows it. */
-function fingerprint(publicKey: Buffer): string {
-  return `SHA256:${createHash('sha256').update(publicKey).digest('base64').replace(/=+$/, '')}`
-}
-
-function checks(algorithm: string, publicKey: Buffer, signed: Buffer, signature: Buffer): boolean {
-  const { type, key } = keyOf(publicKey)
-  if (algorithm === 'ssh-ed25519' && type === algorithm) return verify(null, signed, key, signature)
-  if ((algorithm === 'rsa-sha2-512' || algorithm === 'rsa-sha2-256') && type === 'ssh-rsa') {
-    if ((key.asymmetricKeyDetails?.modulusLength ?? 0) < MIN_RSA_BITS) throw new Error('an RSA key that is too short')
-    return verify(algorithm === 'rsa-sha2-512' ? 'sha512' : 'sha256', signed, key, signature)
-  }
-  const curve = /^ecdsa-sha2-nistp(256|384|521)$/.exec(algorithm)?.[1]
-  if (curve === undefined || type !== algorithm) throw new Error(`signature algorithm ${JSON.stringify(algorithm)}`)
-  const parts = new Reader(signature, 0)
-  const der = Buffer.concat([derInteger(parts.string()), derInteger(parts.string())])
-  const length = der.length > 127 ? Buffer.from([0x30, 0x81, der.length]) : Buffer.from([0x30, der.length])
-  return verify({ '256': 'sha256', '384': 'sha384', '521': 'sha512' }[curve], signed, key, Buffer.concat([length, der]))
-}
-
-function keyOf(blob: Buffer): { readonly type: string; readonly key: KeyObject } {
-  const fields = new Reader(blob, 0)
-  const type = fields.string().toString()
-  const b64 = (bytes: Buffer): string => bytes.toString('base64url')
-  if (type === 'ssh-ed25519') {
-    return {
-      type,
-      key: createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: b64(fields.string()) }, format: 'jwk' }),
-    }
-  }
-  if (type === 'ssh-rsa') {
-    const e = unsigned(fields.string())
-    const n = unsigned(fields.string())
-    return { type, key: createPublicKey({ key: { kty: 'RSA', e: b64(e), n: b64(n) }, format: 'jwk' }) }
-  }
-  if (type.startsWith('ecdsa-sha2-nistp')) {
-    const crv = fields.string().toString().replace('nistp', 'P-')
-    const point = fields.string()
-    const half = (point.length - 1) / 2
-    const [x, y] = [b64(point.subarray(1, 1 + half)), b64(point.subarray(1 + half))]
-    return { type, key: createPublicKey({ key: { kty: 'EC', crv, x, y }, format: 'jwk' }) }
-  }
-  throw new Error(`key type ${JSON.stringify(type)}`)
-}
-
-class Reader {
-  readonly #bytes: Buffer
-  #at: number
-
-  constructor(bytes: Buffer, at: number) {
-    this.#bytes = bytes
-    this.#at = at
-  }
-
-  string(): Buffer {
-    const length = this.#at + 4 <= this.#bytes.length ? this.#bytes.readUInt32BE(this.#at) : Number.POSITIVE_INFINITY
-    const end = this.#at + 4 + length
-    if (end > this.#bytes.length) throw new Error('a truncated signature')
-    const value = this.#bytes.subarray(this.#at + 4, end)
-    this.#at = end
-    return value
-  }
-}
-
-function prefixed(value: string | Buffer): Buffer {
-  const bytes = Buffer.from(value)
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
-}
-
-/** An mpint without its leading zeros. */
-function unsigned(bytes: Buffer): Buffer {
-  let from = 0
-  while (from < bytes.length - 1 && bytes[from] === 0) from++
-  return bytes.subarray(from)
-}
-
-function derInteger(bytes: Buffer): Buffer {
-  return Buffer.concat([Buffer.from([2, bytes.length]), bytes])
 }

@@ -8,7 +8,9 @@ import * as git from 'isomorphic-git'
 import { Fault } from '../../core/model/fault.ts'
 import type { GitSource } from '../../hub/ports.ts'
 import { type GitCredentials, gitHttp } from './http.ts'
+import { judgeCommits } from './judge-commits.ts'
 import { type ObjectDb, openObjectDb } from './object-db.ts'
+import { readSigners } from './signers.ts'
 import { historyContains, readCommit, readFiles, TREE_LIMITS, type TreeFile } from './tree.ts'
 
 export interface GitSourceOptions {
@@ -69,6 +71,10 @@ export function createGitSource(options: GitSourceOptions): GitSource {
     async open(revision) {
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
       return read(db, revision)
+    },
+    async judge({ good, tip, signers }) {
+      using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
+      return judgeCommits(db, { good, tip, signers: await readSigners(signers) }, shallowOf(gitDir))
     },
   }
 }

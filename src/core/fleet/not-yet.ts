@@ -28,9 +28,6 @@ const field = (kind: string, path: string, effect: Field['effect'], says: string
 const FIELDS: readonly Field[] = [
   field('Fleet', 'spec.varSchema', 'warning', 'vars are not checked against it'),
   field('Fleet', 'spec.renderer', 'notice', 'the renderer of this hub is used, and it changes only with the hub'),
-  // A fleet that asks for signed commits and gets none checked would be less safe than it believes.
-  field('Fleet', 'spec.source.verify', 'stop', 'signatures of commits would not be checked', isEnforce),
-  field('Fleet', 'spec.source.verify', 'warning', 'signatures of commits are not checked', (v) => !isEnforce(v)),
   field('Team', 'spec.may.targets', 'stop', 'the team could reach every site'),
   field('Site', 'spec.link.mbps', 'notice', 'only the class of the link is used'),
   field('Site', 'spec.link.meteredGBPerMonth', 'notice', 'only the class of the link is used'),
@@ -50,10 +47,6 @@ const FIELDS: readonly Field[] = [
   field('Workload', 'spec.confirm', 'hold', 'nothing would go back by itself when the uplink is lost'),
   field('Workload', 'spec.scheduling', 'notice', 'there is no batch scheduler whose pods could take its room'),
 ]
-
-function isEnforce(value: Json): boolean {
-  return isObject(value) && value['mode'] === 'enforce'
-}
 
 const BY_KIND = Map.groupBy(FIELDS, ({ kind }) => kind)
 

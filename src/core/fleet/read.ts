@@ -40,6 +40,7 @@ interface FleetSpec {
     readonly confirmed?: readonly Digest[]
   }
   readonly link: { readonly lateAfter?: string; readonly lostAfter?: string }
+  readonly source: { readonly verify?: { readonly mode: 'warn' | 'enforce'; readonly signers?: readonly string[] } }
 }
 
 const MINUTE_MS = 60_000
@@ -68,7 +69,13 @@ export function readFleet(document: OurDocument, root: string, revision: string)
       lateAfterMs: readDuration(spec.link?.lateAfter, 5 * MINUTE_MS),
       lostAfterMs: readDuration(spec.link?.lostAfter, DAY_MS),
     },
+    verify: readVerify(spec.source),
   }
+}
+
+function readVerify(source: Partial<FleetSpec>['source']): Fleet['verify'] {
+  const verify = source?.verify
+  return verify === undefined ? null : { mode: verify.mode, signers: verify.signers ?? [] }
 }
 
 export function readTeam(document: OurDocument): Team {

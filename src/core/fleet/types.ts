@@ -31,6 +31,8 @@ export interface Fleet {
     readonly confirmed: readonly Digest[]
   }
   readonly link: { readonly lateAfterMs: number; readonly lostAfterMs: number }
+  /** By whom commits must be signed; null: nobody asks. */
+  readonly verify: { readonly mode: 'warn' | 'enforce'; readonly signers: readonly string[] } | null
   readonly sites: ReadonlyMap<string, Site>
   readonly groups: ReadonlyMap<string, SiteGroup>
   readonly workloads: ReadonlyMap<string, Workload>

@@ -45,6 +45,10 @@ export const REASONS = {
   KeyRetired: { retry: 'on-change', says: 'this key was retired' },
   HubNotTrusted: { retry: 'backoff', says: 'the hub shows a certificate that our pinned root did not sign' },
   HubClock: { retry: 'backoff', says: 'the hub is not sure what time it is, so it signs nothing' },
+  CommitUnsigned: { retry: 'on-change', says: 'the fleet takes signed commits only, and this one is not signed' },
+  SignerUnknown: { retry: 'on-change', says: 'a commit signed by a key that the fleet does not name' },
+  SignerExpired: { retry: 'on-change', says: 'a commit signed by a key that had expired or was revoked' },
+  CommitForged: { retry: 'on-change', says: 'a commit whose signature does not match it' },
   Stale: { retry: 'backoff', says: 'the answer is about something older than what was asked' },
 } as const satisfies Record<string, { readonly retry: Retry; readonly says: string }>
 

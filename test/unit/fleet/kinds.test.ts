@@ -11,7 +11,7 @@ const FULL: Readonly<Record<string, string>> = {
   Fleet:
     '  layers: [country, format]\n  vars: { a: 1, b: [x], c: { d: null } }\n  varSchema: { type: object }\n  defaults: { rollout: cautious, drift: correct }\n' +
     '  budget: { changingSites: 5%, brokenSites: 3 }\n  deletionBrake: { objects: 50, percentOfSites: 2.5, sites: 2, confirmed: [] }\n' +
-    '  renderer: { version: "1" }\n  link: { lateAfter: 5m, lostAfter: 1d }\n  source: { verify: { signers: [a], mode: warn } }\n',
+    '  renderer: { version: "1" }\n  link: { lateAfter: 5m, lostAfter: 1d }\n  source: { verify: { signers: ["ssh-ed25519 AAAAC3Nz ann"], mode: warn } }\n',
   Team: '  paths: [apps/x]\n  members: [a]\n  approvers: [b]\n  serviceAccount: deployer\n  may: { kinds: [Deployment], namespaces: [shop], clusterScoped: false }\n',
   Site:
     '  displayName: Shop\n  location: { lat: 55.7, lon: 12.5, timeZone: Europe/Copenhagen }\n  vars: { a: 1 }\n  link: { class: metered, mbps: 2, meteredGBPerMonth: 1 }\n' +

@@ -50,7 +50,8 @@ describe('what stops a revision, with its place', () => {
       't.yaml': `${HEAD}kind: Team\nmetadata: { name: t }\nspec: { paths: [apps] }\n`,
       'apps/s.yaml': site('d', 'country: dk'),
     }, ['FLT2110 apps/s.yaml:1:1']],
-    ['signatures that nobody would check', { 'flotilla.yaml': FLEET.replace('layers:', 'source: { verify: { mode: enforce } }, layers:') }, ['FLT1016 flotilla.yaml:4:19']],
+    ['signatures by nobody', { 'flotilla.yaml': FLEET.replace('layers:', 'source: { verify: { mode: enforce } }, layers:') }, ['FLT1005 flotilla.yaml:4:27']],
+    ['a signer that is no key', { 'flotilla.yaml': FLEET.replace('layers:', 'source: { verify: { mode: warn, signers: [ann] } }, layers:') }, ['FLT1003 flotilla.yaml:4:51']],
   ] // prettier-ignore
   test.each(table)('%s', (_, files, expected) => {
     const linted = lint({ ...SMALL, ...files })

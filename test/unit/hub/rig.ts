@@ -13,7 +13,7 @@ import type { SyncReply } from '../../../src/core/protocol/ports.ts'
 import { judgeTime, timeSubject } from '../../../src/core/protocol/time.ts'
 import { createHub, type Hub, type HubOptions, type HubPorts } from '../../../src/hub/hub.ts'
 import type { Actor } from '../../../src/hub/api.ts'
-import type { Authority, GitSource, PollFrom } from '../../../src/hub/ports.ts'
+import type { Authority, CommitRefusal, CommitsToJudge, GitSource, PollFrom } from '../../../src/hub/ports.ts'
 import type { HubStore } from '../../../src/hub/store.ts'
 import type { Logger } from '../../../src/runtime/logger.ts'
 import { VirtualClock } from '../../../src/sim/clock.ts'
@@ -32,6 +32,10 @@ export class TextGit implements GitSource {
   readonly #trees = new Map<string, SourceTree>()
   #history: string[] = []
   fault: FaultReason | null = null
+  /** Who looks at signatures here. */
+  judged: (commits: CommitsToJudge) => CommitRefusal | null = () => null
+  /** So many of the newest commits are not shown: a host that went back in time. */
+  back = 0
 
   commit(files: Files): string {
     const revision = String(this.#trees.size + 1).padStart(40, '0')
@@ -48,9 +52,10 @@ export class TextGit implements GitSource {
 
   async poll({ good, seen, accept: accepted }: PollFrom) {
     if (this.fault !== null) throw new Fault(this.fault, 'the Git host says no')
-    const revision = this.#history.at(-1)
+    const history = this.#history.slice(0, Math.max(1, this.#history.length - this.back))
+    const revision = history.at(-1)
     if (revision === undefined) throw new Fault('BranchGone', 'no branch')
-    if (good !== null && !this.#history.includes(good) && accepted !== revision)
+    if (good !== null && !history.includes(good) && accepted !== revision)
       throw new Fault('HistoryRewritten', `${revision} does not contain ${good}`)
     if (revision === seen && accepted !== revision) return { kind: 'unchanged', revision } as const
     return {
@@ -66,6 +71,10 @@ export class TextGit implements GitSource {
     const tree = this.#trees.get(revision)
     if (tree === undefined) throw new Fault('ObjectUnreadable', revision)
     return tree
+  }
+
+  async judge(commits: CommitsToJudge): Promise<CommitRefusal | null> {
+    return this.judged(commits)
   }
 }
 

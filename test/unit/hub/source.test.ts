@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { compiler, type Compiler } from '../../../src/hub/compile.ts'
+import type { CommitRefusal, CommitsToJudge } from '../../../src/hub/ports.ts'
 import type { Files } from '../fleet/tree.ts'
 import { SECOND, shops, type Shape } from './files.ts'
 import { ADMIN, type LightSite, Rig } from './rig.ts'
@@ -78,6 +79,96 @@ describe('nothing moves, and status says why', () => {
     await rig.hub.api.reconcile(ADMIN, forced)
     await rig.settle()
     expect((await rig.hub.api.status()).source).toMatchObject({ revision: forced, fault: null })
+  })
+})
+
+describe('signed commits', () => {
+  const asks = (mode: string): string =>
+    `  source: { verify: { mode: ${mode}, signers: ["ssh-ed25519 AAAAC3Nz ann"] } }\n`
+  const unsigned = ({ tip }: CommitsToJudge): CommitRefusal => ({
+    reason: 'CommitUnsigned',
+    commit: tip,
+    message: `commit ${tip} is not signed`,
+  })
+
+  test('an unsigned commit moves nothing, and status and why name it and the reason', async () => {
+    const { rig, sites, revision } = await atRest({ fleet: asks('enforce') })
+    await using _rig = rig
+    const before = sites.map(({ floor }) => floor?.generation.counter)
+    rig.git.judged = unsigned
+    const bad = rig.git.commit(shops({ tag: '2' }))
+    await rig.settle()
+    await rig.run(sites, 3)
+    const { source, needsYou } = await rig.hub.api.status()
+    expect(source).toMatchObject({
+      revision,
+      fault: { reason: 'CommitUnsigned', message: `commit ${bad} is not signed` },
+    })
+    expect(needsYou[0]?.message).toContain(bad)
+    expect((await rig.hub.api.why('site', 's2')).causes).toContainEqual(
+      expect.objectContaining({ reason: 'CommitUnsigned', message: expect.stringContaining(bad) as string }),
+    )
+    expect(sites.map(({ floor }) => floor?.generation.counter)).toEqual(before)
+    // A restart judges it again.
+    await rig.restart()
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision, fault: { reason: 'CommitUnsigned' } })
+    rig.git.judged = () => null
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision: bad, fault: null })
+  })
+
+  test('the signers of the revision before judge: a commit cannot take the rule away from itself', async () => {
+    const { rig, revision } = await atRest({ fleet: asks('enforce') })
+    await using _rig = rig
+    rig.git.judged = ({ tip, good, signers }) => {
+      expect({ good, signers }).toEqual({ good: revision, signers: ['ssh-ed25519 AAAAC3Nz ann'] })
+      return unsigned({ tip, good, signers })
+    }
+    rig.git.commit(shops({ tag: '2' }))
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision, fault: { reason: 'CommitUnsigned' } })
+  })
+
+  test('the commit that asks first must be signed by one of those that it names', async () => {
+    const { rig, revision } = await atRest()
+    await using _rig = rig
+    rig.git.judged = ({ tip, good, signers }) => {
+      expect(good).toBeNull()
+      return unsigned({ tip, good, signers })
+    }
+    rig.git.commit(shops({ tag: '2', fleet: asks('enforce') }))
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision, fault: { reason: 'CommitUnsigned' } })
+  })
+
+  test('where the fleet only warns it moves, and status says so', async () => {
+    const { rig } = await atRest({ fleet: asks('warn') })
+    await using _rig = rig
+    rig.git.judged = unsigned
+    const taken = rig.git.commit(shops({ tag: '2', fleet: asks('warn') }))
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({
+      revision: taken,
+      fault: null,
+      problems: [{ code: 'FLT1024', severity: 'warning', message: `commit ${taken} is not signed` }],
+    })
+  })
+
+  test('an admin may accept a history, and never a tip that is not signed', async () => {
+    const { rig, revision } = await atRest({ fleet: asks('enforce') })
+    await using _rig = rig
+    rig.git.judged = (commits) => (commits.good === null ? null : unsigned(commits))
+    const tip = rig.git.commit(shops({ tag: '2', fleet: asks('enforce') }))
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision, fault: { reason: 'CommitUnsigned' } })
+    await rig.hub.api.reconcile(ADMIN, tip)
+    rig.git.judged = unsigned
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision })
+    rig.git.judged = (commits) => (commits.good === null ? null : unsigned(commits))
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision: tip, fault: null })
   })
 })
 
