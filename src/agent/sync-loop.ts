@@ -1,5 +1,6 @@
 /** When to talk to the hub: when it expects us, sooner with news, and after a failure with growing, spread-out patience. */
 import { asFault } from '../core/model/fault.ts'
+import type { Resting } from '../core/protocol/ports.ts'
 import { nextBackoffMs } from './backoff.ts'
 import type { SyncDeps, SyncSite } from './sync.ts'
 import { setCondition } from './turn-state.ts'
@@ -32,17 +33,25 @@ export function createBell(): Bell {
 
 /** Runs until the signal aborts. `news` rings when an observation changed. */
 export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signal: AbortSignal): Promise<void> {
-  const { ports, state, options, outbox } = deps
+  const { ports, state, options, link } = deps
   const { clock, log } = ports
   let backoffMs = 0
+  const call = { heard: false }
+  const nudged = (): void => {
+    call.heard = true
+    news.ring()
+  }
   while (!signal.aborted) {
     let waitMs: number
     let connected = false
+    // Whoever calls from now on may mean what this exchange does not bring any more.
+    call.heard = false
     try {
       const { nextDueMs } = await site.exchange(signal)
       backoffMs = 0
       waitMs = Math.max(MIN_DUE_MS, Math.min(nextDueMs, options.pollMs ?? Infinity))
       connected = waitMs <= CONNECTED_DUE_MS
+      void link.rest?.(waitMs, nudged).then((resting) => noteResting(deps, resting))
     } catch (error) {
       if (signal.aborted) return
       const fault = asFault(error)
@@ -52,28 +61,42 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
       backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
       waitMs = backoffMs
     }
-    const startedMs = clock.monotonicMs()
-    if (connected && waitMs > options.newsAfterMs) {
-      await pause(clock, options.newsAfterMs, signal)
-      const leftMs = waitMs - (clock.monotonicMs() - startedMs)
-      if (leftMs > 0 && !outbox.hasNews(state.observations)) await sleepOrBell(deps, leftMs, news, signal)
-    } else await pause(clock, waitMs, signal)
+    await restUntil(deps, waitMs, call, connected ? news : null, signal)
   }
+}
+
+function noteResting({ ports, state }: SyncDeps, resting: Resting): void {
+  if (state.resting?.by !== resting.by) {
+    const because = resting.by === 'polling' ? resting.because : 'the hub can call this site'
+    ports.log.info({ by: resting.by, because }, 'waits for the next exchange')
+  }
+  state.resting = resting
 }
 
 async function pause(clock: SyncDeps['ports']['clock'], ms: number, signal: AbortSignal): Promise<void> {
   await clock.sleep(ms, signal).catch(() => undefined)
 }
 
-/** Bells without news are slept through. */
-async function sleepOrBell(deps: SyncDeps, ms: number, news: Bell, signal: AbortSignal): Promise<void> {
-  const { clock } = deps.ports
-  const endMs = clock.monotonicMs() + ms
-  while (!signal.aborted && clock.monotonicMs() < endMs) {
+/** Until the time is up, the hub calls, or, a while after the last exchange, there is news. Bells without either are slept through. */
+async function restUntil(
+  deps: SyncDeps,
+  ms: number,
+  call: { readonly heard: boolean },
+  news: Bell | null,
+  signal: AbortSignal,
+): Promise<void> {
+  const { ports, outbox, state, options } = deps
+  const { clock } = ports
+  if (news === null) return pause(clock, ms, signal)
+  const startMs = clock.monotonicMs()
+  const mayTellMs = startMs + options.newsAfterMs
+  while (!signal.aborted && !call.heard) {
+    const nowMs = clock.monotonicMs()
+    if (nowMs >= startMs + ms || (nowMs >= mayTellMs && outbox.hasNews(state.observations))) return
+    const untilMs = nowMs < mayTellMs ? Math.min(mayTellMs, startMs + ms) : startMs + ms
     const timer = new AbortController()
-    const slept = pause(clock, endMs - clock.monotonicMs(), AbortSignal.any([signal, timer.signal]))
+    const slept = pause(clock, untilMs - nowMs, AbortSignal.any([signal, timer.signal]))
     await Promise.race([slept, news.heard()])
     timer.abort()
-    if (deps.outbox.hasNews(deps.state.observations)) return
   }
 }

@@ -2,6 +2,7 @@
 import type { Difference } from '../core/diff/types.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
+import type { Resting } from '../core/protocol/ports.ts'
 import { createAttempts, type Attempts } from './attempts.ts'
 import type { Soak } from './soak.ts'
 
@@ -23,6 +24,8 @@ export interface TurnState {
   tickMs: number
   /** Set by the loop when the process stood still. */
   broken: boolean
+  /** How this site waits for its next exchange; null: it never had one. */
+  resting: Resting | null
   readonly counts: Counts
 }
 
@@ -54,6 +57,7 @@ export function createTurnState(random: () => number): TurnState {
     throttledUntilMs: 0,
     tickMs: 0,
     broken: false,
+    resting: null,
     counts: {
       turns: 0,
       writes: 0,

@@ -201,6 +201,9 @@ function measuresOf(agent: Agent): { readonly name: string; readonly help: strin
     ...(['lists', 'gets', 'watches', 'events'] as const).map((key) =>
       gauge(key, `${key} of the cluster's objects since the start`, () => agent.status().requests[key]),
     ),
+    gauge('socket', '1 while the hub can call this site, 0 while it polls', () =>
+      agent.status().resting?.by === 'socket' ? 1 : 0,
+    ),
     gauge('resident_bytes', 'Resident memory', () => process.memoryUsage.rss()),
   ]
 }

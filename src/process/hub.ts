@@ -64,8 +64,9 @@ export async function startHub(start: HubStart, signal: AbortSignal): Promise<Ru
   const { createWorkerCompiler } = await import('../renderer/worker-compiler.ts')
   const compiler = createWorkerCompiler()
   let linkUrl = ''
+  let nudge: (sites: readonly string[]) => void = () => undefined
   const hub = await createHub(
-    { store, git, authority, clock, log, compiler },
+    { store, git, authority, clock, log, compiler, nudge: (sites) => nudge(sites) },
     {
       version: start.version,
       root: start.root,
@@ -78,6 +79,7 @@ export async function startHub(start: HubStart, signal: AbortSignal): Promise<Ru
   const adminToken = await adminTokenOf(path.join(start.data, 'admin.token'), hub.api)
   const [linkHost, linkPort] = address(start.listen)
   const link = await startLinkServer({ pki: authority, handler: hub.handler, host: linkHost, port: linkPort, log })
+  nudge = (sites) => link.nudge(sites)
   linkUrl = start.advertise === undefined ? link.url : `https://${start.advertise}`
   const [apiHost, apiPort] = address(start.api)
   const api = await startApiServer({ api: hub.api, log, host: apiHost, port: apiPort, nowMs: () => clock.nowMs() })

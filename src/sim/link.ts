@@ -2,7 +2,7 @@ import type { Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import type { BlobDomain } from '../core/model/release.ts'
 import type { SyncUp } from '../core/protocol/messages.ts'
-import type { HubLink, SyncAnswer, SyncBases } from '../core/protocol/ports.ts'
+import type { HubLink, Resting, SyncAnswer, SyncBases } from '../core/protocol/ports.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { seededRandom } from './random.ts'
 
@@ -55,6 +55,11 @@ export class FaultyLink implements HubLink {
 
   blob(domain: BlobDomain, digest: Digest, signal: AbortSignal): Promise<Uint8Array> {
     return this.#exchange(() => this.#inner.blob(domain, digest, signal), signal)
+  }
+
+  /** Nothing calls through bad weather: a nudge that is lost costs promptness alone. */
+  async rest(): Promise<Resting> {
+    return { by: 'polling', because: 'the link is simulated' }
   }
 
   close(): Promise<void> {

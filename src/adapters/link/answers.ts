@@ -27,6 +27,15 @@ const STATUS: Partial<Record<FaultReason, number>> = {
 const MIN_BYTES_PER_SECOND = 64
 const GRACE_MS = 60_000
 
+/** How long an answer of so many bytes may take to be read. */
+export function graceMs(bytes: number): number {
+  return GRACE_MS + (bytes / MIN_BYTES_PER_SECOND) * 1_000
+}
+
+export function statusOf({ reason }: Fault): number {
+  return STATUS[reason] ?? 500
+}
+
 export function answer(
   res: ServerResponse,
   status: number,
@@ -36,7 +45,7 @@ export function answer(
   if (res.destroyed || res.headersSent) return
   res.sendDate = false
   res.writeHead(status, { ...headers, 'content-length': body.length })
-  const timer = setTimeout(() => res.destroy(), GRACE_MS + (body.length / MIN_BYTES_PER_SECOND) * 1_000)
+  const timer = setTimeout(() => res.destroy(), graceMs(body.length))
   timer.unref()
   res.once('close', () => clearTimeout(timer))
   res.end(body)
@@ -49,7 +58,7 @@ export function leastHeaders(res: ServerResponse): void {
 }
 
 export function answerFault(req: IncomingMessage, res: ServerResponse, fault: Fault): void {
-  const status = STATUS[fault.reason] ?? 500
+  const status = statusOf(fault)
   const headers: Record<string, string> = { [BECAUSE]: fault.reason }
   if (status === 503) headers['retry-after'] = String(Math.max(1, Math.ceil((fault.retryAfterMs ?? 5_000) / 1_000)))
   // What is left of a body that was not read is not waited for.

@@ -6,7 +6,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, X509Certificate
 import { Fault } from '../../core/model/fault.ts'
 import { spkiOf } from '../../core/protocol/envelope.ts'
 import { catchUpTrust, type Trust } from '../../core/protocol/trust.ts'
-import { judgeHub } from './client.ts'
+import { judgeHub } from './judge-hub.ts'
 import { bindingOf } from './enrol-proof.ts'
 import { decodeChallenge, ROOTS_MAX_BYTES, type Challenge } from './enrol-wire.ts'
 import { trustOf, type SiteIdentity } from './identity.ts'

@@ -1,34 +1,19 @@
-/** What the hub answers on each path. Everything thrown is a Fault, answered as status and reason. */
+/** What the hub answers on each path of HTTP. Everything thrown is a Fault, answered as status and reason. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import { isDigest, type Digest } from '../../core/model/digest.ts'
 import { Fault } from '../../core/model/fault.ts'
-import type { BlobDomain } from '../../core/model/release.ts'
-import { BLOB_DOMAINS } from '../../core/protocol/heads.ts'
 import { ENROL_MAX_BYTES, SYNC_UP_MAX_BYTES } from '../../core/protocol/limits.ts'
-import type { Caller } from '../../core/protocol/ports.ts'
-import { decodeUp, encodeDown } from '../../core/protocol/sync.ts'
-import type { Admission } from './admission.ts'
 import { answer, leastHeaders } from './answers.ts'
-import { makeChallenge, type Connection, type ConnectionBook } from './connections.ts'
+import { makeChallenge, type Connection } from './connections.ts'
 import { bindingOf, checkProof } from './enrol-proof.ts'
 import { decodeApplication, encodeAdmittance, encodeChallenge, encodeRoots } from './enrol-wire.ts'
+import { answerSync, BLOB_RECORD_BYTES, callerOf, readBlob, throttle, within, type RouteContext } from './exchange.ts'
 import { keyHash } from './peers.ts'
 import { checkRenewal, decodeRenewal, encodeRenewed } from './rescue-wire.ts'
-import type { LinkServerOptions, ServerLimits } from './types.ts'
-
-export interface RouteContext extends Omit<LinkServerOptions, 'limits'> {
-  readonly limits: ServerLimits
-  readonly doors: Admission
-  readonly book: ConnectionBook
-  readonly closing: AbortSignal
-}
 
 type Route = (req: IncomingMessage, res: ServerResponse) => Promise<void>
 
 const BLOB_PATH = /^\/v1\/blobs\/([a-z]{1,16})\/([0-9a-f]{64})$/
-/** A TLS record is read whole or not at all: smaller ones leave something behind on a link that is cut every few KiB. */
-const BLOB_RECORD_BYTES = 2 * 1024
 const RANGE = /^bytes=(\d{1,15})-(\d{0,15})$/
 /** All enrolments together share one bucket: nobody has shown a key yet. */
 const ENROL_KEY = 'enrol'
@@ -64,42 +49,6 @@ export function hubRoutes(context: RouteContext): Route {
   }
 }
 
-/** The standing is the store's word of this moment: a key that was retired since the handshake is refused now. */
-function callerOf(context: RouteContext, { peer }: Connection): Caller {
-  if (peer === undefined) throw new Fault('KeyUnknown', 'no certificate of ours')
-  const standing = context.handler.standing(peer.keyHash)
-  if (standing === undefined) throw new Fault('KeyUnknown', 'a key that the store does not know')
-  if (standing.state !== 'active') throw new Fault('KeyRetired', 'a retired key')
-  const { site, siteId } = standing
-  if (peer.name.site !== site || peer.name.siteId !== siteId)
-    throw new Fault('WrongSite', 'a certificate of another site')
-  return { site, siteId, keyHash: peer.keyHash }
-}
-
-function throttle({ doors }: RouteContext, key: string): void {
-  const asked = doors.mayAsk(key)
-  if (!asked.admitted) throw new Fault('Throttled', 'too often', { retryAfterMs: asked.retryAfterMs })
-}
-
-/** Runs within a place among the exchanges in progress; gives up when the peer or the hub goes away. */
-async function within<T>(
-  context: RouteContext,
-  req: IncomingMessage,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const place = context.doors.enter()
-  if (!place.admitted) throw new Fault('Throttled', 'too many at once', { retryAfterMs: place.retryAfterMs })
-  const gone = new AbortController()
-  const leave = (): void => gone.abort(new Fault('Cancelled', 'the site went away'))
-  req.socket.once('close', leave)
-  try {
-    return await work(AbortSignal.any([gone.signal, context.closing]))
-  } finally {
-    req.socket.off('close', leave)
-    place.release()
-  }
-}
-
 async function sync(
   context: RouteContext,
   connection: Connection,
@@ -109,14 +58,7 @@ async function sync(
   const caller = callerOf(context, connection)
   throttle(context, caller.keyHash)
   const body = await readBody(req, SYNC_UP_MAX_BYTES, context.limits.requestTimeoutMs)
-  const { up, head } = decodeUp(body, connection.conversation)
-  if (up.site !== caller.site || up.siteId !== caller.siteId) throw new Fault('WrongSite', `it speaks for ${up.site}`)
-  await within(context, req, async (signal) => {
-    const reply = await context.handler.sync(caller, up, signal)
-    const down = encodeDown(reply, up, connection.conversation)
-    connection.conversation = { up: head, down: down.head }
-    answer(res, 200, down.bytes)
-  })
+  await answerSync(context, connection, { socket: req.socket, caller, body }, (bytes) => answer(res, 200, bytes))
 }
 
 async function blob(
@@ -128,13 +70,9 @@ async function blob(
 ): Promise<void> {
   const caller = callerOf(context, connection)
   throttle(context, caller.keyHash)
-  if (!isDomain(named.domain) || !isDigest(named.digest)) throw new Fault('NotFound', 'no such blob')
   const socket = req.socket as TLSSocket
   socket.setMaxSendFragment(BLOB_RECORD_BYTES)
-  const { domain, digest }: { domain: BlobDomain; digest: Digest } = { domain: named.domain, digest: named.digest }
-  await within(context, req, async () => {
-    const bytes = await context.handler.blob(caller, domain, digest)
-    if (bytes === undefined) throw new Fault('NotFound', 'no such blob')
+  await readBlob(context, { socket, caller, ...named }, (bytes) => {
     const [, first = '0', last = ''] = RANGE.exec(req.headers.range ?? '') ?? []
     const from = Number(first)
     const to = Math.min(bytes.length, last === '' ? bytes.length : Number(last) + 1)
@@ -142,10 +80,6 @@ async function blob(
     if (from >= to) return answer(res, 416, new Uint8Array(), { 'content-range': `bytes */${bytes.length}` })
     answer(res, 206, bytes.subarray(from, to), { 'content-range': `bytes ${from}-${to - 1}/${bytes.length}` })
   })
-}
-
-function isDomain(name: string): name is BlobDomain {
-  return (BLOB_DOMAINS as readonly string[]).includes(name)
 }
 
 function challengeOf({ pki }: RouteContext, challenge: NonNullable<Connection['challenge']>): Buffer {
@@ -179,7 +113,7 @@ async function enrol(
     binding: bindingOf(req.socket as TLSSocket),
   }
   checkProof(claim, asked, challenge.privateKey)
-  await within(context, req, async () => {
+  await within(context, req.socket, async () => {
     const hash = keyHash(publicKey)
     const { siteId, certificate, keys, floor } = await context.handler.enrol({
       site,
@@ -207,7 +141,7 @@ async function renew(
   const asked = decodeRenewal(body)
   checkRenewal(asked, { challenge: challenge.bytes, binding: bindingOf(req.socket as TLSSocket) })
   const { site, siteId, heldKey, nextKey: publicKey } = asked
-  await within(context, req, async () => {
+  await within(context, req.socket, async () => {
     const hashes = { heldHash: keyHash(heldKey), nextHash: keyHash(publicKey) }
     const { certificate } = await context.handler.renew({ site, siteId, publicKey, ...hashes })
     answer(res, 200, encodeRenewed(certificate))

@@ -1,5 +1,5 @@
 /**
- * The hub's end of the link: TLS 1.3 in which nobody reads a date, and six paths over HTTP/1.1. TLS proves that the peer holds
+ * The hub's end of the link: TLS 1.3 in which nobody reads a date, six paths over HTTP/1.1, and a WebSocket. TLS proves that the peer holds
  * its key; who that is, and whether it still may speak, is read from the store on every exchange, resumed sessions included.
  */
 import { createServer, type Server } from 'node:https'
@@ -12,6 +12,7 @@ import { connectionBook } from './connections.ts'
 import { handshakeGate } from './handshake-gate.ts'
 import { answerFault } from './answers.ts'
 import { hubRoutes } from './routes.ts'
+import { hubSockets, type Sockets } from './sockets.ts'
 import type { LinkServer, LinkServerOptions, ServerLimits } from './types.ts'
 
 export const SERVER_LIMITS: ServerLimits = {
@@ -27,6 +28,8 @@ export const SERVER_LIMITS: ServerLimits = {
   ratePerKey: 20,
   burstPerKey: 100,
   retryAfterMaxMs: 300_000,
+  sockets: 'on',
+  nudgesPerSecond: 1_000,
 }
 
 /** Days after which a site that polls must make a full handshake again. */
@@ -43,7 +46,18 @@ export async function startLinkServer(options: LinkServerOptions): Promise<LinkS
   const book = connectionBook(limits.connectionsPerKey)
   const counts = { served: 0, refused: 0, handshakes: 0, resumed: 0 }
   const closing = new AbortController()
-  const route = hubRoutes({ ...options, limits, doors, book, closing: closing.signal })
+  const context = { ...options, limits, doors, book, closing: closing.signal, uncalled: new Set<string>() }
+  const route = hubRoutes(context)
+  const met = (fault: Fault | undefined, path: string): void => {
+    if (fault === undefined) {
+      counts.served++
+      return
+    }
+    if (fault.reason !== 'Throttled' && fault.reason !== 'Cancelled') counts.refused++
+    if (fault.reason === 'Unexpected') options.log?.error({ err: fault.cause, path }, 'exchange failed')
+    else options.log?.debug({ reason: fault.reason, because: fault.message, path }, 'exchange refused')
+  }
+  const sockets = hubSockets(context, met)
 
   const server = createServer(
     {
@@ -75,18 +89,18 @@ export async function startLinkServer(options: LinkServerOptions): Promise<LinkS
     counts.handshakes++
     if (socket.isSessionReused()) counts.resumed++
   })
+  // Without a listener Node hands an upgrade to the routes, which know no such path: a hub that only answers.
+  if (limits.sockets === 'on') server.on('upgrade', (req, socket, head) => sockets.upgrade(req, socket, head))
   server.on('tlsClientError', (_error, socket) => socket.destroy())
   server.on('clientError', (_error, socket) => socket.destroy())
 
   const serve = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     try {
       await route(req, res)
-      counts.served++
+      met(undefined, req.url ?? '')
     } catch (error) {
       const fault = error instanceof Fault ? error : new Fault('Unexpected', 'the exchange failed', { cause: error })
-      if (fault.reason !== 'Throttled' && fault.reason !== 'Cancelled') counts.refused++
-      if (fault.reason === 'Unexpected') options.log?.error({ err: error, path: req.url }, 'exchange failed')
-      else options.log?.debug({ reason: fault.reason, because: fault.message, path: req.url }, 'exchange refused')
+      met(fault, req.url ?? '')
       answerFault(req, res, fault)
     }
   }
@@ -100,14 +114,22 @@ export async function startLinkServer(options: LinkServerOptions): Promise<LinkS
   const { port } = server.address() as AddressInfo
   let closed: Promise<void> | undefined
   const close = (drainMs = 5_000): Promise<void> => {
-    closed ??= drain(server, drainMs).finally(() => closing.abort())
+    closed ??= drain(server, sockets, drainMs).finally(() => closing.abort())
     gate.close()
     return closed
   }
   return {
     port,
     url: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
-    stats: () => ({ ...counts, connections: book.size, exchanges: doors.inProgress, shed: doors.shed }),
+    nudge: (sites) => sockets.nudge(sites),
+    stats: () => ({
+      ...counts,
+      sockets: sockets.size,
+      nudged: sockets.nudged,
+      connections: book.size,
+      exchanges: doors.inProgress,
+      shed: doors.shed,
+    }),
     close,
     [Symbol.asyncDispose]: () => close(),
   }
@@ -125,9 +147,13 @@ function gateHandshakes(server: Server, enter: (socket: Socket, start: () => voi
 }
 
 /** No new connection; idle ones go at once, those in an exchange when it ends, all of them after `drainMs`. */
-async function drain(server: Server, drainMs: number): Promise<void> {
+async function drain(server: Server, sockets: Sockets, drainMs: number): Promise<void> {
   const ended = new Promise<void>((resolve) => server.close(() => resolve()))
-  const timer = setTimeout(() => server.closeAllConnections(), drainMs)
+  sockets.drain()
+  const timer = setTimeout(() => {
+    sockets.end()
+    server.closeAllConnections()
+  }, drainMs)
   // Kept connections whose exchange has just ended are idle now.
   const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS)
   await ended

@@ -38,6 +38,10 @@ export interface ServerLimits {
   readonly burstPerKey: number
   /** Longest Retry-After that is ever said. */
   readonly retryAfterMaxMs: number
+  /** `off`: sites poll, and are not nudged. */
+  readonly sockets: 'on' | 'off'
+  /** Sites told to come, at most: what is called must be answered. */
+  readonly nudgesPerSecond: number
 }
 
 export interface LinkServer extends AsyncDisposable {
@@ -45,13 +49,18 @@ export interface LinkServer extends AsyncDisposable {
   /** `https://host:port`, as it stands in a token. */
   readonly url: string
   stats(): LinkStats
+  /** "Come now", to those of them that hold a WebSocket. */
+  nudge(sites: readonly string[]): void
   /** Takes no more, lets exchanges in progress end for as long as said, then hangs up. */
   close(drainMs?: number): Promise<void>
 }
 
-/** Since the start, but `connections` and `exchanges`, which are now. */
+/** Since the start, but `connections`, `sockets` and `exchanges`, which are now. */
 export interface LinkStats {
   readonly connections: number
+  /** Of which WebSockets. */
+  readonly sockets: number
+  readonly nudged: number
   readonly exchanges: number
   readonly served: number
   readonly shed: number
@@ -87,6 +96,12 @@ export interface ClientLimits {
   readonly minBytesPerSecond: number
   /** Attempts in one `blob` call that bring no new byte. */
   readonly barrenAttempts: number
+  /** A site that waits longer than this for its next exchange pays for a connection that it holds: it polls. */
+  readonly heldRestMs: number
+  /** After this many WebSockets in a row that could not be had, or broke before they carried an exchange, the site polls. */
+  readonly socketAttempts: number
+  /** For so long. */
+  readonly pollingMs: number
 }
 
 /** Opaque bytes; losing them costs a full handshake. Guard them like the key. */

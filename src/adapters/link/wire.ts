@@ -11,6 +11,9 @@ export const CLIENT_LIMITS: ClientLimits = {
   answerTimeoutMs: 120_000,
   minBytesPerSecond: 64,
   barrenAttempts: 3,
+  heldRestMs: 120_000,
+  socketAttempts: 3,
+  pollingMs: 3_600_000,
 }
 
 const MAX_HEAD_BYTES = 8 * 1024
@@ -114,6 +117,9 @@ export class Wire {
   readonly #raw: Socket
   readonly #host: string
   readonly #limits: ClientLimits
+  readonly #onData = (chunk: Buffer): void => this.#take(chunk)
+  readonly #onError = (error: Error): void => this.#fail(transportFault(error, true))
+  readonly #onClose = (): void => this.#fail(new Fault('Unreachable', 'the hub hung up within an exchange'))
   #pending: Pending | undefined
   #reader: AnswerReader | undefined
 
@@ -122,9 +128,14 @@ export class Wire {
     this.#raw = raw
     this.#host = host
     this.#limits = limits
-    socket.on('data', (chunk: Buffer) => this.#take(chunk))
-    socket.on('error', (error) => this.#fail(transportFault(error, true)))
-    socket.on('close', () => this.#fail(new Fault('Unreachable', 'the hub hung up within an exchange')))
+    socket.on('data', this.#onData)
+    socket.on('error', this.#onError)
+    socket.on('close', this.#onClose)
+  }
+
+  /** The connection goes on under another protocol: nothing is read or asked here any more. */
+  handOver(): TLSSocket {
+    return this.socket.off('data', this.#onData).off('error', this.#onError).off('close', this.#onClose)
   }
 
   get open(): boolean {
@@ -309,12 +320,12 @@ export function faultOf(answer: WireAnswer): Fault {
   return new Fault(reason, `the hub answers ${answer.status} ${named}`.trim(), { retryAfterMs })
 }
 
-function cancelled(signal: AbortSignal): Fault {
+export function cancelled(signal: AbortSignal): Fault {
   return new Fault('Cancelled', 'cancelled', { cause: signal.reason })
 }
 
 /** During the handshake, an answer that is not TLS 1.3 is not from our hub: a portal or a proxy speaks in its place. */
-function transportFault(error: Error, checked: boolean): Fault {
+export function transportFault(error: Error, checked: boolean): Fault {
   const { code = '' } = error as { readonly code?: string }
   if (!checked && (code.startsWith('ERR_SSL_') || code === 'EPROTO'))
     return new Fault('CaptivePortal', 'what answers does not speak as our hub does', { cause: error })

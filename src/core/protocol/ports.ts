@@ -29,8 +29,16 @@ export interface HubLink {
   sync(up: SyncUp, bases: SyncBases, signal: AbortSignal): Promise<SyncAnswer>
   /** Bytes checked against the digest; resumes by range after a cut. */
   blob(domain: BlobDomain, digest: Digest, signal: AbortSignal): Promise<Uint8Array>
+  /**
+   * Nothing will be asked for `forMs`: a connection that is worth keeping becomes one on which the hub can say "come now", any other
+   * is hung up. `nudged` is called at each such word until the next exchange that fails. Never rejects.
+   */
+  rest?(forMs: number, nudged: () => void): Promise<Resting>
   close(): Promise<void>
 }
+
+/** How a site waits for its next exchange. */
+export type Resting = { readonly by: 'socket' } | { readonly by: 'polling'; readonly because: string }
 
 export interface SyncBases {
   /** Exact payload bytes of the manifest that `up.have` names. */

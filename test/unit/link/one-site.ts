@@ -13,7 +13,10 @@ import type { LinkServer } from '../../../src/adapters/link/types.ts'
 import { openAgentStore } from '../../../src/adapters/store/agent-store.ts'
 import { createAgent, type Agent } from '../../../src/agent/agent.ts'
 import type { AgentStore, KeyPort, SiteIdentity } from '../../../src/agent/ports.ts'
-import type { HubLink } from '../../../src/core/protocol/ports.ts'
+import type { HubLink, SyncReply } from '../../../src/core/protocol/ports.ts'
+import type { SyncUp } from '../../../src/core/protocol/messages.ts'
+import type { ClientLimits } from '../../../src/adapters/link/types.ts'
+import type { HubOptions } from '../../../src/hub/hub.ts'
 import type { Logger } from '../../../src/runtime/logger.ts'
 import { VirtualClock } from '../../../src/sim/clock.ts'
 import { SimCluster } from '../../../src/sim/cluster.ts'
@@ -21,7 +24,7 @@ import { shops } from '../hub/files.ts'
 import { ADMIN, Rig } from '../hub/rig.ts'
 
 export const DAY_MS = 86_400_000
-const silent: Logger = { info() {}, warn() {}, error() {}, debug() {}, child: () => silent }
+export const silent: Logger = { info() {}, warn() {}, error() {}, debug() {}, child: () => silent }
 export const soon = (): AbortSignal => AbortSignal.timeout(20_000)
 
 export interface Box {
@@ -29,6 +32,7 @@ export interface Box {
   readonly store: AgentStore
   readonly agent: Agent
   readonly link: HubLink
+  readonly cluster: SimCluster
   identity(): SiteIdentity
   close(): Promise<void>
 }
@@ -36,31 +40,39 @@ export interface Box {
 export interface BoxOptions {
   readonly keys?: (real: KeyPort) => KeyPort
   readonly storeOf?: (real: AgentStore) => AgentStore
+  readonly limits?: Partial<ClientLimits>
+  /** What it ran when its agent was stopped. */
+  readonly cluster?: SimCluster
 }
 
 export class OneSite implements AsyncDisposable {
   readonly keysDir: string
-  readonly clock = new VirtualClock(Date.UTC(2036, 0, 1))
+  readonly clock: VirtualClock
   rig: Rig
-  server: LinkServer
+  server!: LinkServer
   pki: Pki
+  /** Between the hub's word and the wire: somebody who has its machine and its keys. */
+  bend: (reply: SyncReply, up: SyncUp) => SyncReply = (reply) => reply
+  bendBlob: (bytes: Uint8Array | undefined) => Uint8Array | undefined = (bytes) => bytes
   #dirs: string[] = []
   #boxes: Box[] = []
 
-  static async open(): Promise<OneSite> {
+  static async open(given: { readonly siteNowMs?: number; readonly hub?: Partial<HubOptions> } = {}): Promise<OneSite> {
     const keysDir = mkdtempSync(join(tmpdir(), 'flotilla-keys-'))
     const pki = await openPki(keysDir, Date.UTC(2026, 0, 1))
-    const rig = await Rig.open({ authority: pki }, { maxClockSkewMs: null })
+    const rig = await Rig.open({ authority: pki }, { maxClockSkewMs: null, ...given.hub })
     rig.git.commit(shops({ sites: ['s1'] }))
     await rig.settle()
-    return new OneSite(keysDir, rig, pki, await serve(rig, pki, 0))
+    const world = new OneSite(keysDir, rig, pki, given.siteNowMs ?? Date.UTC(2036, 0, 1))
+    world.server = await serve(world, 0)
+    return world
   }
 
-  private constructor(keysDir: string, rig: Rig, pki: Pki, server: LinkServer) {
+  private constructor(keysDir: string, rig: Rig, pki: Pki, siteNowMs: number) {
     this.keysDir = keysDir
     this.rig = rig
     this.pki = pki
-    this.server = server
+    this.clock = new VirtualClock(siteNowMs)
   }
 
   /** The line of a new token. */
@@ -83,11 +95,17 @@ export class OneSite implements AsyncDisposable {
   start(dir: string, options: BoxOptions = {}): Box {
     const store = openAgentStore(dir)
     const identity = (): SiteIdentity => store.identity()!
-    const link = openLink({ identity, authorities: () => trustOf(identity()).authorities, keyExchange: 'x25519' })
+    const link = openLink({
+      identity,
+      authorities: () => trustOf(identity()).authorities,
+      keyExchange: 'x25519',
+      limits: options.limits ?? {},
+    })
     const real: KeyPort = { renew: renewSite, roots: fetchTrust }
+    const cluster = options.cluster ?? new SimCluster({ clock: this.clock, seed: 1 })
     const agent = createAgent(
       {
-        cluster: new SimCluster({ clock: this.clock, seed: 1 }),
+        cluster,
         link,
         keys: options.keys?.(real) ?? real,
         store: options.storeOf?.(store) ?? store,
@@ -103,6 +121,7 @@ export class OneSite implements AsyncDisposable {
       store,
       agent,
       link,
+      cluster,
       identity,
       close: async () => {
         this.#boxes = this.#boxes.filter((other) => other !== box)
@@ -121,7 +140,7 @@ export class OneSite implements AsyncDisposable {
     for (const step of steps) await rotateKeys(this.keysDir, step, this.rig.clock.nowMs())
     this.pki = await openPki(this.keysDir, this.rig.clock.nowMs())
     await this.rig.restart({ authority: this.pki })
-    this.server = await serve(this.rig, this.pki, this.server.port)
+    this.server = await serve(this, this.server.port)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -132,13 +151,14 @@ export class OneSite implements AsyncDisposable {
   }
 }
 
-function serve(rig: Rig, pki: Pki, port: number): Promise<LinkServer> {
+function serve(world: OneSite, port: number): Promise<LinkServer> {
+  const { rig } = world
   return startLinkServer({
-    pki,
+    pki: world.pki,
     // By name: a restarted hub is another one.
     handler: {
-      sync: (...args) => rig.hub.handler.sync(...args),
-      blob: (...args) => rig.hub.handler.blob(...args),
+      sync: async (caller, up, signal) => world.bend(await rig.hub.handler.sync(caller, up, signal), up),
+      blob: async (...args) => world.bendBlob(await rig.hub.handler.blob(...args)),
       standing: (hash) => rig.hub.handler.standing(hash),
       enrol: (request) => rig.hub.handler.enrol(request),
       renew: (request) => rig.hub.handler.renew(request),

@@ -7,6 +7,8 @@ export interface Listening extends AsyncDisposable {
   readonly port: number
   readonly url: string
   readonly connections: number
+  /** Breaks every connection that stands. */
+  cut(): void
 }
 
 async function listen(server: Server, sockets: Set<Socket>): Promise<Listening> {
@@ -24,6 +26,9 @@ async function listen(server: Server, sockets: Set<Socket>): Promise<Listening> 
     url: `https://127.0.0.1:${port}`,
     get connections() {
       return connections
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy()
     },
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve))
