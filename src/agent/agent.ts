@@ -4,6 +4,7 @@ import { marksOf } from '../core/diff/marks.ts'
 import { asFault } from '../core/model/fault.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
+import type { Resting } from '../core/protocol/ports.ts'
 import { nextBackoffMs } from './backoff.ts'
 import { createDesk, type Desk } from './box/desk.ts'
 import { createBoxWords } from './box/words.ts'
@@ -31,6 +32,8 @@ export interface AgentStatus {
   /** Ms of the site's clock; null: never in this process. */
   readonly lastSyncMs: number | null
   readonly lastTurnMs: number | null
+  /** How the next exchange is waited for; null: there was none yet. */
+  readonly resting: Resting | null
   readonly counts: Readonly<Counts>
   readonly requests: {
     readonly lists: number
@@ -186,6 +189,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
         inventory: store.inventory().size,
         lastSyncMs: last.syncMs,
         lastTurnMs: last.turnMs,
+        resting: state.resting,
         counts: { ...state.counts },
         requests: { ...observer.counts },
       }

@@ -45,7 +45,7 @@ export interface HubPorts {
   readonly random?: () => number
   /** Default: the fleet room's parser and renderer. */
   readonly compiler?: Compiler
-  /** Sites with a new manifest: the link may tell those that listen to come. */
+  /** Connected sites with a new manifest: the link tells those that listen to come. */
   readonly nudge?: (sites: readonly string[]) => void
 }
 
@@ -131,7 +131,10 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   const views = createViews({ ...seen, source, git, version: options.version })
   const bells = { source: new Bell(), rollouts: new Bell() }
   world.onChange = () => bells.rollouts.ring()
-  world.onPublished = ports.nudge ?? (() => undefined)
+  world.onPublished = (told) => {
+    const called = told.filter((site) => world.sites.get(site)?.linkClass !== 'metered')
+    if (called.length > 0) ports.nudge?.(called)
+  }
   const api = createApi({
     ...seen,
     rollouts,
