@@ -139,6 +139,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     ...seen,
     rollouts,
     views,
+    source,
     authority,
     linkUrl: options.linkUrl,
     wake: () => bells.rollouts.ring(),

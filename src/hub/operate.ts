@@ -12,6 +12,7 @@ import { hashSecret, makeSecret } from './enrol.ts'
 import type { Authority } from './ports.ts'
 import { nextEpoch } from './recover.ts'
 import type { Rollouts } from './rollouts.ts'
+import type { Source } from './source.ts'
 import { sourceState } from './source-state.ts'
 import type { KeptSpec } from './store.ts'
 import type { Views } from './views.ts'
@@ -36,6 +37,7 @@ const MAY: Readonly<Record<'operate' | 'approve' | 'admin', readonly Role[]>> = 
 export interface OperateParts extends StandingParts {
   readonly rollouts: Rollouts
   readonly views: Views
+  readonly source: Pick<Source, 'checkedAtMs'>
   readonly authority: Authority
   /** Where sites reach this hub. */
   readonly linkUrl: () => string
@@ -143,6 +145,8 @@ export function createApi(parts: OperateParts): HubApi {
     },
     async recover(actor) {
       allow(actor, 'admin')
+      const because = branchUnread(parts)
+      if (because !== null) throw new Fault('Conflict', `${because}: sites would be taken back to what a backup knew`)
       const epoch = nextEpoch(world)
       const ahead = [...world.sites.values()].filter(({ fork }) => fork !== null).length
       const meta = { epoch: String(epoch), recoveredAtMs: String(nowMs()) }
@@ -174,6 +178,14 @@ export function createApi(parts: OperateParts): HubApi {
       return { secret }
     },
   }
+}
+
+/** Why what this hub knows of Git may be older than what its sites run; null: it follows the tip. */
+function branchUnread({ world, source }: OperateParts): string | null {
+  const { revision, seen, fault } = sourceState(world)
+  if (source.checkedAtMs === null) return 'the branch was not looked at since the hub started'
+  if (fault !== null) return `the branch cannot be followed (${fault.reason}: ${fault.message})`
+  return seen === revision ? null : `the tip ${(seen ?? '').slice(0, 12)} is not taken (flotilla status says why)`
 }
 
 function measure({ world, views }: OperateParts): HubMeasures {

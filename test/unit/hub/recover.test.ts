@@ -103,6 +103,7 @@ describe('a hub restored from an old backup', () => {
     await rig.run([site], 10)
     await rig.restore(copy)
     await rig.run([site], 10)
+    await rig.settle()
     await rig.hub.api.recover(ADMIN)
     await rig.run([site], 10)
     expect((await rig.hub.api.site('s2')).hold).toMatchObject({ reason: 'audit', by: 'ann' })
