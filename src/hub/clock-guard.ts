@@ -18,7 +18,8 @@ export interface ClockGuardOptions {
 
 export class ClockGuard {
   readonly #options: ClockGuardOptions
-  readonly #skews = new Map<string, number>()
+  /** How far a site's clock was from ours, and when that was by ours. */
+  readonly #skews = new Map<string, { readonly skewMs: number; readonly atMs: number }>()
   #floorMs: number | null
 
   constructor(options: ClockGuardOptions) {
@@ -33,7 +34,7 @@ export class ClockGuard {
 
   witness(site: string, siteMs: number, nowMs: number): void {
     this.#skews.delete(site)
-    this.#skews.set(site, siteMs - nowMs)
+    this.#skews.set(site, { skewMs: siteMs - nowMs, atMs: nowMs })
     const oldest = this.#skews.keys().next().value
     if (this.#skews.size > KEPT_SITES && oldest !== undefined) this.#skews.delete(oldest)
   }
@@ -45,15 +46,17 @@ export class ClockGuard {
     if (floorMs !== null && nowMs < floorMs - BACKSTEP_MS)
       return `it shows ${iso(nowMs)}, and this hub has lived through ${iso(floorMs)}`
     if (maxSkewMs === null) return undefined
-    if (this.#skews.size >= DECIDE_SITES) {
-      const median = this.#median()
+    // What was witnessed before this clock jumped says nothing of where it is now.
+    const skews = [...this.#skews.values()].filter(({ atMs }) => Math.abs(nowMs - atMs) <= maxSkewMs)
+    const median = medianOf(skews.map(({ skewMs }) => skewMs))
+    if (skews.length >= DECIDE_SITES) {
       if (Math.abs(median) > maxSkewMs)
-        return `it is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? 'behind' : 'ahead of'} the median of ${this.#skews.size} sites`
+        return `it is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? 'behind' : 'ahead of'} the median of ${skews.length} sites`
       return undefined
     }
     // A hub that was off for long is believed once its sites agree; a small fleet has few of them.
     const jumped = floorMs !== null && nowMs > floorMs + maxSkewMs
-    if (jumped && (this.#skews.size < this.#options.witnesses() || Math.abs(this.#median()) > maxSkewMs))
+    if (jumped && (skews.length < this.#options.witnesses() || Math.abs(median) > maxSkewMs))
       return `it jumped from ${iso(floorMs)} to ${iso(nowMs)}, and not enough sites agree`
     return undefined
   }
@@ -65,11 +68,10 @@ export class ClockGuard {
     this.#floorMs = Math.max(this.#floorMs ?? nowMs, nowMs)
     return nowMs
   }
+}
 
-  #median(): number {
-    const sorted = [...this.#skews.values()].sort((a, b) => a - b)
-    return sorted[Math.floor(sorted.length / 2)] ?? 0
-  }
+function medianOf(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString()

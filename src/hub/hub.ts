@@ -32,6 +32,8 @@ const RETRY_MS = 1_000
 const MOST_RETRY_MS = 60_000
 /** Last contacts, the time floor and the signed head of the audit log are written down so often. */
 const FLUSH_MS = 10 * 60_000
+/** A clock that is not believed is looked at again after this. */
+const CLOCK_DOUBT_MS = 60_000
 /** How far the sites' median may be from the hub's clock. */
 const MAX_CLOCK_SKEW_MS = 86_400_000
 
@@ -127,7 +129,8 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     nowMs,
     random,
   })
-  const seen = { world, contacts, decisions: rollouts.decisions, nowMs }
+  const clockDoubt = (): string | undefined => guard.doubt(nowMs())
+  const seen = { world, contacts, decisions: rollouts.decisions, nowMs, clockDoubt }
   const views = createViews({ ...seen, source, git, version: options.version })
   const bells = { source: new Bell(), rollouts: new Bell() }
   world.onChange = () => bells.rollouts.ring()
@@ -151,6 +154,8 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   })
 
   const decide = async (): ReturnType<typeof rollouts.turn> => {
+    // By a wrong clock every site is late and every hold is over: nothing is decided until it is right again.
+    if (guard.doubt(nowMs()) !== undefined) return { nextAtMs: nowMs() + CLOCK_DOUBT_MS, published: [] }
     const turned = await rollouts.turn()
     // Summed up now: whoever looks after everything changed does not wait for it.
     views.standings()
@@ -193,7 +198,10 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     return async () => {
       const { fault } = await source.turn(signal)
       // A host that is away is not asked more often for it.
-      waitMs = fault === null || fault.retry === 'on-change' ? options.gitPollMs : Math.min(waitMs * 2, Math.max(options.gitPollMs, MOST_RETRY_MS))
+      waitMs =
+        fault === null || fault.retry === 'on-change'
+          ? options.gitPollMs
+          : Math.min(waitMs * 2, Math.max(options.gitPollMs, MOST_RETRY_MS))
       await bells.source.wait(waitMs, clock, signal)
     }
   }

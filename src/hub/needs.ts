@@ -11,7 +11,15 @@ type Needs = StatusView['needsYou']
 const NAMED_SITES = 10
 
 export function needsYou(parts: StandingParts, rollouts: readonly RolloutView[]): Needs {
-  return [...ofSource(parts), ...ofSites(parts), ...failures(parts), ...ofRollouts(rollouts)]
+  return [...ofClock(parts), ...ofSource(parts), ...ofSites(parts), ...failures(parts), ...ofRollouts(rollouts)]
+}
+
+/** Until it is right nothing is signed, and so nothing moves. */
+function ofClock({ clockDoubt }: StandingParts): Needs {
+  const doubt = clockDoubt?.()
+  if (doubt === undefined) return []
+  const message = `HubClock: the hub does not trust its clock: ${doubt}; it signs nothing and decides nothing`
+  return [{ message, count: 1, sites: [], next: 'set the clock of the hub' }]
 }
 
 function ofSource({ world }: StandingParts): Needs {

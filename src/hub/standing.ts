@@ -24,6 +24,8 @@ export interface StandingParts {
   readonly contacts: Contacts
   readonly decisions: ReadonlyMap<string, RolloutDecision>
   readonly nowMs: () => number
+  /** Why the hub does not believe its own clock; absent: it is not asked. */
+  readonly clockDoubt?: () => string | undefined
 }
 
 export function worstSync(states: Iterable<SyncState>): SyncState {

@@ -152,7 +152,11 @@ export class World {
   }
 
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0) await this.turn(async () => this.#group())
+    while (this.#queue.length > 0)
+      await this.turn(async () => this.#group()).catch((error: unknown) => {
+        // The store could not even be read: whoever waits comes again.
+        for (const { reject } of this.#queue.splice(0)) reject(error)
+      })
     this.#draining = false
   }
 

@@ -89,7 +89,9 @@ function toldAnew(draft: Draft, place: SiteProgress, seen: Seen, nowMs: number):
       // Decided and never published: nothing is in its hand.
       if (published !== target) return stopped || held ? withoutRevoke(lapsed(place)) : place
       const ended = at?.startByMs != null && at.startByMs <= nowMs
-      // Out of reach it keeps its permit to the end; held or only observing, it must not begin.
+      // Its place goes to another, so its permit ends too: a site that returns takes its turn among those that move by then.
+      if (place.provisioned === undefined && !isPresent(standing)) return lapsed(place)
+      // Held or only observing, it must not begin.
       if (held || standing.is === 'observe' || (ended && stopped)) return lapsed(place)
       // It has spoken since its permit ended and had not begun: it gives its place up, and takes its turn for another one.
       const unused = place.provisioned === undefined && hasLetGo(seen, place.grantedAtMs ?? 0)

@@ -245,6 +245,23 @@ describe('the clock of the hub', () => {
     await expect(site.sync({ clockMs: true_ })).rejects.toMatchObject({ reason: 'HubClock' })
     await site.sync()
   })
+  test('one that jumps while it runs signs nothing from the first moment, decides nothing, says so, and goes on when it is right', async () => {
+    await using rig = await Rig.open()
+    rig.git.commit(shops({ sites: ['s1', 's2', 's3'] }))
+    await rig.settle()
+    const sites = [await rig.join('s1'), await rig.join('s2'), await rig.join('s3')]
+    for (const site of sites) await site.turn()
+    await rig.hub.api.hold(ADMIN, 's2', 'inventory', rig.clock.nowMs() + DAY)
+    const true_ = rig.clock.nowMs()
+    rig.clock.jump(3650 * DAY)
+    await expect(sites[0]!.sync({ clockMs: true_ })).rejects.toMatchObject({ reason: 'HubClock' })
+    expect((await rig.hub.turns.rollouts()).published).toEqual([])
+    expect((await rig.hub.api.status()).needsYou[0]?.message).toMatch(/^HubClock: /)
+    rig.clock.jump(-3650 * DAY)
+    await sites[0]!.sync()
+    expect((await rig.hub.api.site('s2')).hold?.reason).toBe('inventory')
+    expect((await rig.hub.api.status()).needsYou.map(({ message }) => message)).not.toContainEqual(expect.stringMatching(/^HubClock/)) // prettier-ignore
+  })
   test('a median of sites that disagree is believed over the hub', async () => {
     await using rig = await Rig.open()
     const sites = [await rig.join('a'), await rig.join('b'), await rig.join('c')]
