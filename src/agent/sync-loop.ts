@@ -51,7 +51,10 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
       backoffMs = 0
       waitMs = Math.max(MIN_DUE_MS, Math.min(nextDueMs, options.pollMs ?? Infinity))
       connected = waitMs <= CONNECTED_DUE_MS
-      void link.rest?.(waitMs, nudged).then((resting) => noteResting(deps, resting))
+      void link.rest?.(waitMs, nudged).then(
+        (resting) => noteResting(deps, resting),
+        () => undefined,
+      )
     } catch (error) {
       if (signal.aborted) return
       const fault = asFault(error)
