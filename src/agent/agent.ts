@@ -5,6 +5,7 @@ import { asFault } from '../core/model/fault.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
 import type { Resting } from '../core/protocol/ports.ts'
+import { type BatchRoom, createBatchRoom } from './batch/room.ts'
 import { nextBackoffMs } from './backoff.ts'
 import { createDesk, type Desk } from './box/desk.ts'
 import { createBoxWords } from './box/words.ts'
@@ -51,6 +52,8 @@ export interface Agent {
   /** One exchange with the hub. */
   exchange(signal: AbortSignal): Promise<{ readonly nextDueMs: number }>
   status(): AgentStatus
+  /** Jobs, crons and queues of this site. */
+  readonly batch: BatchRoom
   /** For whoever stands at the box. */
   readonly desk: Desk
   /** Ends the watches. The store and the cluster stay open: they are the caller's. */
@@ -68,7 +71,9 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   const hubClock = createHubClock(store, ports.machine)
   const outbox = createOutbox(store)
   const words = createBoxWords(ports, outbox, () => hubClock.now())
-  const deps: ReconcileDeps = { ports, options, marks, observer, state, words, hubNow: () => hubClock.now() }
+  const batch = createBatchRoom({ ...ports, random: () => ports.random(), site: () => store.identity()?.site ?? '' })
+  batch.onFinding(() => changed.ring())
+  const deps: ReconcileDeps = { ports, options, marks, observer, state, words, batch, hubNow: () => hubClock.now() }
   const reconciler = createReconciler(deps)
   const link = ports.link
   const sync =
@@ -167,12 +172,13 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     },
     async run(signal) {
       const counted = { exchange: async (s: AbortSignal) => this.exchange(s), trust: () => site!.trust() }
-      const loops = [turns(signal), resyncLoop(deps, reconciler, () => changed.ring(), signal)]
+      const loops = [turns(signal), batch.run(signal), resyncLoop(deps, reconciler, () => changed.ring(), signal)]
       if (sync !== null) loops.push(syncLoop(counted, sync, news, signal))
       try {
         await Promise.all(loops)
       } finally {
         observer.stop()
+        batch.stop()
       }
     },
     status() {
@@ -194,6 +200,10 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
         requests: { ...observer.counts },
       }
     },
-    stop: () => observer.stop(),
+    batch,
+    stop() {
+      observer.stop()
+      batch.stop()
+    },
   }
 }

@@ -7,6 +7,7 @@ import { refKey, type Manifest } from '../core/model/object.ts'
 import { formatWaiting, type Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
 import { pinnedWaiting } from './box/words.ts'
+import type { BatchFinding } from './batch/desired.ts'
 import type { Desired, Intent } from './desired.ts'
 import { findingOf } from './findings.ts'
 import type { Library } from './library.ts'
@@ -127,7 +128,21 @@ async function findingsOf(end: TurnEnd, signal: AbortSignal): Promise<ReadonlyMa
     list.push(braked ? { ...finding, health: 'Healthy', applied: true } : finding)
     findings.set(step.workload, list)
   }
+  for (const wanted of end.desired.intents.flatMap(({ batch }) => batch)) {
+    const found = end.batch.finding(wanted)
+    const list = findings.get(wanted.workload) ?? []
+    list.push({ ...NOTHING_SAID, ...found, ref: wanted.ref, sync: syncOfBatch(found) })
+    findings.set(wanted.workload, list)
+  }
   return findings
+}
+
+const NOTHING_SAID = { refused: false, sealed: false } as const
+
+function syncOfBatch({ applied, waiting, refused }: BatchFinding): ObjectFinding['sync'] {
+  if (refused === true) return 'Failed'
+  if (waiting !== undefined) return 'Waiting'
+  return applied ? 'Synced' : 'Progressing'
 }
 
 async function lookAt(

@@ -1,4 +1,5 @@
 /** What this site should have, from its store: per entry whether it may begin, and the objects that are to be there now. */
+import { type BatchKind, isBatchRef } from '../core/batch/release.ts'
 import type { DesiredWorkload } from '../core/diff/types.ts'
 import type { Digest } from '../core/model/digest.ts'
 import { asFault } from '../core/model/fault.ts'
@@ -8,6 +9,7 @@ import type { Release, ReleaseRules } from '../core/model/release.ts'
 import type { Waiting } from '../core/model/state.ts'
 import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
 import type { HubNow } from '../core/protocol/time.ts'
+import type { BatchDesired, Wanted } from './batch/desired.ts'
 import { mayBegin } from './begin.ts'
 import { pinnedWaiting, type Pin } from './box/words.ts'
 import type { Library } from './library.ts'
@@ -40,6 +42,8 @@ export interface Intent {
   readonly release: Release | undefined
   readonly digest: Digest | undefined
   readonly desired: DesiredWorkload
+  /** What of it the batch room acts on. */
+  readonly batch: readonly Wanted[]
   /** Its release cannot be read. */
   readonly fault: { readonly reason: string; readonly message: string } | undefined
 }
@@ -123,6 +127,7 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
       release: undefined,
       digest: undefined,
       desired: unread,
+      batch: [],
       fault: { reason, message },
     }
   }
@@ -174,7 +179,19 @@ function made(
 ): Intent {
   const reserved: readonly ObjectRef[] = release === target ? [] : target.objects.map(({ ref }) => ref)
   const rules = (release ?? target).rules
-  const objects = (release?.objects ?? []).map(({ ref, apiVersion, blob, sealed }) => ({
+  const all = release?.objects ?? []
+  const batch = all
+    .filter(({ ref }) => isBatchRef(ref))
+    .map(({ ref, blob }) => ({
+      workload: entry.workload,
+      kind: ref.kind as BatchKind,
+      ref,
+      digest: blob,
+      document: library.object(blob),
+    }))
+  // What is the batch room's is never the API server's.
+  const plain = all.filter(({ ref }) => !isBatchRef(ref))
+  const objects = plain.map(({ ref, apiVersion, blob, sealed }) => ({
     ref,
     apiVersion,
     digest: blob,
@@ -183,7 +200,17 @@ function made(
   // Suspended: everything stays as it is, whichever release it is at.
   const state = target.rules.suspend ? 'held' : 'active'
   const desired: DesiredWorkload = { name: entry.workload, order: entry.order, rules, objects, reserved, state }
-  return { entry, record, waiting, instead: undefined, release, digest, desired, fault: undefined }
+  return { entry, record, waiting, instead: undefined, release, digest, desired, batch, fault: undefined }
+}
+
+/** What is the batch room's of a turn. A release that cannot be read takes nothing away from it. */
+export function batchOf({ intents }: Desired, mode: BatchDesired['mode']): BatchDesired {
+  const kept = intents.filter(({ fault, desired }) => fault !== undefined || desired.state === 'held')
+  return {
+    wanted: intents.flatMap(({ batch }) => batch),
+    kept: new Set(kept.map(({ entry }) => entry.workload)),
+    mode,
+  }
 }
 
 /** Parsed at most once a turn: a first turn over thousands of objects asks for each several times. */

@@ -14,7 +14,7 @@ import type { Release } from '../core/model/release.ts'
 import type { Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
 import { pausedWaiting } from './box/words.ts'
-import { desiredOf, type Desired } from './desired.ts'
+import { batchOf, desiredOf, type Desired } from './desired.ts'
 import { execute, type ExecutePorts } from './execute.ts'
 import { gather } from './gather.ts'
 import { createLibrary, type Library } from './library.ts'
@@ -94,6 +94,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const idle = mode === 'observe' ? OBSERVES : paused
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
     if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
+    deps.batch.want(batchOf(desired, mode))
     const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
     if (idle === undefined) spend(current.manifest, confirmed, steps, desired)
     const doubtful = steps.some(

@@ -3,6 +3,7 @@ import type { Marks } from '../core/diff/types.ts'
 import { sameGeneration } from '../core/model/observation.ts'
 import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
 import type { HubNow } from '../core/protocol/time.ts'
+import type { BatchRoom } from './batch/room.ts'
 import type { BoxWords } from './box/words.ts'
 import type { Observer } from './observe.ts'
 import type { AgentOptions, AgentPorts, WorkloadRecord } from './ports.ts'
@@ -15,6 +16,7 @@ export interface ReconcileDeps {
   readonly observer: Observer
   readonly state: TurnState
   readonly words: BoxWords
+  readonly batch: BatchRoom
   hubNow(): HubNow
 }
 

@@ -22,7 +22,7 @@ type InventoryEntry = Inventory extends ReadonlyMap<string, infer Entry> ? Entry
 
 /** The current manifest and the one before. */
 const KEPT_MANIFESTS = 2
-const GROUPS = ['meta', 'manifest', 'workload', 'inventory', 'outbox', 'note', 'blob'] as const
+const GROUPS = ['meta', 'manifest', 'workload', 'inventory', 'outbox', 'note', 'batch', 'blob'] as const
 const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config']
 
 /** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. Faults as AgentStore. */
@@ -152,6 +152,7 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
       const value = rows.get('note', name)
       return value === undefined ? undefined : (decode(value) as JsonObject)
     },
+    batch: () => readAll<JsonObject>('batch'),
     outbox: () => [...readAll<OutboxItem>('outbox').values()].toSorted((a, b) => a.seq - b.seq),
     write: (write) => {
       rows.write(changesOf(write, rows))
@@ -180,6 +181,7 @@ function changesOf(write: StoreWrite, rows: AgentRows): readonly RowChange[] {
   for (const [key, entry] of write.inventory ?? []) put('inventory', key, entry)
   for (const [key, record] of write.workloads ?? []) put('workload', key, record)
   for (const [key, note] of write.notes ?? []) put('note', key, note)
+  for (const [key, row] of write.batch ?? []) put('batch', key, row)
   if (write.time !== undefined) put('meta', 'time', write.time)
   const ack = write.outboxAck
   if (ack !== undefined) for (const key of rows.keys('outbox')) if (Number(key) <= ack) put('outbox', key, null)

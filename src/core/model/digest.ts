@@ -17,6 +17,7 @@ export type DigestDomain =
   | 'class'
   | 'deletions'
   | 'plan'
+  | 'job'
   | 'trust'
   | 'audit'
 

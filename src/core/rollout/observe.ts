@@ -119,12 +119,15 @@ export function isPresent(standing: Standing): boolean {
   return standing.is !== 'excused' || standing.why === 'hold' || standing.why === 'freeze'
 }
 
+/** What a batch job that was begun waits for through no doing of its own: its queue, and nodes that are busy. */
+const BUSY: ReadonlySet<string> = new Set(['Capacity', 'QueueLimit', 'Hold', 'Priority'])
+
 /** The deadline runs only while the site can act on what it was told: in contact since, not late, its window open. */
 function mayAct(progress: SiteProgress, watch: Watch, answer: WorkloadObservation | null): boolean {
   const { standing, facts } = watch
   if (!isPresent(standing) || standing.is === 'late' || progress.phase === 'failed') return false
   if (facts?.lastContactMs == null || facts.lastContactMs <= (progress.grantedAtMs ?? 0)) return false
-  if (progress.phase === 'changing') return true
+  if (progress.phase === 'changing') return !BUSY.has(answer?.waiting?.reason ?? '')
   return standing.is === 'ready' && answer?.waiting?.reason !== 'WindowClosed'
 }
 

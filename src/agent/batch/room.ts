@@ -1,0 +1,228 @@
+/**
+ * The batch room of a site: jobs, crons and queues from Git and from people at the site, run as pods. One turn: what Git wants is
+ * journalled, crons and jobs are stepped on a synced list of pods, the rows are written, and only then pods are made and deleted.
+ * It asks nobody: with the hub away it goes on from its journal.
+ */
+import { schedulerJob } from '../../core/batch/gang.ts'
+import { isOver } from '../../core/batch/record.ts'
+import { type JobWait, POD_LABELS } from '../../core/batch/types.ts'
+import type { Cluster } from '../../core/kube/cluster.ts'
+import { asFault } from '../../core/model/fault.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import { nextBackoffMs } from '../backoff.ts'
+import type { AgentStore } from '../ports.ts'
+import { createBell } from '../sync-loop.ts'
+import { actOn, type Trouble } from './act.ts'
+import { adopt } from './adopt.ts'
+import { stepCrons } from './crons.ts'
+import type { BatchDesired, BatchFinding, Wanted } from './desired.ts'
+import { findingOf } from './findings.ts'
+import { factsOf, podsByJob, specOf, stepJobs } from './jobs.ts'
+import { type Journal, openJournal } from './journal.ts'
+import type { BatchSource, PlacementSource } from './ports.ts'
+import { queueInput, queuesOf, type SiteQueues } from './queues.ts'
+import { type KindView, viewKind } from './watch.ts'
+
+/** So long a burst of pod events is gathered into one turn. */
+const DEBOUNCE_MS = 50
+/** Something is looked at again at least so often, whatever was heard. */
+const MOST_REST_MS = 600_000
+
+export interface BatchPorts {
+  readonly cluster: Cluster
+  readonly store: Pick<AgentStore, 'batch' | 'write'>
+  readonly clock: Clock
+  readonly log: Logger
+  random(): number
+  /** Whose spread of cron starts this is. */
+  site(): string
+}
+
+/** What the rows of squeue, sinfo and sacct are made of. */
+export interface BatchState {
+  readonly journal: Journal
+  readonly queues: SiteQueues
+  readonly waits: ReadonlyMap<string, JobWait>
+  readonly pods: KindView | null
+  readonly nodes: KindView | null
+  readonly placement: PlacementSource | null
+}
+
+export interface BatchRoom extends BatchSource {
+  /** As the last turn of the site took it. Nothing is done before it was said once. */
+  want(desired: BatchDesired): void
+  /** One turn; ms until the next is due by itself. */
+  turn(signal: AbortSignal): Promise<{ readonly nextMs: number }>
+  /** Turns until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>
+  finding(wanted: Wanted): BatchFinding
+  /** Called after a finding may have changed. */
+  onFinding(changed: () => void): void
+  state(): BatchState
+  /** Looks again at once: rows were written from outside. */
+  wake(): void
+  /** What the scheduler says of jobs that wait. */
+  use(placement: PlacementSource): void
+  stop(): void
+}
+
+export function createBatchRoom(ports: BatchPorts): BatchRoom {
+  const { clock, log } = ports
+  const journal = openJournal(ports.store)
+  const bell = createBell()
+  const listeners = new Set<() => void>()
+  const troubles = new Map<string, Trouble>()
+  let desired: BatchDesired | null = null
+  let queues = queuesOf([], journal)
+  let waits: ReadonlyMap<string, JobWait> = new Map()
+  let views: { readonly pods: KindView; readonly nodes: KindView } | null = null
+  let placement: PlacementSource | null = null
+  let told = ''
+  let toldScheduler = ''
+  let onFinding = (): void => undefined
+
+  function isIdle(): boolean {
+    return desired === null || (desired.wanted.length === 0 && journal.jobs().size + journal.crons().size === 0)
+  }
+
+  async function viewed(signal: AbortSignal): Promise<{ readonly pods: KindView; readonly nodes: KindView }> {
+    if (views === null) {
+      const changed = (): void => bell.ring()
+      const pods = viewKind(ports, { apiVersion: 'v1', kind: 'Pod', labelSelector: POD_LABELS.job }, changed)
+      views = { pods, nodes: viewKind(ports, { apiVersion: 'v1', kind: 'Node' }, changed) }
+    }
+    await Promise.race([Promise.all([views.pods.ready, views.nodes.ready]), whenAborted(signal)])
+    signal.throwIfAborted()
+    return views
+  }
+
+  async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
+    if (desired === null || isIdle()) return { nextMs: Infinity }
+    if (desired.mode === 'observe') return { nextMs: Infinity }
+    const nowMs = clock.nowMs()
+    journal.write(adopt(desired, journal, nowMs))
+    queues = queuesOf(desired.wanted, journal)
+    const crons = stepCrons(journal, factsOf(journal), ports.site(), nowMs)
+    journal.write(crons.rows)
+    const { pods, nodes } = await viewed(signal)
+    // What is not listed is not gone: without the whole list nothing is decided about pods.
+    if (!pods.synced()) return { nextMs: tell(Infinity) }
+    const isGone = (node: string): boolean => nodes.synced() && !nodes.objects().has(`/${node}`)
+    const step = stepJobs({ journal, tree: queues.tree, pods: podsByJob(pods.objects().values(), isGone), nowMs })
+    journal.write(step.rows)
+    waits = new Map([...step.waits, ...crons.waits])
+    let nextMs = Math.min(step.nextAtMs ?? Infinity, crons.nextAtMs ?? Infinity) - nowMs
+    for (const act of step.acts) {
+      for (const note of act.notes) log.info({ job: act.key, note }, 'a job went on')
+      const acted = await actOn(act, troubles.get(act.key), { ...ports, monotonicMs: () => clock.monotonicMs(), saw: (pod) => pods.put(pod) }, signal) // prettier-ignore
+      if (acted.is === 'troubled') {
+        if (troubles.get(act.key)?.fault !== acted.trouble.fault)
+          log.warn({ job: act.key, reason: acted.trouble.fault.reason, because: acted.trouble.fault.message }, 'a job cannot be carried out') // prettier-ignore
+        troubles.set(act.key, acted.trouble)
+        nextMs = Math.min(nextMs, acted.trouble.untilMs - clock.monotonicMs())
+        continue
+      }
+      troubles.delete(act.key)
+      if (act.clean) {
+        journal.write(new Map([[act.key, act.row.leaving ? null : { ...act.row, cleaned: true }]]))
+        nextMs = 0
+      }
+      if (act.create.length > 0) nextMs = Math.min(nextMs, DEBOUNCE_MS)
+    }
+    for (const key of troubles.keys()) if (!journal.jobs().has(key)) troubles.delete(key)
+    return { nextMs: tell(Math.max(0, nextMs)) }
+  }
+
+  /** Says to turns and to the scheduler what changed for them, and gives `ms` back. */
+  function tell(ms: number): number {
+    const now = JSON.stringify((desired?.wanted ?? []).map((wanted) => finding(wanted)))
+    if (now !== told) {
+      told = now
+      onFinding()
+    }
+    const scheduled = JSON.stringify([jobs(), specsOfQueues()])
+    if (scheduled !== toldScheduler) {
+      toldScheduler = scheduled
+      for (const listener of listeners) listener()
+    }
+    return ms
+  }
+
+  function jobs(): ReturnType<BatchSource['jobs']> {
+    return [...journal.jobs().values()].flatMap((row) => {
+      const spec = specOf(row)
+      return spec === null || row.leaving || isOver(row.record.phase) ? [] : [schedulerJob(spec, row.record)]
+    })
+  }
+
+  function specsOfQueues(): ReturnType<BatchSource['queues']> {
+    return queues.specs.flatMap((spec) => queueInput(spec, queues.tree) ?? [])
+  }
+
+  function finding(wanted: Wanted): BatchFinding {
+    const mode = desired?.mode ?? 'enforce'
+    return findingOf({ wanted, journal, tree: queues.tree, waits, troubles, mode, placement })
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    let backoffMs = 0
+    while (!signal.aborted) {
+      let nextMs: number
+      try {
+        nextMs = (await turn(signal)).nextMs
+        backoffMs = 0
+      } catch (error) {
+        if (signal.aborted) return
+        const fault = asFault(error)
+        log.warn({ reason: fault.reason, because: fault.message }, 'a turn of the batch room did not end')
+        backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
+        nextMs = backoffMs
+      }
+      const timer = new AbortController()
+      const slept = clock
+        .sleep(Math.min(nextMs, MOST_REST_MS), AbortSignal.any([signal, timer.signal]))
+        .catch(() => undefined)
+      await Promise.race([slept, bell.heard()])
+      timer.abort()
+      await clock.sleep(DEBOUNCE_MS, signal).catch(() => undefined)
+    }
+  }
+
+  return {
+    want(next) {
+      desired = next
+      queues = queuesOf(next.wanted, journal)
+      if (!isIdle()) bell.ring()
+    },
+    turn,
+    run,
+    finding,
+    onFinding: (changed) => {
+      onFinding = changed
+    },
+    state: () => ({ journal, queues, waits, pods: views?.pods ?? null, nodes: views?.nodes ?? null, placement }),
+    wake: () => bell.ring(),
+    use: (given) => {
+      placement = given
+    },
+    jobs,
+    queues: specsOfQueues,
+    onChange(changed) {
+      listeners.add(changed)
+      return () => void listeners.delete(changed)
+    },
+    stop() {
+      views?.pods.stop()
+      views?.nodes.stop()
+      views = null
+    },
+  }
+}
+
+function whenAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

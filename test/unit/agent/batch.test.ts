@@ -1,0 +1,215 @@
+import { describe, expect, test } from 'vitest'
+import { Fault } from '../../../src/core/model/fault.ts'
+import type { Manifest } from '../../../src/core/model/object.ts'
+import { batchJob, batchSite, queue, task } from './batch-site.ts'
+import { SIGNAL } from './site.ts'
+
+const MINUTE = 60_000
+
+describe('a job from Git', () => {
+  test('runs once, to its end, as pods and nothing else', async () => {
+    const site = batchSite()
+    await site.publish(batchJob('train', { tasks: [task('a', 2), task('b')] }))
+    await site.pass(5_000)
+    expect(site.made.toSorted()).toEqual(['train-a-0', 'train-a-1', 'train-b-0'])
+    expect(await site.pods()).toEqual(['train-a-0 Succeeded', 'train-a-1 Succeeded', 'train-b-0 Succeeded'])
+    expect(site.health('batchjob.train')).toBe('Synced Healthy')
+    await site.pass(10 * MINUTE)
+    expect(site.made).toHaveLength(3)
+    expect([...site.store.inventory().keys()]).toEqual([])
+  })
+
+  test('goes on in the dark, and is not run again by a new process', async () => {
+    const site = batchSite()
+    await site.publish(batchJob('train'))
+    await site.pass(300)
+    site.restart(null)
+    await site.pass(5_000)
+    expect(site.made).toEqual(['train-main-0'])
+    expect(await site.pods()).toEqual(['train-main-0 Succeeded'])
+    site.restart(null)
+    await site.pass(MINUTE)
+    expect(site.made).toHaveLength(1)
+  })
+
+  test('whose template fails at once is tried three times, further and further apart, and is Degraded then', async () => {
+    const site = batchSite()
+    await site.publish(
+      batchJob('train', {
+        tasks: [task('main', 1, 'task:fail')],
+        policies: [{ event: 'PodFailed', action: 'RestartJob' }],
+      }),
+    )
+    await site.pass(5_000)
+    expect(site.made).toHaveLength(1)
+    expect(site.health('batchjob.train')).toMatch(/^Waiting Progressing Hold\(backing off/)
+    await site.pass(10 * MINUTE)
+    expect(site.made).toHaveLength(3)
+    expect(site.health('batchjob.train')).toBe('Synced Degraded')
+  })
+
+  test('that the API server refuses is asked for again seldom, and says why', async () => {
+    const refuse = new Fault('Rejected', 'Pod "train-main-0" is invalid')
+    const site = batchSite({
+      sim: { interfere: ({ verb, kind }) => (verb === 'create' && kind === 'Pod' ? { refuse } : undefined) },
+    })
+    await site.publish(batchJob('train'))
+    await site.pass(5_000)
+    const before = site.cluster.requests['create'] ?? 0
+    await site.pass(5 * MINUTE)
+    expect((site.cluster.requests['create'] ?? 0) - before).toBeLessThan(3)
+    expect(site.health('batchjob.train')).toBe('Synced Degraded')
+  })
+
+  test('gone from Git is ended, with all that stood beside it; what nobody took away stays', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: 600_000 } } } })
+    await site.publish(batchJob('train', { plugins: { svc: [] } }), batchJob('other'))
+    await site.pass(3_000)
+    const named = async (kind: string): Promise<readonly string[]> =>
+      (await site.cluster.list({ apiVersion: 'v1', kind, namespace: 'shop' }, SIGNAL)).items
+        .map((it) => it.metadata.name)
+        .filter((name) => name !== 'kube-root-ca.crt')
+    expect(await named('Service')).toEqual(['train'])
+    expect(await named('ConfigMap')).toEqual(['train-svc'])
+    await site.publish(batchJob('other'))
+    await site.pass(3_000)
+    expect(await site.pods()).toEqual(['other-main-0 Running'])
+    expect(await named('Service')).toEqual([])
+    expect(await named('ConfigMap')).toEqual([])
+    expect([...site.store.batch().keys()]).toEqual(['job shop/other'])
+  })
+
+  test('with other words goes on, and with another template is another job', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: 600_000 } } } })
+    await site.publish(batchJob('train'))
+    await site.pass(3_000)
+    await site.publish(batchJob('train', { maxRetry: 7, ttlSecondsAfterFinished: 60 }))
+    await site.pass(3_000)
+    expect(site.made).toEqual(['train-main-0'])
+    expect(site.health('batchjob.train')).toBe('Synced Healthy')
+    await site.publish(batchJob('train', { tasks: [task('main', 1, 'task:2')] }))
+    await site.pass(5_000)
+    expect(site.made).toEqual(['train-main-0', 'train-main-0'])
+    const ref = { group: '', kind: 'Pod', namespace: 'shop', name: 'train-main-0' }
+    const pod = await site.cluster.get({ apiVersion: 'v1', kind: 'Pod' }, ref, SIGNAL)
+    expect(JSON.stringify(pod?.['spec'])).toContain('task:2')
+    expect(site.health('batchjob.train')).toBe('Synced Healthy')
+  })
+
+  test('leaves a Service alone that is somebody else`s, and says so', async () => {
+    const site = batchSite()
+    const service: Manifest = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'train', namespace: 'shop' },
+      spec: { ports: [{ port: 80 }], selector: { app: 'till' } },
+    }
+    await site.cluster.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }, {}, SIGNAL)
+    await site.cluster.create(service, {}, SIGNAL)
+    await site.publish(batchJob('train', { plugins: { svc: [] } }))
+    await site.pass(5_000)
+    expect(site.made).toEqual([])
+    const seen = site.agent.status().workloads.find(({ workload }) => workload === 'batchjob.train')
+    expect(seen?.objects[0]?.message).toBe("Service shop/train stands there and is not this job's")
+  })
+
+  test('at a site that only looks makes nothing', async () => {
+    const site = batchSite({ agent: { mode: 'observe' } })
+    await site.publish(batchJob('train'))
+    await site.pass(5_000)
+    expect(site.made).toEqual([])
+    expect(site.health('batchjob.train')).toMatch(/^Waiting Unknown Observe/)
+  })
+
+  test('keeps a time limit, and goes with its time after the end', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: 3_600_000 } } } })
+    await site.publish(batchJob('train', { timeLimit: '1m', ttlSecondsAfterFinished: 120 }))
+    await site.pass(50_000)
+    expect(await site.pods()).toEqual(['train-main-0 Running'])
+    await site.pass(20_000)
+    expect(site.health('batchjob.train')).toBe('Synced Degraded')
+    await site.pass(3 * MINUTE)
+    expect(await site.pods()).toEqual([])
+    await site.pass(30 * MINUTE)
+    expect(site.made).toHaveLength(1)
+  })
+
+  test('an array runs so many at once and each to its end', async () => {
+    const site = batchSite()
+    await site.publish(batchJob('sweep', { array: { range: '0-5%2' } }))
+    await site.pass(900)
+    expect(site.made).toHaveLength(2)
+    await site.pass(10_000)
+    expect(site.made.toSorted()).toEqual([0, 1, 2, 3, 4, 5].map((i) => `sweep-main-${i}`))
+    expect(site.health('batchjob.sweep')).toBe('Synced Healthy')
+  })
+})
+
+describe('jobs that wait for jobs', () => {
+  test('afterok, afternotok, and one that can never come', async () => {
+    const site = batchSite()
+    await site.publish(
+      batchJob('good'),
+      batchJob('bad', { tasks: [task('main', 1, 'task:fail')] }),
+      batchJob('then', { dependency: [{ afterok: ['good'] }] }),
+      batchJob('else', { dependency: [{ afternotok: ['bad'] }] }),
+      batchJob('never', { dependency: [{ afterok: ['bad'] }] }),
+    )
+    await site.pass(10_000)
+    expect(site.made.toSorted()).toEqual(['bad-main-0', 'else-main-0', 'good-main-0', 'then-main-0'])
+    expect(site.made.indexOf('then-main-0')).toBeGreaterThan(site.made.indexOf('good-main-0'))
+    expect(site.health('batchjob.never')).toBe(
+      'Waiting Progressing Dependency(afterok:bad, which is Failed: never satisfied)',
+    )
+  })
+
+  test('in a circle say so, and the others go on', async () => {
+    const site = batchSite()
+    await site.publish(
+      batchJob('a', { dependency: [{ afterok: ['b'] }] }),
+      batchJob('b', { dependency: [{ afterok: ['a'] }] }),
+      batchJob('c'),
+    )
+    await site.pass(5_000)
+    expect(site.made).toEqual(['c-main-0'])
+    expect(site.health('batchjob.a')).toMatch(/circle/)
+  })
+})
+
+describe('queues', () => {
+  test('held: nothing new starts, what runs goes on; drained: it waits again, at no cost', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: 60_000 } } } })
+    await site.publish(queue('night'), batchJob('early', { queue: 'night' }))
+    await site.pass(3_000)
+    await site.publish(queue('night', { stopPolicy: 'Hold' }), batchJob('early', { queue: 'night' }), batchJob('late', { queue: 'night' })) // prettier-ignore
+    await site.pass(3_000)
+    expect(await site.pods()).toEqual(['early-main-0 Running'])
+    expect(site.health('batchjob.late')).toBe('Waiting Progressing Hold(queue night is held)')
+    await site.publish(queue('night', { stopPolicy: 'HoldAndDrain' }), batchJob('early', { queue: 'night' }), batchJob('late', { queue: 'night' })) // prettier-ignore
+    await site.pass(3_000)
+    expect(await site.pods()).toEqual([])
+    await site.publish(queue('night'), batchJob('early', { queue: 'night' }), batchJob('late', { queue: 'night' }))
+    await site.pass(3 * MINUTE)
+    expect(await site.pods()).toEqual(['early-main-0 Succeeded', 'late-main-0 Succeeded'])
+    expect(site.made).toHaveLength(3)
+  })
+
+  test('gone while its job runs: the job goes on, and the next one says why it waits', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: 20_000 } } } })
+    await site.publish(queue('night'), batchJob('early', { queue: 'night' }))
+    await site.pass(3_000)
+    await site.publish(batchJob('early', { queue: 'night' }), batchJob('late', { queue: 'night' }))
+    await site.pass(MINUTE)
+    expect(await site.pods()).toEqual(['early-main-0 Succeeded'])
+    expect(site.health('batchjob.late')).toBe('Waiting Progressing Hold(queue night is not on this site)')
+  })
+
+  test('in a circle: their jobs wait, those of others go on', async () => {
+    const site = batchSite()
+    await site.publish(queue('a', { parent: 'b' }), queue('b', { parent: 'a' }), batchJob('x', { queue: 'a' }), batchJob('y')) // prettier-ignore
+    await site.pass(5_000)
+    expect(site.made).toEqual(['y-main-0'])
+    expect(site.health('batchqueue.a')).toMatch(/Degraded/)
+    expect(site.health('batchjob.x')).toMatch(/HeldByError\(queue a: its parents run in a circle: a -> b -> a\)/)
+  })
+})
