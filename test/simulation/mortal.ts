@@ -7,6 +7,12 @@ export class Life {
   #diesAt = Number.POSITIVE_INFINITY
   #when: 'before' | 'after' = 'before'
   onDeath: () => void = () => undefined
+  /** Answers reach a frozen process when it goes on. */
+  readonly #thawed: (signal: AbortSignal) => Promise<void>
+
+  constructor(thawed: (signal: AbortSignal) => Promise<void> = async () => undefined) {
+    this.#thawed = thawed
+  }
 
   get dead(): boolean {
     return this.end.signal.aborted
@@ -49,10 +55,14 @@ export class Life {
       if (last) throw killed()
       return result
     }
-    return result.then((answer: unknown) => {
+    const answered = result.then(async (answer: unknown) => {
+      await this.#thawed(this.end.signal)
       if (this.dead) throw killed()
       return answer
     })
+    // Nobody waits for the answers of a process that is gone.
+    answered.catch(() => undefined)
+    return answered
   }
 }
 

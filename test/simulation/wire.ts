@@ -9,15 +9,19 @@ export interface WireOptions {
   readonly caller: Caller
   /** undefined: nobody listens. */
   readonly hub: () => SyncHandler | undefined
-  /** What became of this exchange: draws come from the seed. */
-  readonly fate: () => 'through' | 'replay' | 'portal'
-  readonly heard: (up: SyncUp) => void
-  readonly told: (reply: SyncReply) => void
+  /** What becomes of this exchange: draws come from the seed. */
+  readonly fate: () => 'through' | 'replay' | 'portal' | 'proxy'
+  /** What becomes of a blob; `lean`: nothing comes with the manifest, and all is asked for by itself. */
+  readonly blobs: () => 'through' | 'lean' | 'cut' | 'damaged'
+  /** On its way; returns what `heard` is given back. */
+  readonly said: (up: SyncUp) => number
+  readonly heard: (up: SyncUp, said: number, reply: SyncReply) => void
 }
 
-export function wireLink({ caller, hub, fate, heard, told }: WireOptions): HubLink {
+export function wireLink({ caller, hub, fate, blobs, said, heard }: WireOptions): HubLink {
   let mine = NEW_CONVERSATION
   let theirs = NEW_CONVERSATION
+  let speaker: SyncHandler | undefined
   const answers: SyncAnswer[] = []
   const listening = (): SyncHandler => {
     const handler = hub()
@@ -28,12 +32,15 @@ export function wireLink({ caller, hub, fate, heard, told }: WireOptions): HubLi
   }
   const once = async (sent: SyncUp, bases: Parameters<HubLink['sync']>[1], signal: AbortSignal) => {
     const handler = listening()
+    if (handler !== speaker) mine = theirs = NEW_CONVERSATION
+    speaker = handler
     const up = encodeUp(sent, mine)
     const read = decodeUp(up.bytes, theirs)
-    const reply = await handler.sync(caller, read.up, signal)
+    const place = said(read.up)
+    const full = await handler.sync(caller, read.up, signal)
     if (hub() !== handler) throw new Fault('Unreachable', 'the hub went away')
-    heard(read.up)
-    told(reply)
+    const reply = blobs() === 'lean' ? { ...full, blobs: [] } : full
+    heard(read.up, place, reply)
     const down = encodeDown(reply, read.up, theirs)
     theirs = { up: read.head, down: down.head }
     const decoded = decodeDown(down.bytes, bases, mine)
@@ -44,6 +51,7 @@ export function wireLink({ caller, hub, fate, heard, told }: WireOptions): HubLi
     async sync(up, bases, signal) {
       const what = fate()
       if (what === 'portal') throw new Fault('CaptivePortal', 'pay for the network first')
+      if (what === 'proxy') throw new Fault('HubNotTrusted', 'a certificate of somebody else')
       if (what === 'replay' && answers.length > 0) return answers[up.seq % answers.length]!
       try {
         const sound = up.have === null || (bases.manifest !== undefined && bodyDigest(bases.manifest) === up.have.body)
@@ -59,9 +67,14 @@ export function wireLink({ caller, hub, fate, heard, told }: WireOptions): HubLi
       }
     },
     async blob(domain, digest) {
+      const what = blobs()
+      if (what === 'cut') throw new Fault('Unreachable', 'the link was cut within a blob')
       const bytes = await listening().blob(caller, domain, digest)
       if (bytes === undefined) throw new Fault('NotFound', 'no such blob')
-      return bytes
+      if (what !== 'damaged') return bytes
+      const damaged = Uint8Array.from(bytes)
+      damaged[0] = (damaged[0] ?? 0) ^ 1
+      return damaged
     },
     close: async () => undefined,
   }

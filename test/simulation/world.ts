@@ -1,0 +1,259 @@
+/** One simulated fleet: its machines, the lines between them, the laws over them, and the time that passes for all. */
+import { join } from 'node:path'
+import type { SyncHandler } from '../../src/core/protocol/ports.ts'
+import { SimCluster } from '../../src/sim/cluster.ts'
+import { VirtualClock } from '../../src/sim/clock.ts'
+import { FaultyLink } from '../../src/sim/link.ts'
+import { seededRandom } from '../../src/sim/random.ts'
+import { ADMIN } from '../unit/hub/rig.ts'
+import { forgetful } from './api-weather.ts'
+import { Author, SITES } from './author.ts'
+import { HubMachine, POLL_MS } from './hub-machine.ts'
+import { watchCluster } from './laws/cluster.ts'
+import { GrantedLaws } from './laws/granted.ts'
+import { Known } from './laws/known.ts'
+import { ReportLaws } from './laws/reports.ts'
+import { ShownLaws, type Truth } from './laws/shown.ts'
+import { ToldLaws } from './laws/told.ts'
+import { Violation } from './laws/violation.ts'
+import { SiteMachine } from './site-machine.ts'
+import { type FaultName, weatherOf } from './weather.ts'
+import { wireLink } from './wire.ts'
+
+export const MINUTE = 60_000
+
+/** A site and the line to it; times are monotonic, what ended is in the past. */
+export interface Line {
+  readonly name: string
+  readonly machine: SiteMachine
+  readonly cluster: SimCluster
+  readonly link: FaultyLink
+  /** A second machine with the same disk and keys. */
+  twin: SiteMachine | undefined
+  twinUntilMs: number
+  darkUntilMs: number
+  oneWay: 'up' | 'down' | undefined
+  oneWayUntilMs: number
+  /** Of the whole machine, and of its API server. */
+  downUntilMs: number
+  apiDownUntilMs: number
+  /** Which hub answers it: the other one while a clone runs and the name leads there. */
+  hub: 'first' | 'other'
+  heardMs: number
+  seenWrites: number
+  /** Makes another link for the same keys. */
+  readonly relink: (seed: number) => FaultyLink
+}
+
+export class SimWorld {
+  readonly clock = new VirtualClock()
+  readonly author = new Author()
+  readonly random: () => number
+  readonly rates: ReadonlyMap<FaultName, number>
+  readonly hub: HubMachine
+  readonly lines: Line[] = []
+  readonly known = new Known()
+  readonly told = new ToldLaws(this.author.removed)
+  readonly granted = new GrantedLaws(this.known)
+  readonly reports = new ReportLaws()
+  readonly shown = new ShownLaws()
+  readonly trace: string[] = []
+  readonly dir: string
+  readonly seed: number
+  /** Shares of exchanges, requests and lists that go wrong now. */
+  readonly now = { replay: 0, portal: 0, blobs: 0, empty: 0 }
+  other: HubMachine | undefined
+  /** Its memory is an older one, or there were two: what it does is judged less strictly until an operator recovered it. */
+  forked = false
+  events = 0
+  #fails: Violation | undefined
+
+  constructor(seed: number, dir: string, only: readonly FaultName[] | 'any') {
+    this.seed = seed
+    this.dir = dir
+    this.random = seededRandom(seed)
+    this.rates = weatherOf(seed, only).rates
+    this.hub = new HubMachine(join(dir, 'hub'), this.clock, this.author.git, seededRandom(seed + 1), (change) =>
+      this.judge(() =>
+        this.granted.committed(change, {
+          hubNowMs: this.hub.clock.nowMs(),
+          monotonicMs: this.clock.monotonicMs(),
+          isDue: (site) => this.clock.monotonicMs() - (this.line(site)?.heardMs ?? 0) < POLL_MS,
+        }),
+      ),
+    )
+  }
+
+  line(name: string): Line | undefined {
+    return this.lines.find((line) => line.name === name)
+  }
+
+  say(text: string): void {
+    this.trace.push(`${this.clock.monotonicMs()} ${text}`)
+  }
+
+  judge(law: () => void): void {
+    try {
+      law()
+    } catch (error) {
+      this.#fails ??= error instanceof Violation ? error : new Violation('law', String((error as Error).stack))
+    }
+  }
+
+  /** The hub's memory is not what it was: what was promised from it is forgotten. */
+  fork(): void {
+    this.forked = true
+    this.granted.mode = 'note'
+    this.told.forget()
+    this.reports.forget()
+  }
+
+  async join(name: string): Promise<void> {
+    const hub = this.hub.hub!
+    const { token } = await hub.api.createToken(ADMIN, name, MINUTE)
+    const keyHash = `key of ${name}`
+    const request = { site: name, secret: token, keyHash, publicKey: Buffer.from(name), recipient: 'age1x' }
+    const { siteId } = await hub.handler.enrol(request)
+    const seed = this.seed * 64 + this.lines.length
+    const cluster = new SimCluster({ clock: this.clock, seed })
+    await watchCluster(name, cluster, (violation) => this.judge(() => { throw violation })) // prettier-ignore
+    const handler = (): SyncHandler | undefined => {
+      const machine = this.line(name)?.hub === 'other' && this.other !== undefined ? this.other : this.hub
+      return machine.hub?.handler
+    }
+    const relink = (from: number): FaultyLink => {
+      const draw = seededRandom(from)
+      const wire = wireLink({
+        caller: { site: name, siteId, keyHash },
+        hub: handler,
+        fate: () => {
+          const which = draw()
+          if (which < this.now.replay) return 'replay'
+          return which < this.now.replay + this.now.portal ? (draw() < 0.8 ? 'portal' : 'proxy') : 'through'
+        },
+        blobs: () => (draw() >= this.now.blobs ? 'through' : (['lean', 'cut', 'damaged'] as const)[Math.floor(draw() * 3)]!),
+        said: (up) => {
+          this.known.said(name, up)
+          return this.reports.said(name, up)
+        },
+        heard: (up, place, reply) => {
+          const line = this.line(name)!
+          line.heardMs = this.clock.monotonicMs()
+          this.judge(() => this.told.told(name, reply))
+          if (!this.forked) this.reports.acknowledged(name, up, place, reply.head.ack, reply.head.ackOutbox)
+          this.say(`${name} says ${up.have?.generation.counter ?? 0} ${up.observations.map((o) => `${o.workload}:${o.sync}:${o.health}`).join()}`) // prettier-ignore
+        },
+      })
+      return new FaultyLink(wire, { clock: this.clock, seed: from })
+    }
+    const link = relink(seed)
+    const draw = seededRandom(seed + 31)
+    const machine = new SiteMachine({
+      name,
+      siteId,
+      dir: join(this.dir, name),
+      base: this.clock,
+      link,
+      cluster: forgetful(cluster, () => this.now.empty, draw),
+      random: seededRandom(seed + 7),
+    })
+    this.lines.push({
+      name,
+      machine,
+      cluster,
+      link,
+      twin: undefined,
+      twinUntilMs: 0,
+      darkUntilMs: 0,
+      oneWay: undefined,
+      oneWayUntilMs: 0,
+      downUntilMs: 0,
+      apiDownUntilMs: 0,
+      hub: 'first',
+      heardMs: 0,
+      seenWrites: 0,
+      relink,
+    })
+    machine.start()
+  }
+
+  async begin(): Promise<void> {
+    await this.hub.start()
+    await this.pass(2 * MINUTE)
+    for (const name of SITES) await this.join(name)
+    await this.pass(50 * MINUTE)
+  }
+
+  /** Time passes from wake to wake; the laws are asked after each. */
+  async pass(ms: number): Promise<void> {
+    const endMs = this.clock.monotonicMs() + ms
+    for (;;) {
+      const dueMs = Math.min(this.clock.nextDueMs ?? endMs, endMs)
+      await this.clock.advance(Math.max(0, dueMs - this.clock.monotonicMs()))
+      this.events += 1
+      await this.#revive()
+      this.#watch()
+      if (dueMs >= endMs) return
+    }
+  }
+
+  /** Everything that was acknowledged is in the store, at any moment at which the hub may die. */
+  readonly checkStore = (store: Parameters<ReportLaws['check']>[0]): Promise<void> =>
+    this.forked ? Promise.resolve() : this.reports.check(store, SITES)
+
+  async #revive(): Promise<void> {
+    if (this.hub.life.dead) {
+      this.say('hub starts again')
+      await this.hub.kill()
+      await this.hub.start(this.checkStore)
+    }
+    for (const { machine, twin } of this.lines)
+      for (const one of [machine, twin])
+        if (one?.life.dead === true) {
+          this.say(`${one.name} starts again`)
+          await one.kill()
+          one.start()
+        }
+  }
+
+  #watch(): void {
+    if (this.#fails !== undefined) throw this.#fails
+    for (const line of this.lines) {
+      const { machine } = line
+      if (line.seenWrites === machine.writes) continue
+      line.seenWrites = machine.writes
+      const applied = [...machine.store.workloads().values()].flatMap((w) => (w.applied === null ? [] : [w.applied.digest])) // prettier-ignore
+      this.told.stored(machine.name, machine.store.floor()?.generation ?? null, applied)
+    }
+  }
+
+  /** What people would be shown now. */
+  async look(): Promise<void> {
+    const api = this.hub.hub?.api
+    if (api === undefined) return
+    const nowMs = this.clock.monotonicMs()
+    const truth: Truth = {
+      silentMs: (site) => nowMs - Math.max(this.line(site)?.heardMs ?? 0, this.hub.startedMs),
+      isHeld: (site) => this.granted.isHeld(site, this.hub.clock.nowMs()),
+      isStopped: (workload) => this.granted.isStopped(workload),
+      isWithdrawn: (release) => this.told.isWithdrawn(release),
+      isForked: this.forked,
+    }
+    try {
+      await this.shown.check(api, SITES, truth)
+    } catch (error) {
+      // It may have died of this very question.
+      if (!this.hub.life.dead) throw error
+    }
+  }
+
+  async end(): Promise<void> {
+    for (const { machine, twin, cluster } of this.lines) {
+      await twin?.end()
+      await machine.end()
+      await cluster.close()
+    }
+    await this.other?.kill()
+    await this.hub.kill()
+  }
+}
