@@ -1,8 +1,10 @@
 /** What a good revision changes: site records, the rollouts' maps, and entries that Git takes away. Under the lock. */
+import { deletionsBySite } from '../core/fleet/deletions.ts'
 import type { DeletionList, Fleet, HeldWorkload, Site } from '../core/fleet/types.ts'
 import type { Digest } from '../core/model/digest.ts'
 import { rolloutPolicyOf } from '../core/fleet/policy.ts'
 import { byUtf16, jsonEqual, type Json } from '../core/model/json.ts'
+import { confirmedList } from '../core/protocol/deletions.ts'
 import type { SiteTargets } from './compile.ts'
 import { rolloutId } from './rollouts.ts'
 import type { FleetState, Held } from './source-state.ts'
@@ -31,7 +33,8 @@ export async function changeTargets(
   facts: AdoptFacts,
 ): Promise<Adoption> {
   const maps = byWorkload(sites)
-  const records = new Map(changedSites(world, fleet, sites, facts).map((site) => [site.name, site]))
+  const yes = confirmations(world, fleet, facts)
+  const records = new Map(changedSites(world, fleet, sites, yes.digests).map((site) => [site.name, site]))
   const rollouts: RolloutRecord[] = []
   for (const [workload, targets] of maps) {
     const next = nextRollout(world.rollouts.get(workload), specOf(fleet, workload, targets, facts))
@@ -49,6 +52,7 @@ export async function changeTargets(
   }
   return {
     draft: {
+      blobs: yes.blobs,
       sites: [...records.values()],
       rollouts: rollouts.map((record) => ({ record, whole: true, sites: new Map() })),
       rolloutsGone: gone,
@@ -151,13 +155,17 @@ async function goneEntries(
   return [...gone.values()]
 }
 
-function changedSites(world: World, fleet: Fleet, sites: SiteTargets, { confirmed }: AdoptFacts): SiteRecord[] {
-  const affected = confirmed === null ? new Set<string>() : affectedBy(confirmed.list)
+function changedSites(
+  world: World,
+  fleet: Fleet,
+  sites: SiteTargets,
+  confirmed: ReadonlyMap<string, readonly Digest[]>,
+): SiteRecord[] {
   const out: SiteRecord[] = []
   for (const site of fleet.sites.values()) {
     const known = world.sites.get(site.name)
     const next = asInGit(known ?? expected(site.name), site, (sites.get(site.name)?.size ?? 0) > 0)
-    const told = confirmed !== null && affected.has(site.name) ? withConfirmed(next, confirmed.digest) : next
+    const told = withConfirmed(next, confirmed.get(site.name) ?? [])
     if (known === undefined || !jsonEqual(known as unknown as Json, told as unknown as Json)) out.push(told)
   }
   for (const known of world.sites.values()) {
@@ -193,22 +201,41 @@ export function expected(name: string): SiteRecord {
 }
 
 function asInGit(record: SiteRecord, site: Site, listed: boolean): SiteRecord {
-  const { labels, mode, link, hold } = site
-  return { ...record, inGit: true, listed, labels: { ...labels }, linkClass: link.class, mode, gitHold: hold }
+  const { labels, mode, link, hold, location } = site
+  const { timeZone } = location
+  return { ...record, inGit: true, listed, labels: { ...labels }, linkClass: link.class, timeZone, mode, gitHold: hold }
 }
 
-function withConfirmed(site: SiteRecord, digest: Digest): SiteRecord {
-  return site.confirmed.includes(digest)
-    ? site
-    : { ...site, confirmed: [...site.confirmed, digest].slice(-KEPT_CONFIRMED) }
+function withConfirmed(site: SiteRecord, digests: readonly Digest[]): SiteRecord {
+  const fresh = digests.filter((digest) => !site.confirmed.includes(digest))
+  return fresh.length === 0 ? site : { ...site, confirmed: [...site.confirmed, ...fresh].slice(-KEPT_CONFIRMED) }
 }
 
-function affectedBy(list: DeletionList): ReadonlySet<string> {
-  return new Set([
-    ...list.sites,
-    ...list.untargeted.flatMap(({ sites }) => sites),
-    ...list.objects.flatMap(({ sites }) => sites),
-  ])
+interface Confirmations {
+  /** By site. */
+  readonly digests: ReadonlyMap<string, readonly Digest[]>
+  readonly blobs: NonNullable<Draft['blobs']>
+}
+
+/**
+ * What Git says yes to, site by site: each one's part of the fleet's list, as a list of its own; and what a site's fuse stopped,
+ * where Git names the digest that this very site reported. A site that never had anything has nothing to lose.
+ */
+function confirmations(world: World, fleet: Fleet, { confirmed, revision }: AdoptFacts): Confirmations {
+  const digests = new Map<string, Digest[]>()
+  const blobs: { digest: Digest; domain: 'deletions'; bytes: Uint8Array }[] = []
+  const say = (site: string, digest: Digest): void => void digests.set(site, [...(digests.get(site) ?? []), digest])
+  for (const [site, objects] of confirmed === null ? [] : deletionsBySite(confirmed.list)) {
+    const siteId = world.sites.get(site)?.siteId ?? null
+    if (confirmed === null || siteId === null) continue
+    const { digest, bytes } = confirmedList({ siteId, list: confirmed.digest, revision, objects })
+    blobs.push({ digest, domain: 'deletions', bytes })
+    say(site, digest)
+  }
+  const inGit = new Set(fleet.deletionBrake.confirmed)
+  for (const { name, conditions } of inGit.size === 0 ? [] : world.sites.values())
+    for (const { deletions } of conditions) if (deletions !== undefined && inGit.has(deletions)) say(name, deletions)
+  return { digests, blobs }
 }
 
 /** Does its manifest say more than its entries do? Labels decide which freezes it echoes. */
@@ -223,6 +250,6 @@ function fleetStateOf(fleet: Fleet, held: readonly HeldWorkload[]): FleetState {
   const workloads = [...fleet.workloads.values()].map(
     ({ name, team, rollout }) => [name, { team, policy: rollout, held: heldOf(name) }] as const,
   )
-  const { name, budget, link } = fleet
-  return { name, budget, link, workloads: Object.fromEntries(workloads) }
+  const { name, budget, link, windows } = fleet
+  return { name, budget, link, windows, workloads: Object.fromEntries(workloads) }
 }

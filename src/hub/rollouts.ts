@@ -18,6 +18,7 @@ import type {
 import { nextEndMs, siteFacts, siteWorkload, type Contact } from './facts.ts'
 import type { Publisher } from './publish.ts'
 import type { AtSite, EntryRecord, KeptSpec, RolloutRecord } from './store.ts'
+import { windowsOf } from './windows.ts'
 import type { Draft, NewEvent, World } from './world.ts'
 
 const KEPT_GOOD = 3
@@ -150,6 +151,7 @@ function worldOf(
       facts.set(name, made)
       return made
     },
+    window: windowsOf(world, nowMs),
     at: (site, workload) => siteWorkload(world.books.get(workload)?.get(site)),
     withdrawn: new Set(world.withdrawn.keys()),
     lastGood: (site, workload) =>

@@ -2,6 +2,7 @@
 import type { Amount } from '../core/model/policy.ts'
 import type { Digest } from '../core/model/digest.ts'
 import type { Problem } from '../core/model/problem.ts'
+import type { FleetWindow } from '../core/fleet/types.ts'
 import type { World } from './world.ts'
 
 export interface SourceState {
@@ -34,6 +35,8 @@ export interface FleetState {
   readonly name: string
   readonly budget: { readonly changingSites: Amount | null; readonly brokenSites: Amount | null }
   readonly link: { readonly lateAfterMs: number; readonly lostAfterMs: number }
+  /** Absent: of a hub of before it kept them. */
+  readonly windows?: readonly FleetWindow[]
   readonly workloads: Readonly<
     Record<string, { readonly team: string | null; readonly policy: string; readonly held: readonly Held[] }>
   >

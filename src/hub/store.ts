@@ -29,6 +29,8 @@ export interface SiteRecord {
   readonly listed: boolean
   readonly labels: Readonly<Record<string, string>>
   readonly linkClass: string
+  /** IANA name; absent: rows of before it was kept, read as UTC. */
+  readonly timeZone?: string
   readonly mode: 'enforce' | 'observe'
   readonly gitHold: { readonly reason: string; readonly untilMs: number | null } | null
   readonly agent: string | null

@@ -8,6 +8,7 @@ import { CAUTIOUS, rolloutPolicyOf } from './policy.ts'
 import { isMember, sitesInNoWave, targetsOf } from './targets.ts'
 import { disagreements, mergeDeep } from './merge.ts'
 import type { Fleet, Site, SiteGroup } from './types.ts'
+import { checkWindows } from './windows.ts'
 import { formatPath, type Path } from './yaml-text.ts'
 
 /** Finds the document of a kind and name, for places. */
@@ -15,14 +16,16 @@ export type Find = (kind: string, name: string) => OurDocument | undefined
 
 /** Each of the errors stops the whole revision. `previous`: the last good fleet. */
 export function checkFleet(fleet: Fleet, find: Find, previous?: Fleet): readonly Problem[] {
+  const gone = sitesGone(fleet, previous)
   return [
     ...unknownNames(fleet, find),
     ...formerNames('Site', fleet.sites, find),
     ...formerNames('Workload', fleet.workloads, find),
-    ...groupsWithoutSites(fleet, sitesGone(fleet, previous)),
+    ...groupsWithoutSites(fleet, gone),
     ...layersThatDisagree(fleet, find),
     ...sitesWithoutWave(fleet, find),
     ...valuesOutsideOrder(fleet, find),
+    ...checkWindows(fleet, find, gone),
   ]
 }
 

@@ -34,7 +34,7 @@ export const KINDS: ReadonlyMap<string, KindRule> = new Map<string, KindRule>([
   ['SiteGroup', { schema: sitegroup, acted: 'now', owner: 'root' }],
   ['Workload', { schema: workload, acted: 'now', owner: 'any' }],
   ['RolloutPolicy', { schema: rolloutpolicy, acted: 'now', owner: 'root' }],
-  ['MaintenanceWindow', { schema: maintenancewindow, acted: 'later', owner: 'any' }],
+  ['MaintenanceWindow', { schema: maintenancewindow, acted: 'now', owner: 'any' }],
   ['EdgeConfig', { schema: edgeconfig, acted: 'later', owner: 'any' }],
   ['BatchQueue', { schema: batchqueue, acted: 'now', owner: 'any' }],
   ['BatchJob', { schema: batchjob, acted: 'now', owner: 'any' }],

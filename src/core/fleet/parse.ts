@@ -15,6 +15,7 @@ import { sortProblems } from './sort.ts'
 import { resolveSource } from './source-path.ts'
 import { ownerOf } from './teams.ts'
 import type { Fleet, ParsedFleet, ParseOptions, SourceTree, Team } from './types.ts'
+import { readWindow } from './windows.ts'
 import { formatPath } from './yaml-text.ts'
 
 export { createFleetCache } from './cache.ts'
@@ -261,6 +262,7 @@ function assemble(
     workloads: new Map([...workloads, ...batch].map((workload) => [workload.name, workload])),
     policies: new Map(policies),
     teams,
+    windows: ofKind(documents, 'MaintenanceWindow').map((document) => readWindow(document)),
     later,
   }
 }

@@ -22,7 +22,7 @@ function labelsOf(document: OurDocument): Labels {
 
 export type FleetHead = Omit<
   Fleet,
-  'sites' | 'groups' | 'workloads' | 'policies' | 'teams' | 'later' | 'deletionBrake'
+  'sites' | 'groups' | 'workloads' | 'policies' | 'teams' | 'windows' | 'later' | 'deletionBrake'
 > & {
   /** null: by the number of sites. */
   readonly brake: Omit<Fleet['deletionBrake'], 'objects'> & { readonly objects: number | null }

@@ -35,6 +35,7 @@ function validatorOf(kind: string): ValidateFunction | undefined {
     ajv.addFormat('flotilla-duration', (text) => parseDuration(text) !== undefined)
     ajv.addFormat('flotilla-moment', (text) => !Number.isNaN(Date.parse(text)))
     ajv.addFormat('flotilla-time-zone', isTimeZone)
+    ajv.addFormat('flotilla-site-or-time-zone', (text) => text === 'site' || isTimeZone(text))
     ajv.addSchema(COMMON_SCHEMA)
   }
   const id = (rule.schema as { readonly $id: string }).$id

@@ -38,6 +38,7 @@ export interface Fleet {
   readonly workloads: ReadonlyMap<string, Workload>
   readonly policies: ReadonlyMap<string, RolloutPolicy>
   readonly teams: ReadonlyMap<string, Team>
+  readonly windows: readonly FleetWindow[]
   /** Kinds that the language knows and this build does not act on yet, by kind. */
   readonly later: ReadonlyMap<string, number>
 }
@@ -68,6 +69,26 @@ export interface Site {
   readonly overlays: readonly (Overlay & { readonly workload: string })[]
   readonly formerNames: readonly string[]
   readonly place: Place
+}
+
+/** When changes may, or may not, go. Plain data: the hub keeps it as it stands here. */
+export interface FleetWindow {
+  readonly name: string
+  readonly effect: 'allow' | 'deny'
+  readonly when:
+    | { readonly is: 'recurring'; readonly schedule: string; readonly durationMs: number }
+    /** A date, or a moment with its offset. */
+    | { readonly is: 'dated'; readonly from: string; readonly until: string }
+  /** `site`, or an IANA name. */
+  readonly timeZone: string
+  /** null: all of them. */
+  readonly targets: readonly {
+    readonly selector: LabelSelector | null
+    readonly workloads: readonly string[] | null
+    readonly allowEmpty: boolean
+  }[]
+  readonly overrun: 'finish' | 'stop'
+  readonly breakGlass: string | null
 }
 
 export interface SiteGroup {
@@ -182,6 +203,6 @@ export interface DeletionList {
 }
 
 export type BrakeVerdict =
-  /** `confirmed`: above a limit, and Git says yes; the digest goes into the manifests and is spent. */
+  /** `confirmed`: Git says yes to this list; each site is told its part of it, and the yes is spent. */
   | { readonly kind: 'ok'; readonly confirmed: Digest | null; readonly list: DeletionList }
   | { readonly kind: 'stopped'; readonly digest: Digest; readonly message: string; readonly list: DeletionList }

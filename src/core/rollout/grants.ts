@@ -131,12 +131,16 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
   const open = at?.startByMs != null && at.startByMs > nowMs
   if (place.phase === 'granted') {
     if (world.withdrawn.has(target)) return null
-    if (published !== target) return grant(target, nowMs + policy.startByMs, whyGranted(place, active))
+    const permit = (release: Digest, because: Grant['because']): Grant => {
+      const given = grant(release, nowMs + policy.startByMs, because)
+      return place.provisioned === undefined ? inItsWindow(given, world) : given
+    }
+    if (published !== target) return permit(target, whyGranted(place, active))
     if (open) return null
-    if (place.provisioned !== undefined) return grant(target, nowMs + policy.startByMs, 'provision')
+    if (place.provisioned !== undefined) return permit(target, 'provision')
     // Its own permit ended and it was not heard since: it may have begun. Only a place given after that renews it.
     const isOlder = at?.startByMs == null || at.startByMs <= (place.grantedAtMs ?? nowMs)
-    return isOlder ? grant(target, nowMs + policy.startByMs, 'renew') : null
+    return isOlder ? permit(target, 'renew') : null
   }
   if (place.phase === 'rolledBack') {
     if (place.back === undefined || published === place.back || world.withdrawn.has(place.back)) return null
@@ -146,6 +150,14 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
   // Its permit is taken, its content stays: it had not begun when it was held or turned to observing.
   const lapsed = place.phase === 'waiting' && place.grantedAtMs !== undefined && published === target
   return lapsed && open && !world.withdrawn.has(target) ? grant(target, nowMs, 'revoke') : null
+}
+
+/** A permit lasts no longer than the window that is open, or opens next, and does not begin before it. */
+function inItsWindow(grant: Grant, world: RolloutWorld): Grant {
+  const window = world.window?.(grant.site, grant.workload)
+  if (window === undefined) return grant
+  const startAfterMs = window.open ? grant.startAfterMs : Math.max(grant.startAfterMs, window.opensAtMs ?? 0)
+  return { ...grant, startAfterMs, startByMs: Math.min(grant.startByMs, window.closesAtMs ?? grant.startByMs) }
 }
 
 function whyGranted(place: SiteProgress, active: number): Grant['because'] {

@@ -1,6 +1,6 @@
 import { type Digest, shortDigest } from '../model/digest.ts'
 import type { Waiting } from '../model/state.ts'
-import { type Standing, standingOf } from './standing.ts'
+import { inWindow, type Standing, standingOf } from './standing.ts'
 import type { RolloutSpec, RolloutWorld } from './types.ts'
 
 /** What one rollout asks of the world about a site, as of this tick. */
@@ -25,7 +25,7 @@ export function lookAt(spec: RolloutSpec, world: RolloutWorld, standings: Standi
         standing = standingOf(world.site(site), excuseAfterMs, nowMs)
         known.set(site, standing)
       }
-      return standing
+      return inWindow(standing, world.window?.(site, spec.workload), nowMs)
     },
     withdrawn(site) {
       if (withdrawn.size === 0) return null

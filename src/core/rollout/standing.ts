@@ -1,6 +1,7 @@
 import { formatDuration } from '../calendar/duration.ts'
+import { wallAt } from '../calendar/zone.ts'
 import type { Waiting } from '../model/state.ts'
-import type { SiteFacts } from './types.ts'
+import type { SiteFacts, WindowFact } from './types.ts'
 
 /** How a site stands towards any change, whatever the workload. */
 export type Standing =
@@ -41,14 +42,26 @@ export function standingOf(site: SiteFacts | undefined, excuseAfterMs: number, n
       nextAtMs: freeze.untilMs,
     })
   if (nowMs > dueMs) return { is: 'late', because: { ...down, nextAtMs: excuseMs } }
-  if (window !== undefined && !window.open) {
-    if (window.opensAtMs === null || window.opensAtMs - WINDOW_LEAD_MS > nowMs) {
-      const detail = window.opensAtMs === null ? 'not foreseeable' : `opens ${clockText(window.opensAtMs)}`
-      const next = window.opensAtMs === null ? null : window.opensAtMs - WINDOW_LEAD_MS
-      return { is: 'closed', because: { reason: 'WindowClosed', detail, ...at(next) } }
-    }
+  return inWindow(READY, window, nowMs)
+}
+
+/** A site that is ready for anything else may still be outside a window; shortly before it opens it counts as inside. */
+export function inWindow(standing: Standing, window: WindowFact | undefined, nowMs: number): Standing {
+  if (standing.is !== 'ready' || window === undefined || window.open) return standing
+  const { opensAtMs, by } = window
+  if (opensAtMs !== null && opensAtMs - WINDOW_LEAD_MS <= nowMs) return standing
+  const opens = opensAtMs === null ? 'not foreseeable' : `opens ${timeText(opensAtMs, window.timeZone)}`
+  const detail = by === undefined ? opens : `${opens}, ${by}`
+  return {
+    is: 'closed',
+    because: { reason: 'WindowClosed', detail, ...at(opensAtMs === null ? null : opensAtMs - WINDOW_LEAD_MS) },
   }
-  return READY
+}
+
+/** As a clock on the wall of that zone shows it. */
+function timeText(ms: number, timeZone: string | undefined): string {
+  if (timeZone === undefined || timeZone === 'UTC') return clockText(ms)
+  return `${clockText(wallAt(timeZone, ms)).slice(0, -1)} ${timeZone}`
 }
 
 /** When the site's silence will excuse it, while it is in the hub's good graces; null where it is excused already. */

@@ -19,8 +19,19 @@ export interface SiteFacts {
   readonly freeze: { readonly reason: string; readonly untilMs: number } | null
   /** `observe`: is told its content with a permit that is already over, changes nothing and is no evidence. */
   readonly mode: 'enforce' | 'observe'
-  /** The maintenance window, where one applies; absent: always open. `opensAtMs` null: not foreseeable. */
-  readonly window?: { readonly open: boolean; readonly opensAtMs: number | null }
+  /** The maintenance window, where one applies to all that it runs; absent: always open. */
+  readonly window?: WindowFact
+}
+
+/** Whether changes may begin now. Times are null where not foreseeable. */
+export interface WindowFact {
+  readonly open: boolean
+  readonly opensAtMs: number | null
+  /** End of the window that is open, or opens next. */
+  readonly closesAtMs?: number | null
+  /** The window that keeps it, and the zone in which people of the site read the time. */
+  readonly by?: string
+  readonly timeZone?: string
 }
 
 /** What the hub told a site about one workload and what the site last said of it. */
@@ -141,6 +152,8 @@ export interface RolloutWorld {
   site(name: string): SiteFacts | undefined
   /** (site, workload). */
   at(site: string, workload: string): SiteWorkload | undefined
+  /** The maintenance windows of a workload at a site; undefined: none applies. */
+  window?(site: string, workload: string): WindowFact | undefined
   readonly withdrawn: ReadonlySet<Digest>
   /** Last release of this workload that completed at this site, where it is not withdrawn: where a rollback or undo goes. */
   lastGood(site: string, workload: string): Digest | null

@@ -7,6 +7,8 @@ const HEAD = 'apiVersion: flotilla.dev/v1alpha1\n'
 const policy = (name: string, spec: string): string =>
   `${HEAD}kind: RolloutPolicy\nmetadata: { name: ${name} }\nspec:\n${spec}`
 
+const window = (spec: string): string => `${HEAD}kind: MaintenanceWindow\nmetadata: { name: w }\nspec: { ${spec} }\n`
+
 test('the small fleet has no problem', () => {
   expect(lint(SMALL).problems).toEqual([])
 })
@@ -50,6 +52,12 @@ describe('what stops a revision, with its place', () => {
       't.yaml': `${HEAD}kind: Team\nmetadata: { name: t }\nspec: { paths: [apps] }\n`,
       'apps/s.yaml': site('d', 'country: dk'),
     }, ['FLT2110 apps/s.yaml:1:1']],
+    ['a window that never opens', { 'w.yaml': window('effect: allow, schedule: "0 1 31 2 *", duration: 1h, targets: [{ workloads: [web] }]') }, ['FLT2105 w.yaml:4:7']],
+    ['windows that deny all day', { 'w.yaml': window('effect: deny, schedule: "0 0 * * *", duration: 24h, targets: [{ selector: { matchLabels: { country: dk } } }]') }, ['FLT2105 w.yaml:4:7']],
+    ['a window of a workload that nobody wrote', { 'w.yaml': window('effect: deny, schedule: "0 7 * * *", duration: 1h, targets: [{ workloads: [wbe] }]') }, ['FLT1019 w.yaml:4:84']],
+    ['a window whose labels no site has', { 'w.yaml': window('effect: deny, schedule: "0 7 * * *", duration: 1h, targets: [{ selector: { matchLabels: { country: xx } } }]') }, ['FLT2109 w.yaml:4:82']],
+    ['a window whose schedule is none', { 'w.yaml': window('effect: deny, schedule: "0 25 * * *", duration: 1h, targets: [{ workloads: [web] }]') }, ['FLT1003 w.yaml:4:33']],
+    ['a window in a zone that is none', { 'w.yaml': window('effect: deny, schedule: "0 7 * * *", duration: 1h, timeZone: Mars/Olympus, targets: [{ workloads: [web] }]') }, ['FLT1003 w.yaml:4:70']],
     ['signatures by nobody', { 'flotilla.yaml': FLEET.replace('layers:', 'source: { verify: { mode: enforce } }, layers:') }, ['FLT1005 flotilla.yaml:4:27']],
     ['a signer that is no key', { 'flotilla.yaml': FLEET.replace('layers:', 'source: { verify: { mode: warn, signers: [ann] } }, layers:') }, ['FLT1003 flotilla.yaml:4:51']],
   ] // prettier-ignore
@@ -68,7 +76,7 @@ describe('what is said and stops nothing', () => {
   const table: readonly (readonly [string, Files, readonly string[]])[] = [
     ['a bare no', { 'sites/d.yaml': site('d', 'country: no') }, ['FLT1009']],
     ['a nested fleet', { 'test/flotilla.yaml': FLEET, 'test/a.yaml': site('a', 'country: dk') }, ['FLT1014']],
-    ['a kind to come', { 'q.yaml': `${HEAD}kind: MaintenanceWindow\nmetadata: { name: q }\nspec: { effect: allow, schedule: "0 1 * * *", duration: 2h, targets: [{ selector: { matchLabels: { country: dk } } }] }\n` }, ['FLT1015']],
+    ['a kind to come', { 'q.yaml': `${HEAD}kind: EdgeConfig\nmetadata: { name: q }\nspec: { targets: [{ selector: { matchLabels: { country: dk } } }], data: { a: b }, as: { configMap: { name: q } } }\n` }, ['FLT1015']],
     ['a reserved kind', { 'q.yaml': `${HEAD}kind: Device\nmetadata: { name: q }\n` }, ['FLT1015']],
     ['a field to come', { 'apps/web/workload.yaml': workload('web', '  images: { stage: beforeStart }\n') }, ['FLT1016']],
     ['an apiVersion with a slip', { 'x.yaml': site('d', 'country: dk').replace('flotilla.dev', 'flotila.dev') }, ['FLT1021']],

@@ -1,0 +1,96 @@
+/** Maintenance windows through the hub: who waits for which, in whose words, and what a permit may not outlast. */
+import { expect, test } from 'vitest'
+import type { Files } from '../fleet/tree.ts'
+import { shops } from './files.ts'
+import { type LightSite, Rig } from './rig.ts'
+
+const MINUTE = 60_000
+const window = (name: string, spec: string): Files => ({
+  [`windows/${name}.yaml`]: `apiVersion: flotilla.dev/v1alpha1\nkind: MaintenanceWindow\nmetadata: { name: ${name} }\nspec: { ${spec} }\n`,
+})
+const NIGHT = 'effect: allow, schedule: "0 3 * * *", duration: 2h'
+
+/** At `at`, three sites at rest on the first commit, and the second, with these windows, is in Git. */
+async function waiting(windows: Files, at: string): Promise<{ rig: Rig; sites: LightSite[] }> {
+  const rig = await Rig.open()
+  rig.git.commit(shops())
+  await rig.settle()
+  const sites = [await rig.join('s1'), await rig.join('s2'), await rig.join('s3')]
+  rig.clock.jump(Date.parse(at) - 50 * MINUTE - rig.clock.nowMs())
+  for (const site of sites) await site.sync()
+  await rig.run(sites, 50)
+  rig.git.commit({ ...shops({ tag: '2' }), ...windows })
+  await rig.settle()
+  return { rig, sites }
+}
+const waits = async (rig: Rig, site: string): Promise<string | undefined> =>
+  (await rig.hub.api.why('site', site)).causes.map(({ reason }) => reason).find((reason) => reason.startsWith('Window'))
+
+test.each([
+  ['an allow window', NIGHT, '2026-01-10T00:50:00Z', '2026-01-10T02:00:00Z', 'opens 2026-01-10 03:00 Europe/Copenhagen, w'],
+  ['a deny window', 'effect: deny, schedule: "0 7 * * *", duration: 14h', '2026-01-10T12:00:00Z', '2026-01-10T20:00:00Z', 'opens 2026-01-10 21:00 Europe/Copenhagen, w'],
+  ['a season, by dates of the site', 'effect: deny, from: 2026-01-05, until: 2026-01-11', '2026-01-10T12:00:00Z', '2026-01-10T23:00:00Z', 'opens 2026-01-11 00:00 Europe/Copenhagen, w'],
+  ['a zone of its own', `${NIGHT}, timeZone: Asia/Tokyo`, '2026-01-10T12:00:00Z', '2026-01-10T18:00:00Z', 'opens 2026-01-10 19:00 Europe/Copenhagen, w'],
+  ['the night in which clocks go forward', NIGHT, '2026-03-28T12:00:00Z', '2026-03-29T01:00:00Z', 'opens 2026-03-29 03:00 Europe/Copenhagen, w'],
+  ['the night in which clocks go back', NIGHT, '2026-10-24T12:00:00Z', '2026-10-25T02:00:00Z', 'opens 2026-10-25 03:00 Europe/Copenhagen, w'],
+] as const)('%s keeps what is new until it opens, and says when by the clock on the site’s wall', async (_, spec, at, opens, says) => {
+  const { rig, sites } = await waiting(window('w', `${spec}, targets: [{ selector: { matchLabels: { open: "yes" } } }]`), at)
+  await using _rig = rig
+  const before = sites[0]?.releaseOf('web')
+  expect(await waits(rig, 's1')).toBe(`WindowClosed(${says})`)
+  const opensMs = Date.parse(opens)
+  const view = await rig.hub.api.why('site', 's1')
+  expect(view.nextDecision?.atMs).toBe(opensMs - 15 * MINUTE)
+  // Until shortly before it opens nobody is told.
+  while (rig.clock.nowMs() < opensMs - 20 * MINUTE) {
+    await rig.run(sites, 5)
+    expect(sites[0]?.releaseOf('web')).toBe(before)
+  }
+  // Then it has the release in hand, with a permit that begins with the window and does not outlast it.
+  while (rig.clock.nowMs() < opensMs) await rig.run(sites, 5)
+  const entry = sites[0]?.manifest?.entries.find(({ workload }) => workload === 'web')
+  expect(entry?.release).not.toBe(before)
+  expect(Date.parse(entry?.startAfter ?? '')).toBe(opensMs)
+}) // prettier-ignore
+
+test('a permit ends with its window: a site that was dark through it waits for the next', async () => {
+  const { rig, sites } = await waiting(window('w', `${NIGHT}, targets: [{ workloads: [web] }]`), '2026-01-10T01:40:00Z')
+  await using _rig = rig
+  const [s1] = sites as [LightSite, ...LightSite[]]
+  await rig.run([s1], 15)
+  const entry = s1.manifest?.entries[0]
+  expect([entry?.startAfter, entry?.startBy]).toEqual(['2026-01-10T02:00:00.000Z', '2026-01-10T04:00:00.000Z'])
+})
+
+test('only what it names, and only where it says', async () => {
+  const targets = 'targets: [{ selector: { matchLabels: { cohort: rest } }, workloads: [web] }]'
+  const { rig, sites } = await waiting(window('w', `${NIGHT}, ${targets}`), '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  const [s1, s2] = sites as [LightSite, LightSite]
+  const before = s1.releaseOf('web')
+  await rig.run(sites, 60)
+  expect(s1.releaseOf('web')).not.toBe(before)
+  expect(s2.releaseOf('web')).toBe(before)
+  expect(await waits(rig, 's2')).toBe('WindowClosed(opens 2026-01-11 03:00 Europe/Copenhagen, w)')
+})
+
+test('a new site is provisioned outside of windows, and a window that goes from Git keeps nobody', async () => {
+  const { rig, sites } = await waiting(window('w', `${NIGHT}, targets: [{ workloads: [web] }]`), '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  const [s1] = sites as [LightSite, ...LightSite[]]
+  const before = s1.releaseOf('web')
+  rig.git.commit({
+    ...shops({ tag: '2', sites: ['s1', 's2', 's3', 's4'] }),
+    ...window('w', `${NIGHT}, targets: [{ workloads: [web] }]`),
+  })
+  await rig.settle()
+  const s4 = await rig.join('s4')
+  await rig.run([...sites, s4], 15)
+  expect(s4.releaseOf('web')).toBe(before)
+  expect(s1.releaseOf('web')).toBe(before)
+  rig.git.commit(shops({ tag: '2', sites: ['s1', 's2', 's3', 's4'] }))
+  await rig.settle()
+  await rig.run([...sites, s4], 90)
+  expect(s1.releaseOf('web')).not.toBe(before)
+  expect(s4.releaseOf('web')).toBe(s1.releaseOf('web'))
+})
