@@ -51,6 +51,7 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
     job: `${job.namespace}/${job.name}`,
     pods: tasks.length,
     example: cycle.nameOf(task),
+    ...(cycle.options.explain === 'each' ? { members: tasks.map((one) => cycle.nameOf(one)) } : {}),
     kind,
     message,
     classReasons: [],

@@ -62,9 +62,9 @@ export function readPod(pod: JsonObject): PodRecord {
     nominated: textAt(status, 'nominatedNodeName'),
     status: statusOf(textAt(status, 'phase'), node, metadata['deletionTimestamp'] !== undefined),
     schedulerName: textAt(spec, 'schedulerName'),
-    job: firstOf(annotations, JOB_ANNOTATIONS) ?? null,
+    job: firstOf(annotations, JOB_ANNOTATIONS) ?? labels[JOB_ANNOTATIONS[0]] ?? null,
     owner: ownerOf(metadata) ?? name,
-    queue: firstOf(annotations, QUEUE_ANNOTATIONS) ?? '',
+    queue: firstOf(annotations, QUEUE_ANNOTATIONS) ?? labels[QUEUE_ANNOTATIONS[0]] ?? '',
     role: firstOf(annotations, ROLE_ANNOTATIONS) ?? firstOf(labels, ROLE_ANNOTATIONS) ?? '',
     preemptable:
       (firstOf(annotations, PREEMPTABLE_ANNOTATIONS) ?? firstOf(labels, PREEMPTABLE_ANNOTATIONS) ?? 'true') !== 'false',

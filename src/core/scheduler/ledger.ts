@@ -73,7 +73,7 @@ export interface Queue {
 export const ROOT_QUEUE = 'root'
 export const DEFAULT_QUEUE = 'default'
 
-/** Pods name their job by these, the first that is there. */
+/** Pods name their job by these, the first that is there; those of this domain may be labels as well. */
 export const JOB_ANNOTATIONS = ['flotilla.dev/job', 'scheduling.k8s.io/group-name'] as const
 export const QUEUE_ANNOTATIONS = ['flotilla.dev/queue', 'scheduling.volcano.sh/queue-name'] as const
 export const ROLE_ANNOTATIONS = ['flotilla.dev/task', 'volcano.sh/task-spec'] as const

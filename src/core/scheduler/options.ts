@@ -11,11 +11,12 @@ export interface ResolvedOptions {
   readonly tiers: readonly (readonly PluginOption[])[]
   readonly schedulerNames: readonly string[]
   readonly cache: 'on' | 'off'
-  readonly explain: 'on' | 'off'
+  readonly explain: 'on' | 'off' | 'each'
   readonly reservations: number
   readonly minRunMs: number
   readonly usageHalfLifeMs: number
   readonly preemption: 'simulate' | 'by-resources'
+  readonly budgets: 'honour' | 'spend'
   /** The built-in ones, and those that the caller brings. */
   readonly plugins: Readonly<Record<string, PluginFactory>>
   readonly shard: { readonly mode: 'hard' | 'soft'; readonly nodes: ReadonlySet<string> } | null
@@ -76,6 +77,7 @@ export function resolveOptions(
     minRunMs: options.minRunMs ?? (calm ? DEFAULTS.minRunMs : 0),
     usageHalfLifeMs: options.usageHalfLifeMs ?? DEFAULTS.usageHalfLifeMs,
     preemption: options.preemption ?? (calm ? 'simulate' : 'by-resources'),
+    budgets: options.budgets ?? 'spend',
     plugins,
     shard,
   }

@@ -53,6 +53,7 @@ export class LiveScheduler implements Scheduler {
   readonly world: World
   readonly #options: ResolvedOptions
   #seen = -1
+  #explained = true
   #last: CycleResult = NOTHING
   #wakeMs: number | null = null
 
@@ -82,14 +83,16 @@ export class LiveScheduler implements Scheduler {
   }
 
   /** Nothing new and nothing due: the answer of before, without what it did. */
-  cycle(nowMs: number): CycleResult {
+  cycle(nowMs: number, reasons: 'now' | 'later' = 'now'): CycleResult {
     const { world } = this
-    if (world.version === this.#seen && (this.#wakeMs === null || nowMs < this.#wakeMs))
+    const owesReasons = reasons === 'now' && !this.#explained
+    if (world.version === this.#seen && (this.#wakeMs === null || nowMs < this.#wakeMs) && !owesReasons)
       return { ...this.#last, binds: [], evictions: [], phases: [] }
     world.flush()
     rememberUse(world, this.#options.usageHalfLifeMs, nowMs)
-    const { cycle, result } = this.#run(nowMs)
+    const { cycle, result } = this.#run(nowMs, reasons)
     settle(world, cycle)
+    this.#explained = reasons === 'now'
     this.#seen = world.version
     this.#last = result
     this.#wakeMs = result.nextMs
@@ -103,7 +106,7 @@ export class LiveScheduler implements Scheduler {
     const phases = world.jobs.map((job) => job?.phase)
     world.state.reserveGroups(change.pods.length)
     const mark = world.state.log.begin()
-    const { result } = this.#run(nowMs)
+    const { result } = this.#run(nowMs, 'now')
     world.state.log.rollback(mark)
     for (const [row, phase] of phases.entries()) {
       const job = world.jobs[row]
@@ -115,12 +118,12 @@ export class LiveScheduler implements Scheduler {
     return result
   }
 
-  #run(nowMs: number): { readonly cycle: Cycle; readonly result: CycleResult } {
+  #run(nowMs: number, when: 'now' | 'later'): { readonly cycle: Cycle; readonly result: CycleResult } {
     const cycle = new Cycle(this.world, this.#options, nowMs)
     holdNominations(cycle)
     for (const action of this.#options.actions) ACTION_OF[action](cycle)
     // Reasons are worked out while what others hold is still held.
-    const reasons = this.#options.explain === 'on' ? explain(cycle) : []
+    const reasons = this.#options.explain !== 'off' && when === 'now' ? explain(cycle) : []
     const nominations: Nomination[] = []
     for (const job of cycle.jobs)
       if (cycle.state.count(job.group, PIPELINED) > 0)

@@ -153,8 +153,8 @@ export interface Options {
   readonly schedulerNames?: readonly string[]
   /** off: every question is asked of every node again. The result is the same. */
   readonly cache?: 'on' | 'off'
-  /** off: no reasons are worked out. */
-  readonly explain?: 'on' | 'off'
+  /** off: no reasons are worked out; each: with the names of all pods that they are for. */
+  readonly explain?: 'on' | 'off' | 'each'
   /** How many blocked jobs or gangs get a reservation; 0 turns backfill with reservations off. */
   readonly reservations?: number
   /** A pod is not evicted before it has run so long. */
@@ -162,6 +162,8 @@ export interface Options {
   /** Past use is forgotten by half in this time. 0: fairness looks at the instant only. */
   readonly usageHalfLifeMs?: number
   readonly preemption?: 'simulate' | 'by-resources'
+  /** honour: nobody is evicted whose disruption budget does not allow it; spend: only where nothing else helps, as kube-scheduler does. */
+  readonly budgets?: 'honour' | 'spend'
 }
 
 export interface Bind {
@@ -272,6 +274,8 @@ export interface Waiting {
   readonly pods: number
   /** One of them, `namespace/name`. */
   readonly example: string
+  /** All of them, where `explain` is `each`. */
+  readonly members?: readonly string[]
   readonly kind: 'nodes' | 'queue' | 'gang' | 'gated' | 'invalid' | 'not-admitted' | 'reservation' | 'nominated'
   readonly message: string
   readonly classReasons: readonly ClassReason[]
@@ -299,8 +303,8 @@ export interface CycleResult {
 /** A scheduler that lives: it keeps its state between cycles and is told what changes. */
 export interface Scheduler {
   apply(delta: Delta): void
-  /** Binds and evictions are assumed to happen; tell it otherwise by the pod as it is. */
-  cycle(nowMs: number): CycleResult
+  /** Binds and evictions are assumed to happen; tell it otherwise by the pod as it is. `reasons` later: this once none are worked out. */
+  cycle(nowMs: number, reasons?: 'now' | 'later'): CycleResult
   /** May this pod go there now? `node` and `pod` by name, the pod one that was given and is not placed. */
   verdict(pod: { readonly namespace: string; readonly name: string }, node: string): Verdict
   readonly counts: { readonly nodes: number; readonly pods: number; readonly classes: number; readonly jobs: number }

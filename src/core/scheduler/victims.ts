@@ -121,6 +121,7 @@ export function tryNode(
   }
   const breaking = breaksBudgets(cycle, victims)
   state.log.rollback(mark)
+  if (breaking.size > 0 && cycle.options.budgets === 'honour') return null
   victims = victims.toSorted((a, b) => cycle.compareVictims(a, b, preemptor))
   return fit && victims.length > 0
     ? { node, victims: victims.map((task) => ({ task, breaksBudget: breaking.has(task) })) }

@@ -507,13 +507,14 @@ export class World {
     const namespace = input.namespace || DEFAULT_NAMESPACE
     const job = this.#job(jobKey(namespace, input.name), namespace, input.name)
     const { state } = this
+    // A job that is told anew stays where it is, unless it is told otherwise.
+    job.phase = input.phase ?? (job.input === null ? 'Pending' : job.phase)
     job.input = input
     job.implicit = false
     job.uid = input.uid ?? job.key
     this.#seat(job, input.queue === undefined || input.queue === '' ? DEFAULT_QUEUE : input.queue)
     job.priority = input.priority ?? this.priorities.get(input.priorityClassName ?? '') ?? 0
     job.minMember = input.minMember ?? 0
-    job.phase = input.phase ?? 'Pending'
     job.createdMs = input.createdMs ?? 0
     job.allocatedHyperNode = input.annotations?.['volcano.sh/job-allocated-hypernode'] ?? ''
     const read = state.dimensions.read(input.minResources)

@@ -167,8 +167,8 @@ function takeInOrder(
     state.evict(victim)
     taken.push(victim)
   }
-  const fit = fits()
   const breaking = breaksBudgets(cycle, taken)
+  const fit = fits() && (breaking.size === 0 || cycle.options.budgets === 'spend')
   state.log.rollback(mark)
   return fit ? { node, victims: taken.map((victim) => ({ task: victim, breaksBudget: breaking.has(victim) })) } : null
 }
