@@ -13,7 +13,7 @@ import { enrolSite } from './enrol.ts'
 import type { Authority } from './ports.ts'
 import { fenceOthers, renewKey } from './renew.ts'
 import type { Publisher } from './publish.ts'
-import { adoptShown, ASK_MANIFEST, awaitsAdoption, shownManifest } from './recover.ts'
+import { adoptRemembered, adoptShown, ASK_MANIFEST, awaitsAdoption, shownManifest } from './recover.ts'
 import type { Releases } from './releases.ts'
 import type { Have, SiteRecord } from './store.ts'
 import { sameObservation, type Draft, type World } from './world.ts'
@@ -116,13 +116,17 @@ export function createHandler(parts: ObserveParts): SyncHandler {
 /** After `hub recover`: what the site shows is what it should have. */
 async function adopted(parts: ObserveParts, site: SiteRecord, up: SyncUp, nowMs: number): Promise<SiteRecord> {
   const { world, authority } = parts
+  const { have } = up
   const shown = awaitsAdoption(world, site) ? shownManifest(up, authority.signer) : undefined
-  if (shown === undefined || up.have === null) return site
-  const { body } = up.have
+  if (shown === undefined && (have !== null || !awaitsAdoption(world, site))) return site
   await world.turn(async (commit) => {
     const now = world.sites.get(site.name)
-    if (now !== undefined && awaitsAdoption(world, now)) await commit(await adoptShown(world, now, shown, body, nowMs))
+    if (now === undefined || !awaitsAdoption(world, now)) return
+    if (shown === undefined || have === null) await commit(adoptRemembered(now, nowMs))
+    else await commit(await adoptShown(world, now, shown, have.body, nowMs))
   })
+  // Its floor is above all of the epoch before.
+  if (shown === undefined) await parts.publisher.renew(site.name)
   return world.sites.get(site.name) ?? site
 }
 

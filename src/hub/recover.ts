@@ -110,6 +110,18 @@ export async function adoptShown(
   }
 }
 
+/**
+ * A site whose store was lost meanwhile has nothing to show: what this hub remembers is what it should have, above the floor that the
+ * site kept. Nothing is taken from it, for what it runs is found again in its cluster.
+ */
+export function adoptRemembered(site: SiteRecord, nowMs: number): Draft {
+  const message = 'it has lost the manifest that it had: what this hub remembers is what it should have'
+  return {
+    sites: [{ ...site, fork: null, published: 'behind' }],
+    events: [{ atMs: nowMs, kind: 'SiteAdopted', subject: `site/${site.name}`, message }],
+  }
+}
+
 /** Its place in each rollout follows from what it has; what was noted of it is of another past. */
 function placedAnew(world: World, site: string, entries: readonly EntryRecord[]): NonNullable<Draft['rollouts']> {
   return [...world.rollouts.values()].flatMap((record) => {

@@ -123,6 +123,20 @@ describe('a hub restored from an old backup', () => {
     expect(s2.releaseOf('web')).toBe(now)
   })
 
+  test('a site whose store was lost has nothing to show: it is told what the hub remembers, and goes on', async () => {
+    const { rig, sites, now } = await restored()
+    await using _ = rig
+    const [, s2] = sites
+    await rig.settle()
+    await rig.run(sites, 10)
+    await rig.hub.api.recover(ADMIN)
+    s2.forget()
+    await rig.run(sites, 60)
+    expect((await rig.hub.api.site('s2')).conditions).toEqual([])
+    expect(s2.releaseOf('web')).toBe(now)
+    expect(s2.floor?.generation.epoch).toBe(2)
+  })
+
   test('after a kill in the middle it goes on adopting', async () => {
     const { rig, sites, now, releases } = await restored()
     await using _ = rig

@@ -293,6 +293,12 @@ export class LightSite {
     return this.sync({ observations: this.observe() })
   }
 
+  /** Its store was lost, and its floor's other place was not. */
+  forget(): void {
+    this.manifest = null
+    this.#envelope = null
+  }
+
   observe(): readonly WorkloadObservation[] {
     const nowMs = this.#rig.clock.nowMs()
     return (this.manifest?.entries ?? []).map((entry) => {
