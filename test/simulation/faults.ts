@@ -188,6 +188,7 @@ export class Faults {
     const { other, lines } = this.#world
     for (const line of lines) line.hub = 'first'
     this.#world.other = undefined
+    if (other !== undefined) this.#world.told.forget()
     await other?.kill()
   }
 

@@ -12,7 +12,8 @@ export async function saySomething(world: SimWorld): Promise<void> {
   const word = WORDS[Math.floor(random() * WORDS.length)]!
   const workload = random() < 0.7 ? 'web' : 'b'
   const site = SITES[Math.floor(random() * SITES.length)]!
-  const untilMs = world.hub.clock.nowMs() + Math.ceil(random() * 60) * MINUTE
+  // By their own watch: a hub in another year refuses it.
+  const untilMs = world.clock.nowMs() + Math.ceil(random() * 60) * MINUTE
   const targets = known.targets.get(workload)
   const api = world.hub.hub?.api
   if (api === undefined) return
@@ -22,6 +23,8 @@ export async function saySomething(world: SimWorld): Promise<void> {
     else if (word === 'freeze') await api.freeze(ADMIN, { selector: null, reason: 'a test', untilMs })
     else await api.command(ADMIN, workload, word satisfies RolloutVerb, { why: 'a test' })
   } catch {
+    // Refused, or written by a hub that died of it: nobody can say.
+    granted.doubt(workload, site)
     return
   }
   world.say(`operator: ${word} ${workload} ${site}`)
@@ -33,6 +36,7 @@ export async function saySomething(world: SimWorld): Promise<void> {
   if (word === 'resume') granted.resume(workload)
   if (word === 'promote') granted.promote(workload)
   const release = targets?.get(CANARY)
+  if (word === 'undo') granted.undone.add(workload)
   if (word === 'undo' && release !== undefined && wasGiven(world, workload, release)) told.withdraw([release])
 }
 

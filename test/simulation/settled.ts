@@ -8,7 +8,8 @@ export async function unsettled(world: SimWorld, lines: readonly Line[]): Promis
     const { server } = cluster
     const find = (apiVersion: string, kind: string, namespace: string, at: string): string =>
       JSON.stringify(server.get(server.kinds.resolve({ apiVersion, kind }), namespace, at) ?? {})
-    if (!find('apps/v1', 'Deployment', 'web', 'web').includes(`"reg/web:${tag}"`)) wrong.push(`${name} does not run ${tag}`)
+    if (!find('apps/v1', 'Deployment', 'web', 'web').includes(`"reg/web:${tag}"`))
+      wrong.push(`${name} does not run ${tag}`)
     if (!find('v1', 'ConfigMap', 'b', 'b').includes(`"x":"${tag}"`)) wrong.push(`${name} has not b of ${tag}`)
     for (const { reason, message } of machine.agent?.status().conditions ?? [])
       // That a store was rebuilt is said for as long as the process runs.

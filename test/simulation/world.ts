@@ -131,7 +131,8 @@ export class SimWorld {
           if (which < this.now.replay) return 'replay'
           return which < this.now.replay + this.now.portal ? (draw() < 0.8 ? 'portal' : 'proxy') : 'through'
         },
-        blobs: () => (draw() >= this.now.blobs ? 'through' : (['lean', 'cut', 'damaged'] as const)[Math.floor(draw() * 3)]!),
+        blobs: () =>
+          draw() >= this.now.blobs ? 'through' : (['lean', 'cut', 'damaged'] as const)[Math.floor(draw() * 3)]!,
         said: (up) => {
           this.known.said(name, up)
           return this.reports.said(name, up)
@@ -139,7 +140,7 @@ export class SimWorld {
         heard: (up, place, reply) => {
           const line = this.line(name)!
           line.heardMs = this.clock.monotonicMs()
-          this.judge(() => this.told.told(name, reply))
+          this.judge(() => this.told.told(name, reply, this.other === undefined ? 'one hub' : 'two hubs'))
           if (!this.forked) this.reports.acknowledged(name, up, place, reply.head.ack, reply.head.ackOutbox)
           this.say(`${name} says ${up.have?.generation.counter ?? 0} ${up.observations.map((o) => `${o.workload}:${o.sync}:${o.health}`).join()}`) // prettier-ignore
         },
@@ -234,9 +235,9 @@ export class SimWorld {
     const nowMs = this.clock.monotonicMs()
     const truth: Truth = {
       silentMs: (site) => nowMs - Math.max(this.line(site)?.heardMs ?? 0, this.hub.startedMs),
-      isHeld: (site) => this.granted.isHeld(site, this.hub.clock.nowMs()),
-      isStopped: (workload) => this.granted.isStopped(workload),
-      isWithdrawn: (release) => this.told.isWithdrawn(release),
+      mayBeHeld: (site) => this.granted.mayBeHeld(site, this.hub.clock.nowMs()),
+      mayBeStopped: (workload) => this.granted.mayBeStopped(workload),
+      mayBeWithdrawn: (workload, release) => this.granted.undone.has(workload) || this.told.isWithdrawn(release),
       isForked: this.forked,
     }
     try {

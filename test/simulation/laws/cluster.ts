@@ -9,7 +9,11 @@ const FOREIGN = ['default', 'kube-public']
 const DATA = new Set(['/PersistentVolumeClaim', '/PersistentVolume'])
 
 /** Watches one cluster from its first object on; `break` is told of what must not be. */
-export async function watchCluster(site: string, cluster: SimCluster, found: (violation: Violation) => void): Promise<void> {
+export async function watchCluster(
+  site: string,
+  cluster: SimCluster,
+  found: (violation: Violation) => void,
+): Promise<void> {
   for (const namespace of FOREIGN)
     await cluster.create(
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'web', namespace }, data: { whose: 'not ours' } },
@@ -36,5 +40,5 @@ export async function watchCluster(site: string, cluster: SimCluster, found: (vi
 }
 
 function templateOf(deployment: Manifest): Json {
-  return ((deployment['spec'] as JsonObject | undefined)?.['template'] ?? null)
+  return (deployment['spec'] as JsonObject | undefined)?.['template'] ?? null
 }

@@ -29,6 +29,9 @@ export class GrantedLaws {
   /** Site to until when (hub's clock), and since when (monotonic). */
   readonly #held = new Map<string, Until>()
   readonly #frozen = new Map<string, Until>()
+  /** Words of which nobody knows whether the hub heard them. */
+  readonly #doubted = new Set<string>()
+  readonly undone = new Set<string>()
   /** What each site was told, for the trace. */
   readonly lines: string[] = []
   /** A hub with another memory: what it forgot is not held against it. */
@@ -44,8 +47,15 @@ export class GrantedLaws {
   resume(workload: string): void {
     this.#stopped.delete(workload)
   }
-  isStopped(workload: string): boolean {
-    return this.#stopped.has(workload)
+  /** It may be stopped or held, and it may be let go: neither is held against the hub. */
+  doubt(workload: string, site: string): void {
+    for (const subject of [workload, site, ...this.#known.names]) this.#doubted.add(subject)
+    this.undone.add(workload)
+    this.#stopped.delete(workload)
+    this.#held.delete(site)
+  }
+  mayBeStopped(workload: string): boolean {
+    return this.#stopped.has(workload) || this.#doubted.has(workload)
   }
   promote(workload: string): void {
     this.#promoted.add(workload)
@@ -60,7 +70,8 @@ export class GrantedLaws {
   release(site: string): void {
     this.#held.delete(site)
   }
-  isHeld(site: string, hubNowMs: number): boolean {
+  mayBeHeld(site: string, hubNowMs: number): boolean {
+    if (this.#doubted.has(site)) return true
     return [this.#held, this.#frozen].some((word) => (word.get(site)?.untilMs ?? 0) > hubNowMs)
   }
 
@@ -83,7 +94,9 @@ export class GrantedLaws {
 
   #written(name: string, manifest: SiteManifest, moment: Moment): void {
     const site = this.#known.site(name)
-    const told = manifest.entries.map(({ workload, release, startBy }) => `${workload} ${release.slice(7, 15)} ${startBy}`)
+    const told = manifest.entries.map(
+      ({ workload, release, startBy }) => `${workload} ${release.slice(7, 15)} ${startBy}`,
+    )
     this.lines.push(`${moment.monotonicMs} ${name} ${manifest.generation.counter}: ${told.join()}`)
     for (const workload of site.entries.keys())
       if (!manifest.entries.some((entry) => entry.workload === workload)) site.entries.delete(workload)
@@ -98,7 +111,8 @@ export class GrantedLaws {
     const isOpen = startByMs > moment.hubNowMs
     const isOther = before?.release !== release
     const isRenewed = !isOther && isOpen && before.startByMs <= moment.hubNowMs && !site.begun.has(key)
-    const first = before === undefined ? ![...site.had].some((had) => had.startsWith(`${workload} `)) : before.first && !isOther
+    const first =
+      before === undefined ? ![...site.had].some((had) => had.startsWith(`${workload} `)) : before.first && !isOther
     const begins = isOpen && !first && (isRenewed || (isOther && !site.had.has(key)))
     const grantedMs = isOther || isRenewed ? moment.monotonicMs : before.grantedMs
     site.had.add(key)
@@ -118,8 +132,7 @@ export class GrantedLaws {
     if (name !== CANARY && !this.#known.proven.has(`${workload} ${release}`) && !this.#promoted.has(workload))
       throw new Violation('evidence', `${what}, and nobody was well on it through the soak`)
     const others = this.#known.names.filter((other) => other !== name && isDue(other))
-    const changing = (other: string, of: string): boolean =>
-      this.#known.isChanging(other, of, hubNowMs, monotonicMs)
+    const changing = (other: string, of: string): boolean => this.#known.isChanging(other, of, hubNowMs, monotonicMs)
     const beside = others.filter((other) => other !== CANARY && changing(other, workload))
     if (name !== CANARY && beside.length >= MOST_CHANGING)
       throw new Violation('concurrency', `${what} beside ${beside.join()}`)

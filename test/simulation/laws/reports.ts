@@ -46,10 +46,12 @@ export class ReportLaws {
         const words = this.#words.get(`${site} ${workload}`) ?? []
         if (words.some((word) => word.acked && word.at > at)) continue
         const left = words.filter((word) => word.at >= at)
-        this.#words.set(`${site} ${workload}`, left.map((word) => (word.at === at ? { ...word, acked: true } : word)))
+        this.#words.set(
+          `${site} ${workload}`,
+          left.map((word) => (word.at === at ? { ...word, acked: true } : word)),
+        )
       }
-    for (const item of up.outbox)
-      if (item.seq <= ackOutbox) this.#results.add(`${site} ${canonicalJson(item.body)}`)
+    for (const item of up.outbox) if (item.seq <= ackOutbox) this.#results.add(`${site} ${canonicalJson(item.body)}`)
   }
 
   /** What the hub's store has. */
@@ -73,6 +75,7 @@ export class ReportLaws {
       stored.add(result)
     }
     for (const result of this.#results)
-      if (!stored.has(result)) throw new Violation('acknowledged', `a result was acknowledged and is not stored: ${result}`)
+      if (!stored.has(result))
+        throw new Violation('acknowledged', `a result was acknowledged and is not stored: ${result}`)
   }
 }

@@ -11,9 +11,9 @@ const LATE_MS = 2.5 * POLL_MS
 export interface Truth {
   /** Monotonic ms since the hub could have heard it: since its last word, or since the hub came up. */
   readonly silentMs: (site: string) => number
-  readonly isHeld: (site: string) => boolean
-  readonly isStopped: (workload: string) => boolean
-  readonly isWithdrawn: (release: Digest) => boolean
+  readonly mayBeHeld: (site: string) => boolean
+  readonly mayBeStopped: (workload: string) => boolean
+  readonly mayBeWithdrawn: (workload: string, release: Digest) => boolean
   /** Its hub was restored or copied: the site may be ahead of it. */
   readonly isForked: boolean
 }
@@ -27,11 +27,15 @@ export class ShownLaws {
       const view = await api.site(name)
       const isOffline = truth.silentMs(name) > LATE_MS
       if (isOffline && (view.link === 'Online' || view.health === 'Healthy' || view.sync === 'Synced'))
-        throw new Violation('offline', `${name} is silent for ${Math.round(truth.silentMs(name) / 1000)} s and shown as ${view.link} ${view.sync} ${view.health}`)
+        throw new Violation(
+          'offline',
+          `${name} is silent for ${Math.round(truth.silentMs(name) / 1000)} s and shown as ${view.link} ${view.sync} ${view.health}`,
+        )
       for (const workload of view.workloads) {
         const lie = await this.#lie(api, view, workload, truth)
         const key = `${name} ${workload.workload} ${workload.target ?? ''}`
-        if (lie !== null && this.#doubts.get(key) === lie) throw new Violation('reason', `${name} ${workload.workload}: ${lie}`)
+        if (lie !== null && this.#doubts.get(key) === lie)
+          throw new Violation('reason', `${name} ${workload.workload}: ${lie}`)
         if (lie === null) this.#doubts.delete(key)
         else this.#doubts.set(key, lie)
       }
@@ -46,20 +50,24 @@ export class ShownLaws {
     const [, have = '', of = ''] = /(\d+) of (\d+)/.exec(waiting.detail ?? '') ?? []
     switch (waiting.reason) {
       case 'LinkDown':
-        return truth.silentMs(site.name) < POLL_MS / 2 ? 'LinkDown, and it was just heard' : null
+        return truth.silentMs(site.name) < POLL_MS / 2 && !truth.isForked ? 'LinkDown, and it was just heard' : null
       case 'Hold':
-        return truth.isHeld(site.name) || truth.isForked ? null : `Hold(${waiting.detail}), and nobody holds it`
+        return truth.mayBeHeld(site.name) || truth.isForked ? null : `Hold(${waiting.detail}), and nobody holds it`
       case 'Frozen':
-        return truth.isHeld(site.name) || truth.isForked ? null : 'Frozen, and nobody froze it'
+        return truth.mayBeHeld(site.name) || truth.isForked ? null : 'Frozen, and nobody froze it'
       case 'Withdrawn':
-        return truth.isWithdrawn(at.target as Digest) || truth.isForked ? null : 'Withdrawn, and nobody took it back'
+        return truth.mayBeWithdrawn(at.workload, at.target as Digest) || truth.isForked
+          ? null
+          : 'Withdrawn, and nobody took it back'
       case 'Slot':
       case 'Budget':
         return Number(have) >= Number(of) ? null : `${waiting.reason}(${waiting.detail}) is no reason to wait`
       case 'Paused': {
-        if (truth.isStopped(at.workload)) return null
+        if (truth.mayBeStopped(at.workload)) return null
         const rollout = await api.rollout(at.workload)
-        return rollout.paused !== null || rollout.phase === 'RolledBack' || rollout.phase === 'Aborted' ? null : 'Paused, and it is not'
+        return rollout.paused !== null || rollout.phase === 'RolledBack' || rollout.phase === 'Aborted'
+          ? null
+          : 'Paused, and it is not'
       }
       case 'WaveNotReached': {
         if (waiting.detail !== undefined) return null

@@ -42,7 +42,8 @@ export class ToldLaws {
     return seen
   }
 
-  told(site: string, reply: SyncReply): void {
+  /** Of two hubs none knows what the other's operators said. */
+  told(site: string, reply: SyncReply, hubs: 'one hub' | 'two hubs'): void {
     if (reply.manifest === undefined) return
     const manifest = verifyEnvelope(reply.manifest.envelope, PAYLOAD_TYPES.manifest)
     const seen = this.#of(site)
@@ -51,7 +52,8 @@ export class ToldLaws {
       seen.signed.add(release)
       const held = before?.entries.find((entry) => entry.workload === workload)
       if (held === undefined || held.release === release) continue
-      if (this.#withdrawn.has(release)) throw new Violation('withdrawn', `${site} is told ${workload} ${release} again`)
+      if (hubs === 'one hub' && this.#withdrawn.has(release))
+        throw new Violation('withdrawn', `${site} is told ${workload} ${release} again`)
     }
     for (const { workload } of before?.entries ?? [])
       if (!manifest.entries.some((entry) => entry.workload === workload) && !this.#removed.has(workload))
