@@ -49,6 +49,8 @@ export async function runDemo(
   try {
     if (!io.terminal) io.out(title)
     fs.cpSync(path.resolve(import.meta.dirname, exampleFolder()), repo, { recursive: true })
+    // Nobody waits for the night, or for Christmas to pass, to see a rollout.
+    fs.rmSync(path.join(repo, 'windows.yaml'))
     if (options.sites > 0) addSites(repo, options.sites)
     fs.writeFileSync(path.join(repo, '.gitignore'), '.flotilla/\n')
     await initRepository(repo, 'main', 'The retailer of fleet-example', AUTHOR)
