@@ -1,6 +1,6 @@
 /** The end of a turn: what was found becomes records, soaks, conditions and observations, and says when to look again. */
 import { formatDuration } from '../core/calendar/duration.ts'
-import { deletionsDigest } from '../core/diff/prune.ts'
+import { brakedBy } from '../core/diff/confirmed.ts'
 import type { Outcome, Step } from '../core/diff/types.ts'
 import { jsonEqual, type Json } from '../core/model/json.ts'
 import { refKey, type Manifest } from '../core/model/object.ts'
@@ -230,10 +230,9 @@ function dropGone({ desired, ports, state, current }: TurnEnd, records: Map<stri
 }
 
 /** What concerns the site and no workload that is reported on. */
-function conditions({ steps, outcomes, state, desired, observer, ports, words }: TurnEnd, nowMs: number): void {
+function conditions({ steps, outcomes, state, current, observer, ports, words }: TurnEnd, nowMs: number): void {
   setCondition(state, 'Box', boxSays(words), nowMs)
-  const named = new Set(desired.intents.map(({ entry }) => entry.workload))
-  const braked = steps.filter((step) => step.kind === 'wait' && step.because.reason === 'DeletionBrake')
+  const braked = brakedBy(steps, current.manifest.siteId)
   const away = outcomes.find(
     (outcome) => outcome.kind === 'failed' && ['Unreachable', 'Unauthorized', 'Timeout'].includes(outcome.reason),
   )
@@ -241,10 +240,12 @@ function conditions({ steps, outcomes, state, desired, observer, ports, words }:
   if (away?.kind === 'failed') setCondition(state, 'Cluster', away, nowMs)
   else if (blindSinceMs !== null && ports.clock.monotonicMs() - blindSinceMs > AWAY_MS)
     setCondition(state, 'Cluster', { reason: 'Unreachable', message: 'the API server is not heard of' }, nowMs)
-  else if (braked.some(({ workload }) => !named.has(workload))) {
-    const digest = deletionsDigest(braked.map(({ ref }) => ref))
-    const message = `${braked.length} deletions in one turn wait for a confirmed list, ${digest}`
-    setCondition(state, 'Cluster', { reason: 'DeletionBrake', message }, nowMs)
+  else if (braked !== null) {
+    const { digest, keys } = braked
+    const message =
+      `${keys.length} deletions in one turn wait: if they are meant, add ${digest} to deletionBrake.confirmed ` +
+      `in the root file`
+    setCondition(state, 'Cluster', { reason: 'DeletionBrake', message, deletions: digest }, nowMs)
   } else setCondition(state, 'Cluster', null, nowMs)
 }
 

@@ -2,18 +2,19 @@
  * One turn of a site: gather, plan, write down what is intended, act, write down what is owned, report. The decisions are in
  * `plan` and `desiredOf`; a turn in which nothing changed writes nothing and reads nothing but its watches.
  */
+import { brakedBy, confirmBraked, confirmedKeys, type Confirmed } from '../core/diff/confirmed.ts'
 import { endedJobs, intend, inventoryAfter } from '../core/diff/inventory.ts'
-import type { Inventory, InventoryChange, Outcome, Step, WriteStep } from '../core/diff/types.ts'
+import type { Inventory, InventoryChange, Outcome, PlanInput, Step, WriteStep } from '../core/diff/types.ts'
 import { plan } from '../core/diff/plan.ts'
 import { healthOf } from '../core/health/health.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
-import type { Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { refKey, type Manifest } from '../core/model/object.ts'
 import type { Release } from '../core/model/release.ts'
 import type { Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
 import { pausedWaiting } from './box/words.ts'
+import { confirmedHere, confirmedNote } from './confirmed.ts'
 import { batchOf, desiredOf, type Desired } from './desired.ts'
 import { execute, type ExecutePorts } from './execute.ts'
 import { gather } from './gather.ts'
@@ -29,7 +30,6 @@ import { isSettled, type ReconcileDeps } from './settled.ts'
 
 /** Set once an inventory was looked for in the cluster. */
 const NOTE_RECOVERED = 'recovered'
-const NOTE_SPENT = 'deletions'
 const OBSERVES: Waiting = { reason: 'Observe' }
 /** Another turn may find what this one could not read. */
 const UNREAD_RETRY_MS = 5_000
@@ -60,7 +60,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     words.follow(current.manifest)
     const pause = words.pause()
     const paused = pause === undefined ? undefined : pausedWaiting(pause)
-    const fresh = await recoverOnce(signal)
+    const fresh = await recoverOnce(current.manifest, signal)
     const before = store.inventory()
     const desired = desiredOf({
       manifest: current.manifest,
@@ -74,8 +74,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       settled: (workload) => isSettled(workload, current.manifest, store.workloads(), state),
     })
     const gathered = await gather(observer, before, desired, signal)
-    const confirmed = unspent(current.manifest)
-    const steps = plan({
+    const input: Omit<PlanInput, 'confirmed'> = {
       marks,
       workloads: desired.intents.map(({ desired }) => desired),
       gone: new Map([...desired.gone].map(([name, { rules }]) => [name, rules] as const)),
@@ -83,26 +82,37 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       actual: gathered.actual,
       prune: fresh ? 'off' : 'on',
       fuse: { objects: options.fuseObjects },
-      confirmed: new Set(confirmed),
       applied: (digest) => library.past(digest),
       verified: (key, resourceVersion, digest) => state.verified.get(key) === `${resourceVersion} ${digest}`,
       healthy: (key, live) => isReady(before, key, live),
       suspected: (key) => state.suspected.get(key) ?? [],
       fought: (key, differences) => state.attempts.fought(key, differences, clock.monotonicMs()),
-    })
+    }
+    const steps = planned(input, current.manifest)
     rememberVerified(steps, gathered.actual, before)
     const idle = mode === 'observe' ? OBSERVES : paused
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
     if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
     deps.batch.want(batchOf(desired, mode))
     const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
-    if (idle === undefined) spend(current.manifest, confirmed, steps, desired)
     const doubtful = steps.some(
       (step) => step.kind === 'leave' && (step.because === 'unread' || step.because === 'terminating'),
     )
     const sick = [...state.observations.values()].some(({ health, begun }) => begun && !isGood(health))
     const looks = [doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity]
     return { nextMs: Math.min(nextMs, pause?.leftMs ?? Infinity, ...looks) }
+  }
+
+  /** With every yes that this site has: by the lists that the hub made for it, and to what its own fuse would stop. */
+  function planned(input: Omit<PlanInput, 'confirmed'>, manifest: SiteManifest): readonly Step[] {
+    const by = (confirmed: Confirmed): readonly Step[] => plan({ ...input, confirmed: confirmedKeys(confirmed) })
+    const now = confirmedHere(store, manifest, input.inventory)
+    const steps = by(now)
+    const braked = brakedBy(steps, manifest.siteId)
+    const yes = braked === null ? null : confirmBraked(now, manifest.deletionsConfirmed, braked)
+    if (yes === null) return steps
+    store.write({ notes: confirmedNote(yes) })
+    return by(yes)
   }
 
   async function act(
@@ -216,29 +226,16 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   }
 
   /** True: the inventory was looked for in the cluster in this turn, so nothing is pruned in it. */
-  async function recoverOnce(signal: AbortSignal): Promise<boolean> {
+  async function recoverOnce(manifest: SiteManifest, signal: AbortSignal): Promise<boolean> {
     if (store.note(NOTE_RECOVERED) !== undefined) return false
     const found = await recoverInventory(ports.cluster, marks, signal)
     const known = store.inventory()
     const inventory: InventoryChange = new Map([...found].filter(([key]) => !known.has(key)))
-    store.write({ inventory, notes: new Map([[NOTE_RECOVERED, { objects: inventory.size }]]) })
+    // With the inventory went what was used of each yes: none of them counts any more.
+    const spent = new Set(found.size === 0 ? [] : manifest.deletionsConfirmed)
+    const notes = new Map([[NOTE_RECOVERED, { objects: inventory.size }], ...confirmedNote({ open: new Map(), spent })])
+    store.write({ inventory, notes })
     return inventory.size > 0
-  }
-
-  /** Confirmed deletion lists that this site has not used up. */
-  function unspent({ deletionsConfirmed }: SiteManifest): readonly Digest[] {
-    const spent = store.note(NOTE_SPENT)?.['spent']
-    return deletionsConfirmed.filter((digest) => !Array.isArray(spent) || !spent.includes(digest))
-  }
-
-  /** A yes is one-time: once nothing is left to delete or to begin, it is used up. */
-  function spend(manifest: SiteManifest, confirmed: readonly string[], steps: readonly Step[], desired: Desired): void {
-    if (confirmed.length === 0) return
-    const open = steps.some(
-      (step) => step.kind === 'delete' || (step.kind === 'leave' && step.because === 'terminating'),
-    )
-    if (open || desired.intents.some(({ waiting }) => waiting !== undefined)) return
-    store.write({ notes: new Map([[NOTE_SPENT, { spent: manifest.deletionsConfirmed }]]) })
   }
 
   function isReady(inventory: Inventory, key: string, live: Manifest): boolean {

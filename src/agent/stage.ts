@@ -1,10 +1,11 @@
 /** Brings home every blob that a manifest needs, checked and stored, before the manifest itself is. What came stays, so a cut resumes. */
 import type { Digest } from '../core/model/digest.ts'
-import { Fault } from '../core/model/fault.ts'
+import { asFault, Fault } from '../core/model/fault.ts'
 import type { BlobDomain, Release } from '../core/model/release.ts'
 import { acceptBlob, acceptRelease } from '../core/protocol/accept.ts'
 import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
 import type { BlobBytes, HubLink } from '../core/protocol/ports.ts'
+import { judgedLists } from './confirmed.ts'
 import type { AgentStore } from './ports.ts'
 
 const PARALLEL_BLOBS = 4
@@ -38,6 +39,16 @@ export async function stage(
   const objects = wanted.flatMap((entry) => needsOf(releaseOf(entry, store)))
   if (manifest.config !== null) objects.push({ domain: 'config', digest: manifest.config })
   await fetchAll(objects, inline, link, store, signal)
+  const judged = judgedLists(store)
+  for (const digest of manifest.deletionsConfirmed) {
+    if (judged.has(digest)) continue
+    try {
+      await fetchAll([{ domain: 'deletions', digest }], inline, link, store, signal)
+    } catch (error) {
+      // The site's own word for what its fuse stopped has no blob; and a list that the hub lost says yes to nothing.
+      if (signal.aborted || asFault(error).reason !== 'NotFound') throw error
+    }
+  }
 }
 
 /** All blobs that a manifest names, as far as the store has its releases. */
@@ -52,7 +63,12 @@ export function blobsOf(manifest: SiteManifest, store: AgentStore): readonly Dig
       return read?.ok === true ? needsOf(read.value).map(({ digest }) => digest) : []
     }),
   )
-  return [...releases, ...inside, ...(manifest.config === null ? [] : [manifest.config])]
+  return [
+    ...releases,
+    ...inside,
+    ...manifest.deletionsConfirmed,
+    ...(manifest.config === null ? [] : [manifest.config]),
+  ]
 }
 
 function releaseOf(entry: ManifestEntry, store: AgentStore): Release {

@@ -79,14 +79,15 @@ export function createTurnState(random: () => number): TurnState {
 export function setCondition(
   state: TurnState,
   type: SiteCondition['type'],
-  fault: { readonly reason: string; readonly message: string } | null,
+  fault: Pick<SiteCondition, 'reason' | 'message' | 'deletions'> | null,
   nowMs: number,
 ): void {
   const before = state.conditions.get(type)
   if (fault === null) state.conditions.delete(type)
   else {
     const sinceMs = before?.reason === fault.reason ? before.sinceMs : nowMs
-    state.conditions.set(type, { type, reason: fault.reason, message: fault.message, sinceMs })
+    const { reason, message, deletions } = fault
+    state.conditions.set(type, { type, reason, message, sinceMs, ...(deletions === undefined ? {} : { deletions }) })
   }
 }
 

@@ -117,7 +117,9 @@ export function createAnswers(store: HubStore, releases: Releases, signer: Signi
       for (const body of new Set(kept)) {
         const record = await store.manifest(site.name, body)
         if (record === undefined) continue
-        for (const { release } of entriesOf(record)) {
+        const { entries, deletionsConfirmed } = bodyOf(record)
+        if (deletionsConfirmed.includes(digest)) return true
+        for (const { release } of entries) {
           if (release === digest || (await releases.known(release)).blobs.has(digest)) return true
         }
       }
@@ -131,8 +133,8 @@ async function currentOf(store: HubStore, site: SiteRecord): Promise<ManifestRec
   return site.current === null ? undefined : store.manifest(site.name, site.current.body)
 }
 
-function entriesOf(record: ManifestRecord): SiteManifest['entries'] {
-  return (JSON.parse(Buffer.from(record.payload).toString()) as SiteManifest).entries
+function bodyOf(record: ManifestRecord): SiteManifest {
+  return JSON.parse(Buffer.from(record.payload).toString()) as SiteManifest
 }
 
 /** Blobs of the new manifest that its base did not name, each with what resembles it there; and those that the site asks for. */
@@ -144,7 +146,8 @@ async function lacking(
 ): Promise<readonly { readonly digest: Digest; readonly base: Digest | undefined }[]> {
   const had = new Set<Digest>()
   const like = new Map<string, Digest>()
-  for (const entry of base === undefined ? [] : entriesOf(base)) {
+  const before = base === undefined ? undefined : bodyOf(base)
+  for (const entry of before?.entries ?? []) {
     const facts = await releases.known(entry.release)
     for (const [digest, { domain, ref }] of facts.blobs) {
       had.add(digest)
@@ -154,7 +157,12 @@ async function lacking(
   }
   const asked = new Set(want)
   const out = new Map<Digest, Digest | undefined>()
-  for (const entry of entriesOf(record)) {
+  const { entries, deletionsConfirmed } = bodyOf(record)
+  for (const digest of deletionsConfirmed) {
+    const isNew = before?.deletionsConfirmed.includes(digest) !== true
+    if (want.length === 0 ? isNew : asked.has(digest)) out.set(digest, undefined)
+  }
+  for (const entry of entries) {
     const facts = await releases.known(entry.release)
     for (const [digest, { ref }] of facts.blobs) {
       if (asked.has(digest)) out.set(digest, undefined)

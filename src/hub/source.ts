@@ -159,12 +159,18 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
       fault: null,
       problems: kept(problems),
       brake: null,
-      spent: verdict.confirmed === null ? spent : [...spent, verdict.confirmed],
+      // A yes counts once; taken out of Git and put there again it is another.
+      spent: [...spent, verdict.confirmed].filter(
+        (digest): digest is Digest => digest !== null && fleet.deletionBrake.confirmed.includes(digest),
+      ),
     }
     await commit({
       ...change.draft,
       meta: { source: JSON.stringify(state), fleet: JSON.stringify(change.fleet) },
-      blobs: blobs.map(([digest, { domain, bytes }]) => ({ digest, domain, bytes })),
+      blobs: [
+        ...blobs.map(([digest, { domain, bytes }]) => ({ digest, domain, bytes })),
+        ...(change.draft.blobs ?? []),
+      ],
       render: { input, renderer: compiler.version, sites: rendered.sites },
       events: [
         ...(change.draft.events ?? []),

@@ -23,7 +23,7 @@ type InventoryEntry = Inventory extends ReadonlyMap<string, infer Entry> ? Entry
 /** The current manifest and the one before. */
 const KEPT_MANIFESTS = 2
 const GROUPS = ['meta', 'manifest', 'workload', 'inventory', 'outbox', 'note', 'batch', 'blob'] as const
-const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config']
+const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config', 'deletions']
 
 /** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. Faults as AgentStore. */
 export function openAgentStore(dir: string): AgentStore {

@@ -2,8 +2,6 @@
  * What may go. Only what is in the inventory; an intended entry only where the live object carries our marks; an owned one only
  * where the live UID is the one we own and nothing desired is that same object. All doubts leave it where it is.
  */
-import { digestJson, type Digest } from '../model/digest.ts'
-import { byUtf16 } from '../model/json.ts'
 import { refKey, type Manifest, type ObjectRef } from '../model/object.ts'
 import type { ReleaseRules } from '../model/release.ts'
 import { matches } from './drift.ts'
@@ -13,11 +11,6 @@ import type { InventoryEntry, PlanInput, Step } from './types.ts'
 
 type LeaveReason = Extract<Step, { kind: 'leave' }>['because']
 type ForgetReason = Extract<Step, { kind: 'forget' }>['because']
-
-/** Names a list of deletions at one site: what a confirmation may name. */
-export function deletionsDigest(refs: readonly ObjectRef[]): Digest {
-  return digestJson('deletions', refs.map(refKey).toSorted(byUtf16))
-}
 
 /** What the prune rules know of the desired side. */
 export interface Claims {
@@ -61,13 +54,10 @@ export function prune(input: PlanInput, claims: Claims): readonly Step[] {
     else if (judged.kind === 'forget') steps.push({ kind: 'forget', ref, workload, because: judged.because })
     else leave(entry, judged.because, judged.message)
   }
-  return [
-    ...steps,
-    ...braked(
-      candidates.filter((candidate) => !holdsUp(candidate)),
-      input,
-    ),
-  ]
+  const stopped = stoppedByFuse(candidates, input)
+  for (const { entry } of stopped) if (entry.ref.namespace !== '') staying.add(entry.ref.namespace)
+  const going = candidates.filter((candidate) => !stopped.has(candidate) && !holdsUp(candidate))
+  return [...steps, ...waiting(stopped), ...deletions(going, input)]
 
   /** A namespace takes along what stands in it. */
   function holdsUp({ entry }: Candidate): boolean {
@@ -84,23 +74,18 @@ interface Candidate {
   readonly rules: ReleaseRules
 }
 
-/** The site's fuse: too many at once wait for a confirmed list; what was confirmed and begun goes on. */
-function braked(candidates: readonly Candidate[], input: PlanInput): readonly Step[] {
-  const steps: Step[] = []
-  const fresh = candidates.filter(({ entry }) => entry.deleting !== true)
-  const stopped =
-    fresh.length > input.fuse.objects && input.confirmed.size === 0 ? new Set(fresh.map(({ entry }) => entry)) : null
-  for (const { entry } of stopped === null ? [] : fresh) {
-    const because = { reason: 'DeletionBrake', detail: String(fresh.length) } as const
-    steps.push({ kind: 'wait', ref: entry.ref, workload: entry.workload, because })
-  }
-  return [
-    ...steps,
-    ...deletions(
-      candidates.filter(({ entry }) => stopped?.has(entry) !== true),
-      input,
-    ),
-  ]
+/** The site's fuse: too many at once that no confirmed list names. What has a yes goes, and what was begun goes on. */
+function stoppedByFuse(candidates: readonly Candidate[], { confirmed, fuse }: PlanInput): ReadonlySet<Candidate> {
+  const unasked = candidates.filter(({ entry }) => entry.deleting !== true && !confirmed.has(refKey(entry.ref)))
+  return new Set(unasked.length > fuse.objects ? unasked : [])
+}
+
+function waiting(stopped: ReadonlySet<Candidate>): readonly Step[] {
+  const because = { reason: 'DeletionBrake', detail: String(stopped.size) } as const
+  return [...stopped].map(({ entry, actual }) => {
+    const { ref, workload } = entry
+    return { kind: 'wait', ref, workload, because, uid: actual.metadata.uid ?? '' }
+  })
 }
 
 function judge(key: string, entry: InventoryEntry, input: PlanInput, claims: Claims): Judged {
@@ -131,8 +116,9 @@ function judge(key: string, entry: InventoryEntry, input: PlanInput, claims: Cla
   if (isNamespace && claims.namespaces.has(ref.name)) return leave('protected', 'desired objects stand in it')
   if (ref.kind === 'ServiceAccount' && isInUse(key, ref, input))
     return leave('protected', 'objects applied under it remain')
-  const confirmed = input.confirmed.size > 0 || rules.pruneConfirm.some((match) => matches(match, live))
-  if (isProtected(ref) && !confirmed) return leave('protected', `${ref.kind} needs pruneConfirm or a confirmed list`)
+  const confirmed = input.confirmed.has(key) || rules.pruneConfirm.some((match) => matches(match, live))
+  if (isProtected(ref) && !confirmed)
+    return leave('protected', `${ref.kind} needs pruneConfirm or a confirmed list that names it`)
   return { kind: 'delete', actual: live, rules }
 }
 

@@ -80,7 +80,7 @@ export interface Marks {
 }
 
 export interface Fuse {
-  /** More deletions than this in one turn need a confirmed list. */
+  /** More deletions than this in one turn, beside those that a confirmed list names, wait for one. */
   readonly objects: number
 }
 
@@ -95,8 +95,8 @@ export interface PlanInput {
   /** `off`: nothing is deleted in this turn (the inventory was just rebuilt from labels). */
   readonly prune: 'on' | 'off'
   readonly fuse: Fuse
-  /** Digests of confirmed deletion lists (`deletionsDigest`). */
-  readonly confirmed: ReadonlySet<Digest>
+  /** refKeys that a confirmed list of this site names (`confirmed.ts`). */
+  readonly confirmed: ReadonlySet<string>
   /** What was applied at a digest, for the three-way comparison; undefined: no longer known. */
   applied(digest: Digest): Manifest | undefined
   /** True: this digest was already found equal to the live object at this resourceVersion. */
@@ -208,7 +208,12 @@ export type Step =
       readonly message?: string
       readonly differences: readonly Difference[]
     })
-  | (StepBase & { readonly kind: 'wait'; readonly because: Waiting })
+  | (StepBase & {
+      readonly kind: 'wait'
+      readonly because: Waiting
+      /** Of what the fuse spared. */
+      readonly uid?: string
+    })
 
 export type WriteStep = Extract<Step, { readonly desired: Manifest }>
 

@@ -38,9 +38,10 @@ export function judgeDeletions({ previous, next, fleet, spent }: BrakeInput): Br
       .map(({ workload, sites }) => `${workload} would leave ${sites.length} sites, the limit is ${most}`),
     ...(objects > brake.objects ? [`${objects} objects would be deleted, the limit is ${brake.objects}`] : []),
   ]
-  if (because.length === 0) return { kind: 'ok', confirmed: null, list }
   const digest = digestJson('deletions', list as unknown as Json)
+  // Below every limit a yes still says something: that what is protected may go.
   if (brake.confirmed.includes(digest) && !spent.has(digest)) return { kind: 'ok', confirmed: digest, list }
+  if (because.length === 0) return { kind: 'ok', confirmed: null, list }
   const used = spent.has(digest) ? ' (the yes to it was used once already)' : ''
   const message =
     `${because.join('; ')}${used}. If this is meant, add ${digest} to deletionBrake.confirmed in the root file; ` +
@@ -108,6 +109,18 @@ function keysOf(lookUp: (digest: Digest) => Release | undefined): (digest: Diges
     known.set(digest, keys)
     return keys
   }
+}
+
+/** What goes at each site, by refKey: a site is told of its own part of a confirmed list and of no other. */
+export function deletionsBySite({ objects }: DeletionList): ReadonlyMap<string, readonly string[]> {
+  const bySite = new Map<string, string[]>()
+  for (const { object, sites } of objects)
+    for (const site of sites) {
+      const keys = bySite.get(site)
+      if (keys === undefined) bySite.set(site, [object])
+      else keys.push(object)
+    }
+  return bySite
 }
 
 /** For people: one line a workload and object, never collapsed. */

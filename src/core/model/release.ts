@@ -49,4 +49,4 @@ export interface DriftIgnore extends ObjectMatch {
 }
 
 /** What kind of bytes a blob holds; its digest is made in the domain of the same name. */
-export type BlobDomain = 'object' | 'sealed' | 'release' | 'config'
+export type BlobDomain = 'object' | 'sealed' | 'release' | 'config' | 'deletions'

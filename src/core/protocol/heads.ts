@@ -35,7 +35,7 @@ import {
 
 const SYNC = ['Synced', 'Progressing', 'Waiting', 'Drifted', 'Failed', 'Unknown'] as const
 const HEALTH = ['Healthy', 'Progressing', 'Degraded', 'Suspended', 'Unknown'] as const
-export const BLOB_DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config']
+export const BLOB_DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config', 'deletions']
 const NONCE = /^[A-Za-z0-9_-]{16}$/
 const MAX_MESSAGE_CHARS = 2_048
 const MAX_WANT = 4_096
@@ -77,6 +77,7 @@ export function checkUp(json: Json): SyncUp {
     for (const name of ['type', 'reason']) text(condition[name], `${at}.${name}`, 128)
     text(condition.message, `${at}.message`, MAX_MESSAGE_CHARS)
     number(condition.sinceMs, `${at}.sinceMs`)
+    if (condition.deletions !== undefined) digest(condition.deletions, `${at}.deletions`)
   })
   if (it.facts !== undefined) bounded(record(it.facts, 'facts'), 'facts', FACTS_MAX_BYTES)
   if (it.factsDigest !== undefined) digest(it.factsDigest, 'factsDigest')

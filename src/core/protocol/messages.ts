@@ -51,7 +51,7 @@ export interface SiteManifest {
   /** Data keys wrapped for this site, by key id. */
   readonly keys: Readonly<Record<string, string>>
   readonly withdrawn: readonly Digest[]
-  /** Digests (domain `deletions`) of deletion lists that were confirmed in Git. */
+  /** Names of deletion lists that were confirmed in Git for this site: blobs of domain `deletions`, or the site's own word for what its fuse stopped. */
   readonly deletionsConfirmed: readonly Digest[]
   /** Where the root names a release signer: its word for each entry. */
   readonly statements?: readonly SignedStatement[]
@@ -125,6 +125,8 @@ export interface SiteCondition {
   readonly reason: string
   readonly message: string
   readonly sinceMs: number
+  /** What the site's fuse stopped, as Git may confirm it. */
+  readonly deletions?: Digest
 }
 
 /** The JSON head of a sync, down. Byte parts follow in the order in which they are named here. */

@@ -142,19 +142,6 @@ describe('pruning', () => {
     expect(await liveOf(site, claim)).toBeDefined()
   })
 
-  test('the fuse stops a turn that would delete too much, until a list is confirmed', async () => {
-    const site = createSite({ agent: { fuseObjects: 2 } })
-    const objects = ['a', 'b', 'c'].map((name) => configMap(name))
-    await publish(site, { till: { objects: [...objects, configMap('stays')] } })
-    await publish(site, { till: { objects: [configMap('stays')] } })
-    expect(await liveOf(site, configMap('a'))).toBeDefined()
-    expect(observed(site)).toMatchObject({ waiting: { reason: 'DeletionBrake', detail: '3' } })
-    site.hub.publish({ till: { objects: [configMap('stays')] } }, { deletionsConfirmed: [`sha256:${'1'.repeat(64)}`] })
-    await site.agent.exchange(SIGNAL)
-    await site.settle()
-    for (const object of objects) expect(await liveOf(site, object)).toBeUndefined()
-  })
-
   test('an object that moves between workloads keeps its UID', async () => {
     const site = createSite()
     await publish(site, {

@@ -265,18 +265,13 @@ describe('what goes', () => {
   })
 
   test('a confirmed deletion that was begun goes on below and above the fuse', () => {
-    const maps = ['a', 'b', 'c'].map((name) => object('ConfigMap', name))
-    const entries = maps.map((it) => entry(it, it.metadata.name))
-    const live = maps.map((it) => ours(it, it.metadata.name))
-    const fuse = { objects: 1 }
+    const { entries, live, keys, fuse } = three()
     expect(said(plan(input([workload('till', [])], live, entries, { fuse })))).toEqual([
       'wait ConfigMap a',
       'wait ConfigMap b',
       'wait ConfigMap c',
     ])
-    const confirmed = plan(
-      input([workload('till', [])], live, entries, { fuse, confirmed: new Set([digestJson('deletions', 'any')]) }),
-    )
+    const confirmed = plan(input([workload('till', [])], live, entries, { fuse, confirmed: new Set(keys) }))
     const begun = [...intend(new Map(entries.map((it) => [refKey(it.ref), it])), confirmed).values()].filter(
       (it) => it !== null,
     )
@@ -285,7 +280,65 @@ describe('what goes', () => {
       said(plan(input([workload('till', [])], live, begun, { fuse }))).every((it) => it.startsWith('delete')),
     ).toBe(true)
   })
+
+  test('a confirmed list lifts the fuse for what it names and for nothing else', () => {
+    const { entries, live, keys, fuse } = three()
+    const told = (confirmed: readonly string[]): readonly string[] =>
+      said(plan(input([workload('till', [])], live, entries, { fuse, confirmed: new Set(confirmed) })))
+    expect(told([...keys.slice(1), '/ConfigMap/shop/of-another-list'])).toEqual([
+      'delete ConfigMap c: removed',
+      'delete ConfigMap b: removed',
+      'delete ConfigMap a: removed',
+    ])
+    expect(told(keys.slice(2))).toEqual(['delete ConfigMap c: removed', 'wait ConfigMap a', 'wait ConfigMap b'])
+    expect(told(['/ConfigMap/shop/of-another-list'])).toEqual([
+      'wait ConfigMap a',
+      'wait ConfigMap b',
+      'wait ConfigMap c',
+    ])
+  })
+
+  test('what is protected goes by a list that names it, and by no other', () => {
+    const told = (confirmed: readonly string[]): readonly string[] =>
+      said(
+        plan(
+          input([workload('till', [])], [ours(CLAIM, 'u1'), ours(MAP, 'u2')], [entry(CLAIM, 'u1'), entry(MAP, 'u2')], {
+            confirmed: new Set(confirmed),
+          }),
+        ),
+      )
+    expect(told([refKey(refOf(MAP))])).toContain('leave PersistentVolumeClaim data: protected')
+    expect(told([refKey(refOf(CLAIM))])).toContain('delete PersistentVolumeClaim data: removed')
+  })
+
+  test('a confirmed namespace stays while the fuse holds what stands in it', () => {
+    const { entries, live, fuse } = three()
+    const steps = plan(
+      input([workload('till', [])], [...live, ours(SPACE, 'u9')], [...entries, entry(SPACE, 'u9')], {
+        fuse,
+        confirmed: new Set([refKey(refOf(SPACE))]),
+      }),
+    )
+    expect(said(steps)).toContain('leave Namespace shop: protected')
+    expect(said(steps).filter((it) => it.startsWith('delete'))).toEqual([])
+  })
 })
+
+/** Three removed objects before a fuse of one. */
+function three(): {
+  readonly entries: readonly OwnedEntry[]
+  readonly live: readonly Manifest[]
+  readonly keys: readonly string[]
+  readonly fuse: { readonly objects: number }
+} {
+  const maps = ['a', 'b', 'c'].map((name) => object('ConfigMap', name))
+  return {
+    entries: maps.map((it) => entry(it, it.metadata.name)),
+    live: maps.map((it) => ours(it, it.metadata.name)),
+    keys: maps.map((it) => refKey(refOf(it))),
+    fuse: { objects: 1 },
+  }
+}
 
 describe('what comes first', () => {
   test('namespaces and definitions, then what they hold', () => {

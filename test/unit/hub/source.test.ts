@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { digestJson } from '../../../src/core/model/digest.ts'
+import { acceptConfirmedList } from '../../../src/core/protocol/deletions.ts'
 import { compiler, type Compiler } from '../../../src/hub/compile.ts'
 import type { CommitRefusal, CommitsToJudge } from '../../../src/hub/ports.ts'
 import type { Files } from '../fleet/tree.ts'
@@ -225,9 +227,60 @@ describe('deletions', () => {
     expect((await rig.hub.api.status()).brake).toBeNull()
     await rig.run(sites, 2)
     expect(sites[1]?.manifest?.entries.map(({ workload }) => workload)).toEqual(['b'])
-    expect(sites[1]?.manifest?.deletionsConfirmed).toEqual([digest])
     expect(sites[0]?.manifest?.entries.map(({ workload }) => workload)).toEqual(['b', 'web'])
     expect(sites[0]?.manifest?.deletionsConfirmed).toEqual([])
+    // Each site has a list of its own, which only it reads.
+    const [one, two] = sites.slice(1)
+    const listOf = async (site = one) => {
+      const [name] = site?.manifest?.deletionsConfirmed ?? []
+      const bytes = await rig.hub.handler.blob(site!.caller, 'deletions', name!)
+      return { name: name!, read: acceptConfirmedList(name!, site!.siteId, bytes!) }
+    }
+    const own = await listOf(one)
+    expect(own.read).toMatchObject({ ok: true, value: { list: digest, siteId: one!.siteId } })
+    expect(own.read.ok ? own.read.value.objects : []).toEqual(['/ConfigMap/web/web'])
+    expect(one?.blobs.has(own.name)).toBe(true)
+    const others = await listOf(two)
+    expect(others.name).not.toBe(own.name)
+    expect(await rig.hub.handler.blob(two!.caller, 'deletions', own.name)).toBeUndefined()
+    // The yes was used: the same list is stopped until Git takes it out and says it again.
+    const again = async (files: Files): Promise<string | undefined> => {
+      rig.git.commit(files)
+      await rig.settle()
+      await rig.run(sites, 40)
+      return (await rig.hub.api.status()).brake?.message
+    }
+    expect(await again({ ...dk(shops({ sites: MANY })), ...second, 'flotilla.yaml': confirmed['flotilla.yaml'] })).toBe(
+      undefined,
+    )
+    expect(await again(confirmed)).toMatch(/used once already/)
+    expect(await again({ ...dk(shops({ sites: MANY })), ...second })).toBeUndefined()
+    expect(await again(confirmed)).toBeUndefined()
+    expect(one?.manifest?.deletionsConfirmed).toHaveLength(2)
+  })
+
+  test('what a site’s fuse stopped is confirmed by the name that this site gave it', async () => {
+    const { rig, sites } = await atRest()
+    await using _rig = rig
+    const [one, two] = sites
+    const deletions = digestJson('deletions', 'what the fuse stopped')
+    const condition = {
+      type: 'Cluster',
+      reason: 'DeletionBrake',
+      message: '60 deletions',
+      sinceMs: 1,
+      deletions,
+    } as const
+    await one!.sync({ conditions: [condition] })
+    const files = shops()
+    rig.git.commit({
+      ...files,
+      'flotilla.yaml': files['flotilla.yaml']! + `  deletionBrake: { confirmed: ["${deletions}"] }\n`,
+    })
+    await rig.settle()
+    await rig.run(sites, 2)
+    expect(one?.manifest?.deletionsConfirmed).toEqual([deletions])
+    expect(two?.manifest?.deletionsConfirmed).toEqual([])
   })
 
   test('a site that is taken out of Git, or of every target, keeps what it has and shows Unlisted', async () => {
