@@ -23,7 +23,8 @@ const requests = (): number => {
   const { lists, gets, watches } = agent.status().requests
   return lists + gets + watches
 }
-const health = await startHealthServer('127.0.0.1:0', () => ({ ok: true, because: 'ok' }), [
+const well = () => ({ ok: true, because: 'ok' })
+const health = await startHealthServer('127.0.0.1:0', { live: well, ready: well }, [
   { name: 'turns', help: 'turns', read: () => agent.status().counts.turns },
   { name: 'requests', help: 'lists, gets and watches', read: requests },
   { name: 'heap', help: 'bytes in use', read: () => process.memoryUsage().heapUsed },

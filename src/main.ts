@@ -7,7 +7,8 @@ import { AGENT } from './cli/commands/agent.ts'
 import { AUTHOR } from './cli/commands/author.ts'
 import { OBSERVE } from './cli/commands/observe.ts'
 import { OPERATE } from './cli/commands/operate.ts'
-import { RUN } from './cli/commands/run.ts'
+import { BOX } from './cli/commands/box.ts'
+import { AGENT_DATA, RUN } from './cli/commands/run.ts'
 import type { CliPorts } from './cli/ports.ts'
 import { runProgram } from './cli/program.ts'
 import { Fault } from './core/model/fault.ts'
@@ -16,6 +17,7 @@ const VERSION = '0.1.0'
 const env = Object.freeze({
   hub: process.env['FLOTILLA_HUB'],
   token: process.env['FLOTILLA_TOKEN'],
+  data: process.env['FLOTILLA_DATA'],
   kubeconfig: process.env['KUBECONFIG'],
   kubernetesHost: process.env['KUBERNETES_SERVICE_HOST'],
   kubernetesPort: process.env['KUBERNETES_SERVICE_PORT'],
@@ -78,11 +80,15 @@ const ports: CliPorts = {
     await runHub(options, { version: VERSION, logLevel: env.logLevel }, signal)
   },
   async runAgent(options, signal) {
-    const { runAgent } = await import('./process/agent.ts')
+    const { runAgent } = await import('./process/run-agent.ts')
     const { kubernetesHost: host, kubernetesPort: port = '443' } = env
     const inCluster = host === undefined ? undefined : { host, port: Number(port) }
     const kubeconfig = options.kubeconfig ?? env.kubeconfig
     await runAgent({ ...options, kubeconfig, inCluster }, { version: VERSION, logLevel: env.logLevel }, signal)
+  },
+  async box(dir) {
+    const { openBox } = await import('./process/box.ts')
+    return openBox(dir ?? env.data ?? AGENT_DATA)
   },
   async runDemo(options, io, signal) {
     const { runDemo } = await import('./process/demo.ts')
@@ -115,7 +121,7 @@ process.stdout.on('error', (error) => {
 })
 
 process.exitCode = await runProgram(
-  [...RUN, ...AGENT, ...AUTHOR, ...OBSERVE, ...OPERATE],
+  [...RUN, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE],
   process.argv.slice(2),
   VERSION,
   ports,

@@ -19,6 +19,7 @@ import { resyncLoop } from './resync.ts'
 import type { ReconcileDeps } from './settled.ts'
 import { createSync } from './sync.ts'
 import { createBell, syncLoop, type Bell } from './sync-loop.ts'
+import { versionsOf } from './versions.ts'
 import { agedObservations, createTurnState, setCondition, type Counts } from './turn-state.ts'
 
 export interface AgentStatus {
@@ -56,6 +57,8 @@ export interface Agent {
   readonly batch: BatchRoom
   /** For whoever stands at the box. */
   readonly desk: Desk
+  /** A turn is due: who may write here has changed. */
+  wake(): void
   /** Ends the watches. The store and the cluster stay open: they are the caller's. */
   stop(): void
 }
@@ -152,7 +155,12 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     clock,
     words,
     library: reconciler.library,
-    agent: { state: 'running', version: options.version, because: 'it runs' },
+    agent: () => ({
+      state: 'running',
+      version: options.version,
+      confirmed: versionsOf(store).confirmed === options.version,
+      because: 'it runs',
+    }),
     current: () => reconciler.manifest(),
     observations,
     conditions: () => [...state.conditions.values()],
@@ -201,6 +209,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
       }
     },
     batch,
+    wake: () => changed.ring(),
     stop() {
       observer.stop()
       batch.stop()

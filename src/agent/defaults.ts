@@ -4,6 +4,8 @@ import type { AgentOptions } from './ports.ts'
 export const AGENT_DEFAULTS: Omit<AgentOptions, 'version'> = {
   mode: 'enforce',
   applySet: { namespace: 'flotilla-system', name: 'flotilla' },
+  self: null,
+  upgradeMs: 10 * 60_000,
   pollMs: null,
   parallelApplies: 16,
   resyncMs: 6 * 3_600_000,

@@ -22,9 +22,21 @@ export interface AgentPorts {
   readonly clock: Clock
   readonly log: Logger
   readonly machine: Machine
+  /** Absent: nobody else can be here, as in a simulation. */
+  readonly lease?: LeasePort
   /** Uniform in [0, 1). */
   random(): number
 }
+
+/** Whether this process is the one that may write in the cluster. */
+export interface LeasePort {
+  state(): LeaseState
+}
+
+export type LeaseState =
+  | { readonly held: 'yes' }
+  /** `by`: who holds it; null: not known, the API server does not answer. */
+  | { readonly held: 'no'; readonly by: string | null; readonly because: string }
 
 /** The machine's own time: goes on while the agent is restarted, begins anew when the machine is. */
 export interface Machine {
@@ -113,8 +125,14 @@ export interface AgentStore {
   readonly storeEpoch: string
   /** What opening found: `rebuilt` names the groups of rows that were damaged and are lost. */
   readonly opened: { readonly rebuilt: readonly string[] }
+  /** Until this is called an older agent reads all that is written here, and newer rows stand beside its own. */
+  confirmFormat(): void
   identity(): SiteIdentity | null
   saveIdentity(identity: SiteIdentity): void
+  /** All that a copy must hold: identity and floor. It holds private keys. null: not enrolled. */
+  keys(): JsonObject | null
+  /** What `keys` gave. Fault StoreFailed: of a format that is not known. */
+  restoreKeys(keys: JsonObject): void
   /** The highest of the two places. */
   floor(): Floor | null
   /** Newest readable first: the current one and the one before. */
@@ -145,6 +163,10 @@ export interface AgentOptions {
   /** Where the ApplySet's parent object stands. */
   readonly applySet: { readonly namespace: string; readonly name: string }
   /** Overrides the hub's `nextDueMs` downwards; null: as the hub says. */
+  /** The Deployment that this agent runs as, where a Workload of the fleet may be it; null: none is known. */
+  readonly self: { readonly namespace: string; readonly name: string } | null
+  /** A new version of the agent that is not ready by then is taken back. */
+  readonly upgradeMs: number
   readonly pollMs: number | null
   readonly parallelApplies: number
   /** Over how long every object is compared by a dry-run once. */

@@ -1,4 +1,7 @@
 /** What commands ask of the outside; main.ts builds these, and only what a command calls is ever loaded. */
+import type { BoxView, BoxWord } from '../core/api/box.ts'
+import type { WhyView } from '../core/api/types.ts'
+import type { BatchAsk } from '../core/batch/ask.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
 import type { Json } from '../core/model/json.ts'
 import type { SourceTree } from '../core/fleet/types.ts'
@@ -35,6 +38,11 @@ export interface AgentProcessOptions {
   readonly simulate: boolean
   readonly http: string | undefined
   readonly pollMs: number | undefined
+  /** Where its own objects stand: Lease, ApplySet, the copy of its keys. */
+  readonly namespace: string | undefined
+  readonly applySet: string | undefined
+  /** How long a new version has to prove itself before the one before takes over again. */
+  readonly confirmMs: number | undefined
 }
 
 export interface DemoOptions {
@@ -42,6 +50,18 @@ export interface DemoOptions {
   readonly once: boolean
   readonly dir: string | undefined
   readonly speed: number
+}
+
+/** The agent at this box. Faults: NotFound, Conflict, InvalidInput, Unreachable, Store*. */
+export interface BoxPort extends AsyncDisposable {
+  view(): Promise<BoxView>
+  why(subject: string): Promise<WhyView>
+  say(word: BoxWord): Promise<BoxView>
+}
+
+/** The batch room of the agent at this box. Faults: Unreachable, NotFound, Conflict, InvalidInput, Store*. */
+export interface BatchPort extends AsyncDisposable {
+  ask(ask: BatchAsk): Promise<JsonObject>
 }
 
 export interface CliPorts {
@@ -61,3 +81,5 @@ export interface CliPorts {
   /** The cluster of a kubeconfig, for installing and removing an agent; the caller closes it. */
   cluster(kubeconfig: string | undefined, context: string | undefined): Promise<Cluster>
 }
+  /** `dir`: the store of the agent; else FLOTILLA_DATA, else where `flotilla agent` puts it. */
+  box(dir: string | undefined): Promise<BoxPort>

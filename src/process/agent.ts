@@ -2,7 +2,6 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { startHealthServer } from '../adapters/http/health-server.ts'
 import { openLink } from '../adapters/link/client.ts'
 import { enrolSite as enrolOverLink } from '../adapters/link/enrol.ts'
 import { trustOf } from '../adapters/link/identity.ts'
@@ -10,7 +9,10 @@ import { fetchTrust, renewSite } from '../adapters/link/rescue.ts'
 import { openAgentStore } from '../adapters/store/agent-store.ts'
 import { type Agent, createAgent } from '../agent/agent.ts'
 import { nextBackoffMs } from '../agent/backoff.ts'
+import { AGENT_DEFAULTS } from '../agent/defaults.ts'
 import { enrolSite } from '../agent/enrol.ts'
+import { keepKeys, restoreKeys } from '../agent/keys-copy.ts'
+import { createLease, fenced, type Lease } from '../agent/lease.ts'
 import type { AgentOptions, AgentStore, Machine, SiteIdentity } from '../agent/ports.ts'
 import type { AgentProcessOptions } from '../cli/ports.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
@@ -18,8 +20,7 @@ import { asFault, Fault } from '../core/model/fault.ts'
 import type { HubLink } from '../core/protocol/ports.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
-import { createLogger } from '../runtime/pino-logger.ts'
-import { aborted, DRAIN_MS, within } from '../runtime/stop.ts'
+import { DRAIN_MS, within } from '../runtime/stop.ts'
 
 export interface AgentStart {
   /** Folder of the site's store, or `:memory:`. */
@@ -33,17 +34,22 @@ export interface AgentStart {
   readonly options: Partial<AgentOptions> & { readonly version: string }
   /** Stands between agent and link: the demo's bad weather. */
   readonly throughLink?: (link: HubLink) => HubLink
+  /** Who this process is to others that may write here; absent: nobody else can be. */
+  readonly holder?: string
 }
 
 export interface RunningAgent extends AsyncDisposable {
   readonly agent: Agent
+  readonly store: AgentStore
   readonly site: string
 }
 
 /** Enrols where needed, then runs. Faults: TokenRefused, HubNotTrusted, InvalidInput, KeyUnknown, and those of the store. */
 export async function startAgent(start: AgentStart, signal: AbortSignal): Promise<RunningAgent> {
-  const { clock } = start
+  const { clock, holder } = start
   const store = openAgentStore(start.data)
+  const place = (start.options.applySet ?? AGENT_DEFAULTS.applySet).namespace
+  if (holder !== undefined) await restoreKeys(start.cluster, store, place, start.log, signal)
   const identity = await enrolled(store, start, signal)
   const log = start.log.child({ site: identity.site })
   const direct = openLink({
@@ -51,30 +57,61 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
     authorities: () => trustOf(store.identity() ?? identity).authorities,
   })
   const link = start.throughLink?.(direct) ?? direct
-  const agent = createAgent(
+  const lease =
+    holder === undefined
+      ? undefined
+      : createLease(
+          { cluster: start.cluster, clock, log },
+          {
+            place: { namespace: place, name: `${(start.options.applySet ?? AGENT_DEFAULTS.applySet).name}-agent` },
+            holder,
+            storeEpoch: store.storeEpoch,
+            onChange: () => agent.wake(),
+          },
+        )
+  const cluster = lease === undefined ? start.cluster : fenced(start.cluster, lease)
+  const agent: Agent = createAgent(
     {
-      cluster: start.cluster,
+      cluster,
       link,
       keys: { renew: renewSite, roots: fetchTrust },
       store,
       clock,
       log,
       machine: start.machine,
+      ...(lease === undefined ? {} : { lease }),
       random: Math.random,
     },
     start.options,
   )
   const stop = new AbortController()
-  const running = agent.run(AbortSignal.any([signal, stop.signal]))
+  const until = AbortSignal.any([signal, stop.signal])
+  const loops = [agent.run(until)]
+  if (lease !== undefined) loops.push(leaseLoop(lease, () => keepKeys(cluster, store, place, log, until), clock, until))
   return {
     agent,
+    store,
     site: identity.site,
     async [Symbol.asyncDispose]() {
       stop.abort(new Fault('Cancelled', 'the agent ends'))
-      await within(DRAIN_MS / 2, running, log, 'agent loops')
+      await within(DRAIN_MS / 2, Promise.all(loops), log, 'agent loops')
       await within(DRAIN_MS / 4, Promise.all([link.close(), start.cluster.close()]), log, 'connections')
       store.close()
     },
+  }
+}
+
+/** Renews for as long as the agent runs; what else is to be done now and then under the lease is done with it. */
+async function leaseLoop(
+  lease: Lease,
+  underLease: () => Promise<void>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    const nextMs = await lease.renew(signal)
+    if (lease.state().held === 'yes') await underLease()
+    await clock.sleep(nextMs, signal).catch(() => undefined)
   }
 }
 
@@ -114,36 +151,8 @@ export function thisMachine(): Machine {
   return { bootId, uptimeMs: () => os.uptime() * 1000 }
 }
 
-/** `flotilla agent`: runs until told to stop. */
-export async function runAgent(
-  options: AgentProcessOptions,
-  env: { readonly version: string; readonly logLevel: string },
-  signal: AbortSignal,
-): Promise<void> {
-  const log = createLogger('agent', env.logLevel)
-  const running = await startAgent(
-    {
-      data: path.resolve(options.data),
-      join: options.join,
-      cluster: await openCluster(options),
-      clock: systemClock,
-      machine: thisMachine(),
-      log,
-      options: { version: env.version, ...(options.pollMs === undefined ? {} : { pollMs: options.pollMs }) },
-    },
-    signal,
-  )
-  await using _ended = running
-  log.info({ site: running.site }, 'running')
-  await using health =
-    options.http === undefined
-      ? null
-      : await startHealthServer(options.http, () => healthOf(running.agent), measuresOf(running.agent))
-  if (health !== null) log.info({ port: health.port }, 'health is served')
-  await aborted(signal)
-}
-
-async function openCluster(options: AgentProcessOptions): Promise<Cluster> {
+/** Fault InvalidInput: none is named. */
+export async function openCluster(options: AgentProcessOptions): Promise<Cluster> {
   if (options.simulate) {
     const { SimCluster } = await import('../sim/cluster.ts')
     return new SimCluster({ clock: systemClock })
@@ -158,52 +167,4 @@ async function openCluster(options: AgentProcessOptions): Promise<Cluster> {
     'InvalidInput',
     'no cluster is named: give --kubeconfig, set KUBECONFIG, run in a pod, or take --simulate',
   )
-}
-
-/** Alive: turns are made. A hub that is away is no illness. */
-function healthOf(agent: Agent): { readonly ok: boolean; readonly because: string } {
-  const { conditions } = agent.status()
-  const ill = conditions.find(({ type }) => type === 'Store')
-  return ill === undefined
-    ? { ok: true, because: 'ok' }
-    : { ok: false, because: `${ill.type} ${ill.reason}: ${ill.message}` }
-}
-
-function measuresOf(agent: Agent): { readonly name: string; readonly help: string; read(): number }[] {
-  const gauge = (name: string, help: string, read: () => number) => ({ name: `flotilla_agent_${name}`, help, read })
-  const count = (key: string): number => (agent.status().counts as Readonly<Record<string, number>>)[key] ?? 0
-  return [
-    gauge('inventory_objects', 'Objects this agent owns', () => agent.status().inventory),
-    gauge('workloads', 'Workloads this site is told to run', () => agent.status().workloads.length),
-    gauge(
-      'workloads_healthy',
-      'Workloads that are healthy',
-      () => agent.status().workloads.filter(({ health }) => health === 'Healthy').length,
-    ),
-    gauge('conditions', 'Site conditions that are not fine', () => agent.status().conditions.length),
-    gauge(
-      'last_sync_timestamp_seconds',
-      'When the hub was last reached, 0 for never',
-      () => (agent.status().lastSyncMs ?? 0) / 1000,
-    ),
-    gauge(
-      'generation_counter',
-      'Counter of the generation this site acts on',
-      () => agent.status().generation?.counter ?? 0,
-    ),
-    ...Object.keys(agent.status().counts).map((key) =>
-      gauge(
-        key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-        `${key} since the start`,
-        () => count(key),
-      ),
-    ),
-    ...(['lists', 'gets', 'watches', 'events'] as const).map((key) =>
-      gauge(key, `${key} of the cluster's objects since the start`, () => agent.status().requests[key]),
-    ),
-    gauge('socket', '1 while the hub can call this site, 0 while it polls', () =>
-      agent.status().resting?.by === 'socket' ? 1 : 0,
-    ),
-    gauge('resident_bytes', 'Resident memory', () => process.memoryUsage.rss()),
-  ]
 }

@@ -227,7 +227,14 @@ test.runIf(here)(
     const join = hub.pki.joinLine(server.url, SITE, hub.token(SITE))
     const store = { kind: 'hostPath', path: path.join(plane.dir, 'agent-store') } as const
     await apply(
-      ...agentManifests({ namespace: 'flotilla-system', image: IMAGE, join, store, accounts: [] }).map(onThisNode),
+      ...agentManifests({
+        namespace: 'flotilla-system',
+        image: IMAGE,
+        join,
+        store,
+        accounts: [],
+        ownWrites: 'all',
+      }).map(onThisNode),
     )
     await eventually(
       'the agent is ready',

@@ -49,13 +49,20 @@ describe('the chart renders what the command prints, by the real helm', () => {
     join: undefined,
     store: { kind: 'claim', size: '1Gi', storageClass: undefined },
     accounts: [],
+    ownWrites: 'all',
   }
   test.each<[string, readonly string[], Partial<InstallOptions>]>([
     ['by default', [], {}],
     [
       'with accounts and a token',
       ['--set', 'accounts={shop/till,vision/camera,shop/stock}', '--set', 'join=token'],
-      { accounts: ['shop/till', 'vision/camera', 'shop/stock'], join: 'token' },
+      { accounts: ['shop/till', 'vision/camera', 'shop/stock'], ownWrites: 'none', join: 'token' },
+    ],
+    ['with any account', ['--set', 'accounts={*}'], { accounts: 'any' }],
+    [
+      'with an account for some, and its own rights for the others',
+      ['--set', 'accounts={shop/till}', '--set', 'ownWrites=all'],
+      { accounts: ['shop/till'] },
     ],
     [
       'with a folder of the node and another image',

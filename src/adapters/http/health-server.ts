@@ -1,4 +1,4 @@
-/** `/healthz` and `/metrics` of an agent: two GETs, nothing else is answered, no request has a body. */
+/** `/healthz`, `/readyz` and `/metrics` of an agent: three GETs, nothing else is answered, no request has a body. */
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Gauge, Registry } from 'prom-client'
@@ -19,10 +19,16 @@ export interface HealthServer extends AsyncDisposable {
   readonly port: number
 }
 
+/** `live`: it need not be started again. `ready`: it does the work of this site. */
+export interface Probes {
+  live(): Health
+  ready(): Health
+}
+
 /** `listen`: `host:port`, port 0 for any free one. */
 export async function startHealthServer(
   listen: string,
-  health: () => Health,
+  probes: Probes,
   measures: readonly Measure[],
 ): Promise<HealthServer> {
   const registry = new Registry()
@@ -44,8 +50,8 @@ export async function startHealthServer(
   })
   const answer = async (url: string): Promise<{ readonly status: number; readonly text: string }> => {
     if (url === '/metrics') return { status: 200, text: await registry.metrics() }
-    if (url !== '/healthz') return { status: 404, text: 'not here\n' }
-    const { ok, because } = health()
+    if (url !== '/healthz' && url !== '/readyz') return { status: 404, text: 'not here\n' }
+    const { ok, because } = url === '/readyz' ? probes.ready() : probes.live()
     return { status: ok ? 200 : 503, text: `${because}\n` }
   }
   const colon = listen.lastIndexOf(':')

@@ -7,9 +7,14 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { Fault } from '../../core/model/fault.ts'
 import { storeFault } from './node-sqlite.ts'
 
-/** Written by this code and readable by it. A higher number is another agent's store: not opened. */
-export const AGENT_FORMAT = 1
+/**
+ * The newest that this code reads and writes. A higher number is a newer agent's store: not opened. An older one is opened and
+ * stays as it is, so that the agent before this one can have it back, until `confirmFormat`: rows only gain fields and groups.
+ */
+const AGENT_FORMAT = 1
 const SUM_BYTES = 16
+/** Beside the format's number, so that a flipped bit of it is not taken for a newer agent's store: 'FL' and the format. */
+const STAMP = 0x464c0000
 
 export interface AgentRows {
   /** Rows whose checksum holds; `damaged` says whether any did not, or is missing. */
@@ -17,8 +22,10 @@ export interface AgentRows {
   get(group: string, key: string): Uint8Array | undefined
   has(group: string, key: string): boolean
   keys(group: string): readonly string[]
-  /** One transaction; on the disk when it returns. A null value drops the row. */
-  write(changes: readonly RowChange[]): void
+  /** One transaction; on the disk when it returns, or with the next that is. A null value drops the row. */
+  write(changes: readonly RowChange[], outlives?: 'power' | 'process'): void
+  /** No older agent is to read this any more. */
+  confirmFormat(): void
   close(): void
 }
 
@@ -29,29 +36,66 @@ export interface RowChange {
 }
 
 /** Fault StoreCorrupt where the file is no store of ours or its pages are damaged. */
-export function openAgentRows(file: string): AgentRows {
+export function openAgentRows(file: string, newest = AGENT_FORMAT): AgentRows {
   const db = attempt(() => new DatabaseSync(file))
   try {
-    return attempt(() => rowsOf(db))
+    return attempt(() => rowsOf(db, newest))
   } catch (error) {
     db.close()
     throw error
   }
 }
 
-function rowsOf(db: DatabaseSync): AgentRows {
+/** A whole and consistent copy of a file that another process may be writing. */
+export function copyAgentRows(from: string, to: string): void {
+  attempt(() => {
+    const db = new DatabaseSync(from)
+    try {
+      db.exec('PRAGMA busy_timeout = 5000')
+      db.prepare('VACUUM INTO ?').run(to)
+    } finally {
+      db.close()
+    }
+  })
+}
+
+function rowsOf(db: DatabaseSync, newest: number): AgentRows {
   db.exec(
     'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cell_size_check = ON',
   )
   checkIntegrity(db)
-  const format = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
-  if (format > AGENT_FORMAT)
-    throw new Fault('StoreFailed', `the store has format ${format}, this agent knows ${AGENT_FORMAT}`)
+  const format = numberOf(db, 'user_version')
+  const stamp = numberOf(db, 'application_id')
+  if (stamp !== 0 && stamp !== STAMP + format)
+    throw new Fault('StoreCorrupt', `format ${format} and its stamp do not agree`)
+  if (format > newest) throw new Fault('StoreFailed', `the store has format ${format}, this agent knows ${newest}`)
   db.exec(`
     CREATE TABLE IF NOT EXISTS rows (grp TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, sum BLOB NOT NULL,
       PRIMARY KEY (grp, key)) STRICT;
-    CREATE TABLE IF NOT EXISTS groups (grp TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL, sum BLOB NOT NULL) STRICT;
-    PRAGMA user_version = ${AGENT_FORMAT};`)
+    CREATE TABLE IF NOT EXISTS groups (grp TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL, sum BLOB NOT NULL) STRICT;`)
+  if (format === 0) stampAs(db, newest)
+  else if (stamp === 0) stampAs(db, format)
+  return attemptOn(() => statementsOf(db, newest))
+}
+
+/** A schema that does not say what it said: a bit of it flipped. */
+function attemptOn<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw new Fault('StoreCorrupt', error instanceof Error ? error.message : 'sqlite', { cause: error })
+  }
+}
+
+function stampAs(db: DatabaseSync, format: number): void {
+  db.exec(`BEGIN IMMEDIATE; PRAGMA user_version = ${format}; PRAGMA application_id = ${STAMP + format}; COMMIT`)
+}
+
+function numberOf(db: DatabaseSync, pragma: 'user_version' | 'application_id'): number {
+  return Number(db.prepare(`PRAGMA ${pragma}`).get()?.[pragma] ?? 0)
+}
+
+function statementsOf(db: DatabaseSync, newest: number): AgentRows {
   const one = db.prepare('SELECT value, sum FROM rows WHERE grp = ? AND key = ?')
   const all = db.prepare('SELECT key, value, sum FROM rows WHERE grp = ?')
   const names = db.prepare('SELECT key FROM rows WHERE grp = ? ORDER BY key')
@@ -67,7 +111,21 @@ function rowsOf(db: DatabaseSync): AgentRows {
       }),
     has: (name, key) => attempt(() => known.get(name, key) !== undefined),
     keys: (name) => attempt(() => names.all(name).map((row) => String(row['key']))),
-    write: (changes) => attempt(() => write(changes)),
+    write: (changes, outlives = 'power') =>
+      attempt(() => {
+        if (outlives === 'power') return write(changes)
+        // In WAL mode: written, and synced with the next commit that is.
+        db.exec('PRAGMA synchronous = NORMAL')
+        try {
+          write(changes)
+        } finally {
+          db.exec('PRAGMA synchronous = FULL')
+        }
+      }),
+    confirmFormat: () =>
+      attempt(() => {
+        if (numberOf(db, 'user_version') < newest) stampAs(db, newest)
+      }),
     close: () => db.close(),
   }
 }

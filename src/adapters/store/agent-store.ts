@@ -3,7 +3,7 @@
  * rebuilt from what is still readable; what is lost is named in `opened.rebuilt`, and the agent gets it back from hub and cluster.
  */
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AgentStore, SiteIdentity, StoredManifest, StoreWrite, WorkloadRecord } from '../../agent/ports.ts'
 import { digestBytes, isDigest } from '../../core/model/digest.ts'
@@ -15,7 +15,7 @@ import type { Floor } from '../../core/protocol/accept.ts'
 import type { OutboxItem } from '../../core/protocol/messages.ts'
 import type { HubTime } from '../../core/protocol/time.ts'
 import { onFiles, summedFile, summedMemory, type SummedFile } from './agent-files.ts'
-import { openAgentRows, type AgentRows, type RowChange } from './agent-rows.ts'
+import { copyAgentRows, openAgentRows, type AgentRows, type RowChange } from './agent-rows.ts'
 
 type Inventory = ReturnType<AgentStore['inventory']>
 type InventoryEntry = Inventory extends ReadonlyMap<string, infer Entry> ? Entry : never
@@ -25,26 +25,40 @@ const KEPT_MANIFESTS = 2
 const GROUPS = ['meta', 'manifest', 'workload', 'inventory', 'outbox', 'note', 'batch', 'blob'] as const
 const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config', 'deletions']
 
-/** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. Faults as AgentStore. */
-export function openAgentStore(dir: string): AgentStore {
-  if (dir === ':memory:') return storeOf(openAgentRows(':memory:'), summedMemory(), summedMemory(), [])
+/** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. `format`: the newest to know, else this code's. Faults as AgentStore. */
+export function openAgentStore(dir: string, format?: number): AgentStore {
+  if (dir === ':memory:') return storeOf(openAgentRows(':memory:', format), summedMemory(), summedMemory(), [])
   onFiles(() => mkdirSync(dir, { recursive: true, mode: 0o700 }))
   const file = join(dir, 'agent.db')
-  const { rows, rebuilt } = openOrRebuild(file)
+  const { rows, rebuilt } = openOrRebuild(file, format)
   const floor = summedFile(join(dir, 'floor'))
   // A floor is written after the database: where only the floor is left, the database was lost whole.
   const lost = rebuilt.length === 0 && !rows.has('meta', 'floor') && readFloor(floor) !== undefined
   return storeOf(rows, summedFile(join(dir, 'identity')), floor, lost ? GROUPS : rebuilt)
 }
 
-function openOrRebuild(file: string): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
+/** What another process has open, as it is now, for one that only wants to look. Faults as AgentStore. */
+export function copyAgentStore(from: string, to: string): void {
+  onFiles(() => {
+    rmSync(to, { recursive: true, force: true })
+    mkdirSync(to, { recursive: true, mode: 0o700 })
+    for (const name of ['identity', 'floor'])
+      if (existsSync(join(from, name))) copyFileSync(join(from, name), join(to, name))
+  })
+  copyAgentRows(join(from, 'agent.db'), join(to, 'agent.db'))
+}
+
+function openOrRebuild(
+  file: string,
+  format?: number,
+): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
   let rows: AgentRows
   try {
-    rows = openAgentRows(file)
+    rows = openAgentRows(file, format)
   } catch (error) {
     if (!(error instanceof Fault) || error.reason !== 'StoreCorrupt') throw error
     setAside(file)
-    return { rows: openAgentRows(file), rebuilt: GROUPS }
+    return { rows: openAgentRows(file, format), rebuilt: GROUPS }
   }
   const read = new Map<string, { readonly rows: ReadonlyMap<string, Uint8Array>; readonly damaged: boolean }>()
   // Blobs name their own bytes and are checked when they are read: reading all of them at each start would cost too much.
@@ -54,7 +68,7 @@ function openOrRebuild(file: string): { readonly rows: AgentRows; readonly rebui
   const blobs = rows.read('blob').rows
   rows.close()
   setAside(file)
-  const fresh = openAgentRows(file)
+  const fresh = openAgentRows(file, format)
   // A site without notes looks for its inventory in the cluster.
   if (rebuilt.includes('inventory')) read.delete('note')
   const kept = [...read, ['blob', { rows: blobs }] as const].flatMap(([group, found]) =>
@@ -88,19 +102,31 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
   }
   return {
     storeEpoch,
+  const identityOf = (): SiteIdentity | null => {
+    const body = identityHeld === undefined ? identity.read() : undefined
+    if (body !== undefined) identityHeld = identityFrom(body)
+    return identityHeld ?? null
+  }
+  const saveIdentity = (it: SiteIdentity): void => {
+    identity.write(identityBody(it))
+    identityHeld = it
+    if (it.floor === undefined || higher(it.floor, floorOf() ?? undefined) !== it.floor) return
+    rows.write([{ group: 'meta', key: 'floor', value: encode(it.floor) }])
+    floorFile.write(it.floor as unknown as JsonObject)
+  }
     opened: { rebuilt },
-    identity: () => {
-      const body = identityHeld === undefined ? identity.read() : undefined
-      if (body !== undefined) identityHeld = identityFrom(body)
-      return identityHeld ?? null
+    confirmFormat: () => rows.confirmFormat(),
+    identity: identityOf,
+    saveIdentity,
+    keys: () => {
+      const held = identityOf()
+      if (held === null) return null
+      return { identity: identityBody(held), floor: floorOf() as unknown as JsonObject }
     },
-    saveIdentity: (it) => {
-      identity.write(identityBody(it))
-      identityHeld = it
-      if (it.floor !== undefined && higher(it.floor, floorOf() ?? undefined) === it.floor) {
-        rows.write([{ group: 'meta', key: 'floor', value: encode(it.floor) }])
-        floorFile.write(it.floor as unknown as JsonObject)
-      }
+    restoreKeys: (keys) => {
+      const held = identityFrom(keys['identity'] as JsonObject)
+      const floor = higher(held.floor, (keys['floor'] ?? undefined) as unknown as Floor | undefined)
+      saveIdentity({ ...held, ...(floor === null ? {} : { floor }) })
     },
     floor: floorOf,
     manifests: () =>

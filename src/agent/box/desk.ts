@@ -25,7 +25,7 @@ export interface DeskParts {
   readonly clock: Clock
   readonly words: BoxWords
   readonly library: Library
-  readonly agent: BoxView['agent']
+  agent(): BoxView['agent']
   current(): Current | undefined
   /** By workload, as of now; empty where nothing looks. */
   observations(): ReadonlyMap<string, WorkloadObservation>
@@ -47,7 +47,8 @@ export function createDesk(parts: DeskParts): Desk {
     const away = conditions.find(({ type }) => type === 'Link')
     const lastExchangeMs = parts.lastExchangeMs()
     const lastWordMs = store.time()?.timeMs ?? null
-    const tried = parts.agent.state === 'running'
+    const agent = parts.agent()
+    const tried = agent.state === 'running'
     const link =
       lastWordMs === null
         ? 'Never'
@@ -61,7 +62,7 @@ export function createDesk(parts: DeskParts): Desk {
       asOfMs: Math.floor(clock.nowMs()),
       site: identity?.site ?? null,
       siteId: identity?.siteId ?? null,
-      agent: parts.agent,
+      agent,
       mode: parts.mode(),
       generation: current?.stored.generation ?? null,
       revision: current?.manifest.revision ?? null,

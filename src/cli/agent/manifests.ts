@@ -19,11 +19,10 @@ export interface InstallOptions {
   readonly store:
     | { readonly kind: 'claim'; readonly size: string; readonly storageClass: string | undefined }
     | { readonly kind: 'hostPath'; readonly path: string }
-  /**
-   * Accounts, `namespace/name`, that every Workload of the fleet is applied with; the agent then may act as these and write
-   * nothing else. Empty: it may write everything, as Workloads without `serviceAccount` need.
-   */
-  readonly accounts: readonly string[]
+  /** Accounts, `namespace/name`, that Workloads of the fleet are applied with: the agent may act as these and as no other. */
+  readonly accounts: readonly string[] | 'any'
+  /** `none`: the agent writes as these accounts and nothing by itself, for fleets whose every Workload names one. */
+  readonly ownWrites: 'all' | 'none'
 }
 
 /** In the order in which they can be applied. */
@@ -52,22 +51,30 @@ function account(options: InstallOptions): Manifest {
   return object('v1', 'ServiceAccount', named(options))
 }
 
+const RBAC = 'rbac.authorization.k8s.io'
+/** Of `agent/keys-copy.ts`. */
+export const KEYS_SECRET = 'flotilla-agent-keys'
 const WRITE = ['create', 'update', 'patch', 'delete']
 const READ = ['get', 'list', 'watch']
 
 /** Reading is needed for every kind: watches show what is ours, and a lost inventory is looked for in all of them. */
 function rightsOf(options: InstallOptions): readonly Manifest[] {
   const everything = { apiGroups: ['*'], resources: ['*'] }
-  const read: JsonObject = { ...everything, verbs: READ }
-  if (options.accounts.length === 0) {
-    const rules = [
-      { ...everything, verbs: [...READ, ...WRITE] },
-      // Roles in a fleet may hold more than the agent itself does; it hands them on and has no use for them.
-      { apiGroups: ['rbac.authorization.k8s.io'], resources: ['roles', 'clusterroles'], verbs: ['bind', 'escalate'] },
-      { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['impersonate'] },
-      { apiGroups: [''], resources: ['groups'], verbs: ['impersonate'] },
-    ]
-    return clusterRights(options, rules)
+  const own: readonly JsonObject[] =
+    options.ownWrites === 'all'
+      ? [
+          { ...everything, verbs: [...READ, ...WRITE] },
+          // Roles in a fleet may hold more than the agent itself does; it hands them on and has no use for them.
+          { apiGroups: [RBAC], resources: ['roles', 'clusterroles'], verbs: ['bind', 'escalate'] },
+        ]
+      : [
+          { ...everything, verbs: READ },
+          { apiGroups: [''], resources: ['namespaces'], verbs: ['create', 'patch'] },
+        ]
+  const home = options.ownWrites === 'all' ? [] : rights(options, options.namespace, AGENT_NAME, OWN_OBJECTS)
+  if (options.accounts === 'any') {
+    const any = { apiGroups: [''], resources: ['serviceaccounts', 'groups'], verbs: ['impersonate'] }
+    return [...clusterRights(options, [...own, any]), ...home]
   }
   const accounts = options.accounts.map((name) => {
     const slash = name.indexOf('/')
@@ -79,15 +86,10 @@ function rightsOf(options: InstallOptions): readonly Manifest[] {
     'system:serviceaccounts',
     ...namespaces.map((namespace) => `system:serviceaccounts:${namespace}`),
   ]
+  const inGroups = { apiGroups: [''], resources: ['groups'], resourceNames: groups, verbs: ['impersonate'] }
   return [
-    ...clusterRights(options, [
-      read,
-      { apiGroups: [''], resources: ['namespaces'], verbs: ['create', 'patch'] },
-      { apiGroups: [''], resources: ['groups'], resourceNames: groups, verbs: ['impersonate'] },
-    ]),
-    ...rights(options, options.namespace, AGENT_NAME, [
-      { apiGroups: [''], resources: ['configmaps'], verbs: ['create', 'patch'] },
-    ]),
+    ...clusterRights(options, accounts.length === 0 ? own : [...own, inGroups]),
+    ...home,
     ...namespaces.flatMap((namespace) => {
       const names = accounts.filter((it) => it.namespace === namespace).map(({ name }) => name)
       const rule = { apiGroups: [''], resources: ['serviceaccounts'], resourceNames: names, verbs: ['impersonate'] }
@@ -96,7 +98,13 @@ function rightsOf(options: InstallOptions): readonly Manifest[] {
   ]
 }
 
-const RBAC = 'rbac.authorization.k8s.io'
+/** Its ApplySet, its Lease, and the copy of its keys. */
+const OWN_OBJECTS: readonly JsonObject[] = [
+  { apiGroups: [''], resources: ['configmaps'], verbs: ['create', 'patch'] },
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create', 'patch'] },
+  { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+  { apiGroups: [''], resources: ['secrets'], resourceNames: [KEYS_SECRET], verbs: ['patch'] },
+]
 
 function clusterRights(options: InstallOptions, rules: readonly JsonObject[]): readonly Manifest[] {
   const metadata = { name: AGENT_NAME, labels: LABELS }
@@ -148,14 +156,15 @@ function deployment(options: InstallOptions): Manifest {
   const probe = { httpGet: { path: '/healthz', port: 'http' } }
   return object('apps/v1', 'Deployment', named(options), {
     spec: {
-      // One store has one writer: the old one ends before the new one starts.
       replicas: 1,
-      strategy: { type: 'Recreate' },
+      // The new one starts beside the old, which ends once the new one proved itself on the same store: see `succession.ts`.
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       selector: { matchLabels: LABELS },
       template: {
         metadata: { labels: LABELS },
         spec: {
           serviceAccountName: AGENT_NAME,
+          affinity: BESIDE_THE_OLD,
           securityContext: {
             runAsNonRoot: true,
             runAsUser: USER,
@@ -168,17 +177,25 @@ function deployment(options: InstallOptions): Manifest {
             {
               name: 'agent',
               image,
-              args: ['agent', '--data=/data', '--join=$(FLOTILLA_JOIN)', `--http=0.0.0.0:${HEALTH_PORT}`],
+              args: [
+                'agent',
+                '--data=/data',
+                '--join=$(FLOTILLA_JOIN)',
+                `--http=0.0.0.0:${HEALTH_PORT}`,
+                `--namespace=${options.namespace}`,
+              ],
               // Used once: an agent that is enrolled needs no token, and the Secret may go.
               env: [
                 { name: 'FLOTILLA_JOIN', valueFrom: { secretKeyRef: { name: JOIN, key: 'token', optional: true } } },
                 { name: 'NODE_OPTIONS', value: NODE_FLAGS },
+                // For `agent status` and its like, by `kubectl exec`.
+                { name: 'FLOTILLA_DATA', value: '/data' },
               ],
               ports: [{ name: 'http', containerPort: HEALTH_PORT }],
               // Health is served once it is enrolled, and for that the hub must be reached: it may take a day.
               startupProbe: { ...probe, periodSeconds: 10, failureThreshold: 8_640 },
               livenessProbe: { ...probe, periodSeconds: 30, failureThreshold: 5, timeoutSeconds: 5 },
-              readinessProbe: { ...probe, periodSeconds: 10, timeoutSeconds: 5 },
+              readinessProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 10, timeoutSeconds: 5 },
               resources: { requests: { cpu: '20m', memory: '128Mi' }, limits: { memory: '512Mi' } },
               securityContext: CONFINED,
               volumeMounts: [
@@ -195,6 +212,18 @@ function deployment(options: InstallOptions): Manifest {
       },
     },
   })
+}
+
+/** Both need the same volume, and most volumes are on one node. */
+const BESIDE_THE_OLD = {
+  podAffinity: {
+    preferredDuringSchedulingIgnoredDuringExecution: [
+      {
+        weight: 100,
+        podAffinityTerm: { labelSelector: { matchLabels: LABELS }, topologyKey: 'kubernetes.io/hostname' },
+      },
+    ],
+  },
 }
 
 const CONFINED = {

@@ -1,6 +1,7 @@
 import type { Command, Flag, Values } from '../command.ts'
 import { AGENT_NAMESPACE, agentManifests, type InstallOptions } from '../agent/manifests.ts'
 import { uninstallAgent } from '../agent/uninstall.ts'
+import { Fault } from '../../core/model/fault.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 
@@ -18,7 +19,12 @@ const INSTALL_FLAGS: Readonly<Record<string, Flag>> = {
   account: {
     type: 'list',
     placeholder: 'NAMESPACE/NAME',
-    help: 'may act only as this service account, for fleets whose every Workload names one; may be given again',
+    help: 'it may act as this service account of a Workload, and as no other; may be given again; * for any',
+  },
+  'own-writes': {
+    type: 'string',
+    placeholder: 'all|none',
+    help: 'what it may write by itself, for Workloads that name no account; all, or none where --account is given',
   },
 }
 
@@ -34,8 +40,16 @@ function optionsOf(flags: Values, version: string): InstallOptions {
       path === undefined
         ? { kind: 'claim', size: text('size') ?? '1Gi', storageClass: text('storage-class') }
         : { kind: 'hostPath', path },
-    accounts: (flags['account'] as readonly string[] | undefined) ?? [],
+    ...rightsIn(flags),
   }
+}
+
+function rightsIn(flags: Values): Pick<InstallOptions, 'accounts' | 'ownWrites'> {
+  const named = (flags['account'] as readonly string[] | undefined) ?? []
+  const ownWrites = flags['own-writes'] ?? (named.length === 0 || named.includes('*') ? 'all' : 'none')
+  if (ownWrites !== 'all' && ownWrites !== 'none')
+    throw new Fault('InvalidInput', `--own-writes found ${String(ownWrites)}, expected all or none`)
+  return { accounts: named.includes('*') ? 'any' : named, ownWrites }
 }
 
 const manifests: Command<CliPorts> = {
@@ -72,6 +86,7 @@ const uninstall: Command<CliPorts> = {
     kubeconfig: { type: 'string', placeholder: 'FILE', help: 'else KUBECONFIG' },
     context: { type: 'string', help: 'context of the kubeconfig' },
     account: { type: 'list', placeholder: 'NAMESPACE/NAME', help: 'as given to `agent manifests`' },
+    'own-writes': { type: 'string', placeholder: 'all|none', help: 'as given to `agent manifests`' },
   },
   async run(_args, flags, ports, io) {
     const choice = (name: string): 'keep' | 'remove' | undefined => {
@@ -93,7 +108,7 @@ const uninstall: Command<CliPorts> = {
         cluster,
         {
           installed: agentManifests({ ...options, join: 'named for removal' }),
-          applySet: { namespace: AGENT_NAMESPACE, name: 'flotilla' },
+          applySet: { namespace: options.namespace, name: 'flotilla' },
           workloads,
           data,
         },

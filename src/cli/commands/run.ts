@@ -1,4 +1,5 @@
 import os from 'node:os'
+import { AGENT_NAMESPACE } from '../agent/manifests.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
@@ -55,12 +56,14 @@ const hub: Command<CliPorts> = {
   },
 }
 
+export const AGENT_DATA = '.flotilla/agent'
+
 const AGENT_FLAGS = {
   data: {
     type: 'string',
     placeholder: 'DIR',
     help: 'where the agent keeps its store and keys',
-    default: '.flotilla/agent',
+    default: AGENT_DATA,
   },
   join: {
     type: 'string',
@@ -72,6 +75,9 @@ const AGENT_FLAGS = {
   simulate: { type: 'switch', help: 'a simulated cluster in place of a real one' },
   http: { type: 'string', placeholder: 'HOST:PORT', help: '/metrics and /healthz; none by default' },
   'poll-ms': { type: 'number', help: 'ask the hub this often whatever it says (tests)' },
+  namespace: { type: 'string', short: 'n', help: 'where its own objects stand', default: AGENT_NAMESPACE },
+  'apply-set': { type: 'string', placeholder: 'NAME', help: 'two agents on one cluster need two', default: 'flotilla' },
+  'confirm-ms': { type: 'number', help: 'a new version has so long to prove itself', default: 300_000 },
 } as const
 
 const agent: Command<CliPorts> = {
@@ -90,6 +96,9 @@ const agent: Command<CliPorts> = {
         simulate: flags['simulate'] === true,
         http: flags['http'] as string | undefined,
         pollMs: flags['poll-ms'] as number | undefined,
+        namespace: flags['namespace'] as string | undefined,
+        applySet: flags['apply-set'] as string | undefined,
+        confirmMs: flags['confirm-ms'] as number | undefined,
       },
       io.signal,
     )

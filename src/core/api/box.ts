@@ -12,10 +12,12 @@ export interface BoxView {
   readonly site: string | null
   readonly siteId: string | null
   readonly agent: {
-    /** `standby`: another version on this store holds the lease. `stopped`: this is read from the store alone. */
-    readonly state: 'running' | 'standby' | 'stopped'
+    /** `stopped`: this is read from the store alone. */
+    readonly state: 'running' | 'stopped'
     /** null: nothing runs. */
     readonly version: string | null
+    /** This version made a turn and reached the hub on this store: there is no way back to the one before. */
+    readonly confirmed: boolean
     readonly because: string
   }
   readonly mode: 'enforce' | 'observe'
@@ -75,3 +77,14 @@ export type BoxWord =
   | { readonly kind: 'rollback'; readonly by: string; readonly reason: string; readonly workload: string }
   /** Ends the pause, or one workload's rollback. */
   | { readonly kind: 'resume'; readonly by: string; readonly workload: string | null }
+
+/** Another version that found itself fit asks the one that runs for the store. */
+export interface HandoverAsk {
+  readonly version: string
+  readonly holder: string
+}
+
+export interface HandoverAnswer {
+  readonly granted: boolean
+  readonly because: string
+}

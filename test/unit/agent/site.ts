@@ -1,6 +1,6 @@
 /** One site for tests: the agent unmodified, a simulated cluster, a virtual clock, and a hub of a few lines that really signs. */
 import { createAgent, type Agent } from '../../../src/agent/agent.ts'
-import type { AgentOptions, AgentStore, SiteIdentity } from '../../../src/agent/ports.ts'
+import type { AgentOptions, AgentStore, LeasePort, SiteIdentity } from '../../../src/agent/ports.ts'
 import { openAgentStore } from '../../../src/adapters/store/agent-store.ts'
 import type { Cluster } from '../../../src/core/kube/cluster.ts'
 import { digestBytes, type Digest } from '../../../src/core/model/digest.ts'
@@ -186,7 +186,7 @@ export interface Site {
   /** Turns and passing time until nothing is due within a minute, at most so many turns. */
   settle(turns?: number): Promise<void>
   /** A new process over the same store. */
-  restart(link?: HubLink | null): void
+  restart(link?: HubLink | null, agent?: Partial<AgentOptions>): void
   writes(): number
   reads(): number
 }
@@ -197,6 +197,7 @@ export interface SiteOptions {
   readonly sim?: Partial<SimOptions>
   readonly clusterOf?: (cluster: SimCluster) => Cluster
   readonly storeOf?: (store: AgentStore) => AgentStore
+  readonly lease?: LeasePort
 }
 
 export function createSite(options: SiteOptions = {}): Site {
@@ -205,7 +206,7 @@ export function createSite(options: SiteOptions = {}): Site {
   const hub = new HubStub(() => clock.nowMs())
   const store = openAgentStore(options.dir ?? ':memory:')
   store.saveIdentity(IDENTITY)
-  const make = (link: HubLink | null): Agent =>
+  const make = (link: HubLink | null, changed: Partial<AgentOptions> = {}): Agent =>
     createAgent(
       {
         cluster: options.clusterOf?.(cluster) ?? cluster,
@@ -214,9 +215,10 @@ export function createSite(options: SiteOptions = {}): Site {
         clock,
         log: SILENT,
         machine: { bootId: 'boot', uptimeMs: () => clock.monotonicMs() },
+        ...(options.lease === undefined ? {} : { lease: options.lease }),
         random: seededRandom(7),
       },
-      { version: '0.1.0', ...options.agent },
+      { version: '0.1.0', ...options.agent, ...changed },
     )
   const site: Site = {
     clock,
@@ -234,9 +236,9 @@ export function createSite(options: SiteOptions = {}): Site {
         if (calm && i > 1 && nextMs > 60_000) return
       }
     },
-    restart(link = hub) {
+    restart(link = hub, changed) {
       site.agent.stop()
-      site.agent = make(link)
+      site.agent = make(link, changed)
     },
     writes: () => count(cluster, ['create', 'apply', 'patch', 'delete']),
     reads: () => count(cluster, ['get', 'list', 'discover']),

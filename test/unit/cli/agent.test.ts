@@ -1,7 +1,8 @@
 /** What an agent may do in a cluster is looked at by people: a change of these files is a change of its rights. */
 import { describe, expect, test } from 'vitest'
 import { parseAllDocuments, stringify } from 'yaml'
-import { agentManifests, type InstallOptions } from '../../../src/cli/agent/manifests.ts'
+import { KEYS_SECRET as COPY } from '../../../src/agent/keys-copy.ts'
+import { agentManifests, KEYS_SECRET, type InstallOptions } from '../../../src/cli/agent/manifests.ts'
 import { AGENT } from '../../../src/cli/commands/agent.ts'
 import type { CliPorts } from '../../../src/cli/ports.ts'
 import { runProgram } from '../../../src/cli/program.ts'
@@ -13,6 +14,7 @@ const OPTIONS: InstallOptions = {
   join: undefined,
   store: { kind: 'claim', size: '1Gi', storageClass: undefined },
   accounts: [],
+  ownWrites: 'all',
 }
 const isRight = ({ apiVersion, kind }: Manifest): boolean =>
   kind === 'ServiceAccount' || apiVersion.startsWith('rbac.authorization.k8s.io/')
@@ -24,12 +26,31 @@ describe('the rights of the agent are those of a golden file', () => {
     [
       'where every Workload names one',
       'rights-accounts.yaml',
-      { accounts: ['shop/till', 'shop/stock', 'vision/camera'] },
+      { accounts: ['shop/till', 'shop/stock', 'vision/camera'], ownWrites: 'none' },
     ],
+    ['where some name one', 'rights-some.yaml', { accounts: ['shop/till'] }],
+    ['where they may name any', 'rights-any.yaml', { accounts: 'any' }],
   ])('%s', async (_where, file, more) => {
     const text = textOf(agentManifests({ ...OPTIONS, ...more }).filter(isRight))
     await expect(text).toMatchFileSnapshot(`golden/${file}`)
   })
+})
+
+test('nobody is impersonated unless an account is named, and then that one', () => {
+  const impersonates = (more: Partial<InstallOptions>) =>
+    agentManifests({ ...OPTIONS, ...more })
+      .flatMap((it) => (it['rules'] ?? []) as { verbs: string[]; resources: string[]; resourceNames?: string[] }[])
+      .filter(({ verbs }) => verbs.includes('impersonate'))
+  expect(impersonates({})).toEqual([])
+  const named = impersonates({ accounts: ['shop/till'] })
+  expect(named.map(({ resources, resourceNames }) => [...resources, ...(resourceNames ?? ['ANY'])])).toEqual([
+    ['groups', 'system:authenticated', 'system:serviceaccounts', 'system:serviceaccounts:shop'],
+    ['serviceaccounts', 'till'],
+  ])
+})
+
+test('the copy of the keys has the name that the rights are for', () => {
+  expect(KEYS_SECRET).toBe(COPY)
 })
 
 test('everything else of an installation is that of a golden file', async () => {
@@ -41,7 +62,7 @@ test('the pod is confined: not root, a root file system that is read only, no ca
   const pod = agentManifests(OPTIONS).find(({ kind }) => kind === 'Deployment')?.['spec']
   expect(pod).toMatchObject({
     replicas: 1,
-    strategy: { type: 'Recreate' },
+    strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
     template: {
       spec: {
         securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: 'RuntimeDefault' } },
@@ -86,5 +107,5 @@ test('the command prints documents that are the same objects, and its flags are 
   const code = await runProgram(commands, argv, '0.1.0', { version: '0.1.0' } as CliPorts, io)
   expect(code).toBe(0)
   const printed = parseAllDocuments(out.join('\n')).map((document): unknown => document.toJS())
-  expect(printed).toEqual(agentManifests({ ...OPTIONS, join: 'token', accounts: ['shop/till'] }))
+  expect(printed).toEqual(agentManifests({ ...OPTIONS, join: 'token', accounts: ['shop/till'], ownWrites: 'none' }))
 })
