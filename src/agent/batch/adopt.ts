@@ -45,13 +45,14 @@ export function adopt(desired: BatchDesired, journal: Journal, nowMs: number): M
       adoptCron(wanted, journal, rows, nowMs)
     }
   }
+  const isKept = (workload: string): boolean => desired.kept === 'all' || desired.kept.has(workload)
   const crons = new Set<string>()
   for (const [key, row] of journal.crons()) {
-    if (named.has(key) || desired.kept.has(row.workload)) crons.add(row.workload)
+    if (named.has(key) || isKept(row.workload)) crons.add(row.workload)
     else rows.set(key, null)
   }
   for (const [key, row] of journal.jobs()) {
-    if (row.leaving || row.from === 'submitted' || desired.kept.has(row.workload)) continue
+    if (row.leaving || row.from === 'submitted' || isKept(row.workload)) continue
     const isNamed = row.from === 'cron' ? crons.has(row.workload) : named.has(key)
     if (!isNamed) rows.set(key, { ...row, leaving: true })
   }

@@ -16,8 +16,8 @@ export interface Wanted {
 
 export interface BatchDesired {
   readonly wanted: readonly Wanted[]
-  /** Workloads whose release cannot be read, or which are held: what they have here stays. */
-  readonly kept: ReadonlySet<string>
+  /** Workloads whose release cannot be read, or which are held: what they have here stays. all: nothing is known of any. */
+  readonly kept: ReadonlySet<string> | 'all'
   /** observe: nothing is made, ended or deleted. */
   readonly mode: 'enforce' | 'observe'
 }

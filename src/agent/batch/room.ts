@@ -8,6 +8,7 @@ import { isOver } from '../../core/batch/record.ts'
 import { type JobWait, POD_LABELS } from '../../core/batch/types.ts'
 import type { Cluster } from '../../core/kube/cluster.ts'
 import { asFault } from '../../core/model/fault.ts'
+import { refKey } from '../../core/model/object.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { nextBackoffMs } from '../backoff.ts'
@@ -60,6 +61,8 @@ export interface BatchRoom extends BatchSource {
   /** Called after a finding may have changed. */
   onFinding(changed: () => void): void
   state(): BatchState
+  /** What Git wants, by the last turn. */
+  wanted(): readonly Wanted[]
   /** Looks again at once: rows were written from outside. */
   wake(): void
   /** What the scheduler says of jobs that wait. */
@@ -74,11 +77,12 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
   const listeners = new Set<() => void>()
   const troubles = new Map<string, Trouble>()
   let desired: BatchDesired | null = null
-  let queues = queuesOf([], journal)
+  let queues: SiteQueues = queuesOf([], journal)
   let waits: ReadonlyMap<string, JobWait> = new Map()
   let views: { readonly pods: KindView; readonly nodes: KindView } | null = null
   let placement: PlacementSource | null = null
-  let told = ''
+  /** Findings as they were last asked for, by document. */
+  const told = new Map<string, string>()
   let toldScheduler = ''
   let onFinding = (): void => undefined
 
@@ -136,11 +140,10 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
 
   /** Says to turns and to the scheduler what changed for them, and gives `ms` back. */
   function tell(ms: number): number {
-    const now = JSON.stringify((desired?.wanted ?? []).map((wanted) => finding(wanted)))
-    if (now !== told) {
-      told = now
-      onFinding()
-    }
+    const isNews = (desired?.wanted ?? []).some(
+      (wanted) => told.get(refKey(wanted.ref)) !== JSON.stringify(found(wanted)),
+    )
+    if (isNews) onFinding()
     const scheduled = JSON.stringify([jobs(), specsOfQueues()])
     if (scheduled !== toldScheduler) {
       toldScheduler = scheduled
@@ -160,9 +163,15 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     return queues.specs.flatMap((spec) => queueInput(spec, queues.tree) ?? [])
   }
 
-  function finding(wanted: Wanted): BatchFinding {
+  function found(wanted: Wanted): BatchFinding {
     const mode = desired?.mode ?? 'enforce'
     return findingOf({ wanted, journal, tree: queues.tree, waits, troubles, mode, placement })
+  }
+
+  function finding(wanted: Wanted): BatchFinding {
+    const now = found(wanted)
+    told.set(refKey(wanted.ref), JSON.stringify(now))
+    return now
   }
 
   async function run(signal: AbortSignal): Promise<void> {
@@ -202,7 +211,11 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
       onFinding = changed
     },
     state: () => ({ journal, queues, waits, pods: views?.pods ?? null, nodes: views?.nodes ?? null, placement }),
-    wake: () => bell.ring(),
+    wanted: () => desired?.wanted ?? [],
+    wake() {
+      if (desired !== null) queues = queuesOf(desired.wanted, journal)
+      bell.ring()
+    },
     use: (given) => {
       placement = given
     },

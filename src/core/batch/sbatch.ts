@@ -39,7 +39,7 @@ const MAX_SCRIPT = 65_536
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   output: 'what it writes is read with kubectl logs', error: 'what it writes is read with kubectl logs', 'open-mode': 'there are no output files',
   'mail-type': 'no mail is sent', 'mail-user': 'no mail is sent', account: 'accounts are not kept', qos: 'the queue decides', nice: 'the queue decides',
-  priority: 'the queue decides', parsable: 'the name is printed', quiet: '', verbose: '', wait: '', 'kill-on-invalid-dep': 'it waits and says so',
+  priority: 'the queue decides', parsable: '', quiet: '', verbose: '', wait: '', 'kill-on-invalid-dep': 'it waits and says so',
   'no-kill': '', 'get-user-env': 'pods have their own environment', oversubscribe: 'pods share nodes', overcommit: 'requests decide', 'ignore-pbs': '',
 } // prettier-ignore
 

@@ -1,6 +1,7 @@
 /** A site with batch documents: the agent's own loops on a virtual clock, pods played by the simulated cluster's scheduler and kubelet. */
 import type { JsonObject } from '../../../src/core/model/json.ts'
 import type { Manifest } from '../../../src/core/model/object.ts'
+import type { HubLink } from '../../../src/core/protocol/ports.ts'
 import { createSite, SIGNAL, type Site, type SiteOptions, type Told } from './site.ts'
 
 const ZONE = { 'flotilla.dev/time-zone': 'Europe/Copenhagen' }
@@ -73,6 +74,8 @@ export function batchSite(options: SiteOptions = {}): BatchSite {
       })
     },
   })
+  const restart = site.restart.bind(site)
+  let stop: AbortController | undefined
   return Object.assign(site, {
     made,
     async publish(...objects: readonly Manifest[]) {
@@ -80,11 +83,16 @@ export function batchSite(options: SiteOptions = {}): BatchSite {
       await site.agent.exchange(SIGNAL)
     },
     async pass(ms: number) {
-      const stop = new AbortController()
-      const running = site.agent.run(stop.signal).catch(() => undefined)
+      if (stop === undefined) {
+        stop = new AbortController()
+        void site.agent.run(stop.signal).catch(() => undefined)
+      }
       await site.clock.advance(ms)
-      stop.abort()
-      await running
+    },
+    restart(link?: HubLink | null) {
+      stop?.abort()
+      stop = undefined
+      restart(link)
     },
     async pods() {
       const { items } = await site.cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace: 'shop' }, SIGNAL)
