@@ -18,26 +18,29 @@ const PIECE_BYTES = 256 * 1024
 const MAX_PARTIAL_BLOBS = 4
 /** More than a session ticket of TLS: the answer itself had begun. */
 const LEAST_CUT_BYTES = 4 * 1024
+/** Once is bad luck and the whole is asked for again; a link that cuts every answer lets pieces through, and each costs a round trip. */
+const CUTS_UNTIL_LEAN = 2
 
 export function openLink(options: LinkClientOptions): HubLink {
   const line = hubLine(options)
   const partial = new Map<Digest, Buffer>()
-  /** An answer was cut: whole ones may never get through here, pieces do. Until the site is current. */
-  let lean = false
+  /** Answers that were cut since the site was last current. */
+  let cuts = 0
 
   const exchange = async (up: SyncUp, bases: SyncBases, signal: AbortSignal): Promise<Exchanged> =>
     line.use(signal, async (held) => {
       const { carrier } = held
       const before = held.fresh ? { up: 0, down: 0 } : carrier.bytes
+      const lean = cuts >= CUTS_UNTIL_LEAN
       const sent = encodeUp(lean ? { ...up, lean } : up, held.conversation)
       const from = carrier.bytes.down
       const body = await carrier.sync(sent.bytes, signal).catch((error: unknown) => {
-        lean ||= carrier.bytes.down > from + LEAST_CUT_BYTES
+        if (carrier.bytes.down > from + LEAST_CUT_BYTES) cuts++
         throw error
       })
       const { answer: decoded, damaged, head } = decodeDown(body, bases, held.conversation)
       held.conversation = { up: sent.head, down: head }
-      lean &&= decoded.manifest !== undefined
+      if (decoded.manifest === undefined) cuts = 0
       const after = carrier.bytes
       return {
         answer: { ...decoded, bytes: { up: after.up - before.up, down: after.down - before.down } },

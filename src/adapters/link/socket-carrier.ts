@@ -7,7 +7,7 @@ import { BECAUSE } from './answers.ts'
 import type { Carrier } from './carrier.ts'
 import { decodeWords, encodeAsk, SOCKET_PATH, WORDS_MAX_BYTES, type PieceHead } from './socket-words.ts'
 import type { ClientLimits } from './types.ts'
-import { cancelled, transportFault, type Wire } from './wire.ts'
+import { answerTimeMs, cancelled, transportFault, type Wire } from './wire.ts'
 
 export interface SocketCarrier extends Carrier {
   readonly kind: 'socket'
@@ -139,7 +139,7 @@ class Talk implements SocketCarrier {
     if (!this.open || this.#pending !== undefined) throw new Fault('Unreachable', 'the connection is gone')
     const stop = (): void => this.#fail(cancelled(signal))
     signal.addEventListener('abort', stop, { once: true })
-    const pace = this.#watchPace()
+    const pace = this.#watchPace(words.length)
     try {
       return await new Promise<T>((resolve, reject) => {
         const settle: Pending['settle'] = (outcome) =>
@@ -154,10 +154,10 @@ class Talk implements SocketCarrier {
   }
 
   /** The first byte of an answer in its time, no silence within it, and no drip. */
-  #watchPace(): { end(): void } {
-    const { answerTimeoutMs, stalledMs, minBytesPerSecond } = this.#limits
+  #watchPace(bytesUp: number): { end(): void } {
+    const { stalledMs, minBytesPerSecond } = this.#limits
     const late = (message: string) => (): void => this.#fail(new Fault('Timeout', message))
-    let timer = setTimeout(late('no answer in the time allowed'), answerTimeoutMs)
+    let timer = setTimeout(late('no answer in the time allowed'), answerTimeMs(this.#limits, bytesUp))
     const slow = late('an answer that comes too slowly')
     let began: { readonly atMs: number; readonly bytes: number } | undefined
     const onData = (chunk: Buffer): void => {

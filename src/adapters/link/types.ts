@@ -90,7 +90,7 @@ export interface ClientLimits {
   readonly connectTimeoutMs: number
   /** No byte either way for this long: given up. */
   readonly stalledMs: number
-  /** Until the head of an answer. */
+  /** Until the head of an answer, beside the time that the request itself takes at `minBytesPerSecond`. */
   readonly answerTimeoutMs: number
   /** Slower than this over a whole body is an attack or no link at all. */
   readonly minBytesPerSecond: number

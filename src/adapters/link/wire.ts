@@ -7,8 +7,9 @@ import type { ClientLimits } from './types.ts'
 
 export const CLIENT_LIMITS: ClientLimits = {
   connectTimeoutMs: 60_000,
-  stalledMs: 60_000,
-  answerTimeoutMs: 120_000,
+  // Where most packets are lost TCP waits twice as long after each: beyond this a connection anew is the shorter wait.
+  stalledMs: 45_000,
+  answerTimeoutMs: 45_000,
   minBytesPerSecond: 64,
   barrenAttempts: 3,
   heldRestMs: 120_000,
@@ -158,7 +159,8 @@ export class Wire {
         const settle = (outcome: WireAnswer | Fault): void =>
           outcome instanceof Fault ? reject(outcome) : resolve(outcome)
         const late = (): void => this.#fail(new Fault('Timeout', 'no answer in the time allowed'))
-        this.#pending = { request, settle, timer: setTimeout(late, this.#limits.answerTimeoutMs) }
+        const timer = setTimeout(late, answerTimeMs(this.#limits, request.body?.length ?? 0))
+        this.#pending = { request, settle, timer }
         this.#reader = new AnswerReader(request, this.#limits, (fault) => this.#fail(fault))
         this.socket.write(requestBytes(request, this.#host))
       })
@@ -206,6 +208,11 @@ export class Wire {
     clearTimeout(pending.timer)
     pending.settle(outcome)
   }
+}
+
+/** Until the first byte of an answer: what is asked must get there first, on a line as slow as any that counts as one. */
+export function answerTimeMs({ answerTimeoutMs, minBytesPerSecond }: ClientLimits, bytesUp: number): number {
+  return answerTimeoutMs + (bytesUp / minBytesPerSecond) * 1_000
 }
 
 /** Only what it costs to be understood. */
