@@ -1,5 +1,16 @@
 /** What the hub offers to people and programs; `adapters/http` serves it and knows nothing else of the hub. */
-import type { EventView, Page, RolloutView, SiteView, StatusView, WhyView, WorkloadView } from '../core/api/types.ts'
+import type {
+  AuditHead,
+  AuditView,
+  EventView,
+  FreezeView,
+  Page,
+  RolloutView,
+  SiteView,
+  StatusView,
+  WhyView,
+  WorkloadView,
+} from '../core/api/types.ts'
 import type { LabelSelector } from '../core/model/selector.ts'
 
 export type Role = 'viewer' | 'operator' | 'approver' | 'admin'
@@ -9,6 +20,8 @@ export interface Actor {
   readonly name: string
   readonly role: Role
   readonly teams: readonly string[]
+  /** The sites that its words may be about; null or absent: all. */
+  readonly scope?: LabelSelector | null
 }
 
 export interface SiteQuery {
@@ -74,6 +87,13 @@ export interface HubApi {
   hold(actor: Actor, site: string, reason: string, untilMs: number | null): Promise<SiteView>
   release(actor: Actor, site: string): Promise<SiteView>
   freeze(actor: Actor, request: FreezeRequest): Promise<{ readonly id: string; readonly sites: number }>
+  /** Freezes that hold now. */
+  freezes(): Promise<Page<FreezeView>>
+  /** Ends a freeze before its time. */
+  thaw(actor: Actor, id: string): Promise<void>
+  /** Asks a site to come now: a connected one hears it, one that polls comes when it is due. */
+  call(actor: Actor, site: string): Promise<{ readonly heard: boolean }>
+  audit(after: number, limit: number): Promise<Page<AuditView> & { readonly signed: AuditHead | null }>
   createToken(actor: Actor, site: string, ttlMs: number): Promise<TokenGiven>
   retire(actor: Actor, site: string): Promise<void>
   /** This hub's memory is older than its sites, or it is a copy that is to go on: the epoch goes up, and what each site shows is what it should have. */
@@ -81,7 +101,12 @@ export interface HubApi {
   /** Look at Git now and decide again. `accept`: a revision whose rewritten history an admin takes. */
   reconcile(actor: Actor, accept?: string): Promise<void>
   /** A token for people; `secret` is shown once. */
-  createApiToken(name: string, role: Role, teams: readonly string[]): Promise<{ readonly secret: string }>
+  createApiToken(
+    name: string,
+    role: Role,
+    teams: readonly string[],
+    given?: { readonly by?: Actor; readonly scope?: LabelSelector | null },
+  ): Promise<{ readonly secret: string }>
   measure(): HubMeasures
   /** Ready once the store is open and the first look at Git was made. */
   readonly ready: { readonly ok: boolean; readonly because: string }

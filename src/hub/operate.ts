@@ -13,9 +13,11 @@ import type { Authority } from './ports.ts'
 import { nextEpoch } from './recover.ts'
 import type { Rollouts } from './rollouts.ts'
 import type { Source } from './source.ts'
+import { audit, freezes, sitesOf } from './records.ts'
+import { scopeText, unscoped, within } from './scope.ts'
 import { sourceState } from './source-state.ts'
 import type { KeptSpec } from './store.ts'
-import type { Views } from './views.ts'
+import { siteOf, type Views } from './views.ts'
 import type { StandingParts } from './standing.ts'
 import { whyRollout, whySite, whyWorkload } from './why.ts'
 import type { Draft } from './world.ts'
@@ -25,6 +27,8 @@ const MOST_TOKEN_MS = 3_600_000
 /** A freeze ends by itself; a longer one belongs in Git. */
 const MOST_FREEZE_MS = 30 * 86_400_000
 const MOST_REASON = 500
+/** Who makes the first token. */
+const HUB: Actor = { name: 'hub', role: 'admin', teams: [] }
 const MOST_EVENTS = 500
 
 /** Which roles may use which verbs. An approver speaks for teams and does nothing else. */
@@ -57,7 +61,9 @@ export function createApi(parts: OperateParts): HubApi {
     measure: () => measure(parts),
     authenticate(bearer) {
       const token = world.apiTokens.get(hashSecret(bearer))
-      return token === undefined ? undefined : { name: token.name, role: token.role, teams: token.teams }
+      if (token === undefined) return undefined
+      const { name, role, teams, scope = null } = token
+      return { name, role, teams, ...(scope === null ? {} : { scope }) }
     },
     status: async () => views.status(),
     sites: (query) => views.sites(query),
@@ -81,6 +87,7 @@ export function createApi(parts: OperateParts): HubApi {
     async command(actor, workload, verb, word) {
       const record = world.rollouts.get(workload)
       if (record?.state == null) throw new Fault('NotFound', `no rollout of a workload named ${workload}`)
+      within(world, actor, record.spec.targets.keys())
       const said = commandOf(actor, record.spec, record.state, verb, word)
       await parts.rollouts.say(workload, said, {
         id: record.spec.id,
@@ -113,6 +120,7 @@ export function createApi(parts: OperateParts): HubApi {
         ({ inGit, labels }) => inGit && (selector === null || matches(selector, labels)),
       )
       if (frozen.length === 0) throw new Fault('NotFound', 'the selector matches no site')
+      within(world, actor, frozen.map(({ name }) => name)) // prettier-ignore
       await world.turn((commit) =>
         commit({
           freezes: [{ id, selector, reason, by: actor.name, untilMs }],
@@ -123,9 +131,34 @@ export function createApi(parts: OperateParts): HubApi {
       parts.wake()
       return { id, sites: frozen.length }
     },
+    freezes: async () => freezes(parts),
+    async thaw(actor, id) {
+      allow(actor, 'operate')
+      const freeze = world.freezes.get(id)
+      if (freeze === undefined) throw new Fault('NotFound', `no freeze ${id}: \`flotilla get freezes\` lists them`)
+      const thawed = sitesOf(world, freeze)
+      within(world, actor, thawed.map(({ name }) => name)) // prettier-ignore
+      await world.turn((commit) =>
+        commit({
+          freezesGone: [id],
+          sites: thawed.map((site) => ({ ...site, published: 'behind' })),
+          ...logged(nowMs(), actor, 'unfreeze', id, { reason: freeze.reason, by: freeze.by }),
+        }),
+      )
+      parts.wake()
+    },
+    async call(actor, site) {
+      allow(actor, 'operate')
+      const { linkClass } = siteOf(parts, site)
+      await change(parts, site, {}, actor, 'reconcile', {})
+      world.onPublished([site])
+      return { heard: linkClass !== 'metered' }
+    },
+    audit: (after, limit) => audit(parts, after, limit),
     async createToken(actor, site, ttlMs) {
       allow(actor, 'admin')
       if (!SITE_NAME.test(site)) throw new Fault('InvalidInput', `${site} is not a site name: a DNS label is`)
+      within(world, actor, [site])
       if (!(ttlMs > 0 && ttlMs <= MOST_TOKEN_MS)) throw new Fault('InvalidInput', 'a token lives for an hour at most')
       const secret = makeSecret()
       const expiresAtMs = nowMs() + ttlMs
@@ -145,6 +178,7 @@ export function createApi(parts: OperateParts): HubApi {
     },
     async recover(actor) {
       allow(actor, 'admin')
+      unscoped(actor)
       const because = branchUnread(parts)
       if (because !== null) throw new Fault('Conflict', `${because}: sites would be taken back to what a backup knew`)
       const epoch = nextEpoch(world)
@@ -159,6 +193,7 @@ export function createApi(parts: OperateParts): HubApi {
     async reconcile(actor, accept) {
       allow(actor, accept === undefined ? 'operate' : 'admin')
       if (accept !== undefined) {
+        unscoped(actor)
         const state = { ...sourceState(world), accept }
         await world.turn((commit) =>
           commit({ meta: { source: JSON.stringify(state) }, ...logged(nowMs(), actor, 'accept history', accept, {}) }),
@@ -167,12 +202,18 @@ export function createApi(parts: OperateParts): HubApi {
       parts.look()
       parts.wake()
     },
-    async createApiToken(name, role, teams) {
+    async createApiToken(name, role, teams, { by = HUB, scope = null } = {}) {
+      allow(by, 'admin')
+      unscoped(by)
       const secret = makeSecret()
       await world.turn((commit) =>
         commit({
-          apiTokens: [{ hash: hashSecret(secret), name, role, teams, createdAtMs: nowMs() }],
-          ...logged(nowMs(), { name: 'hub', role: 'admin', teams: [] }, 'api token', name, { role, teams }),
+          apiTokens: [{ hash: hashSecret(secret), name, role, teams, scope, createdAtMs: nowMs() }],
+          ...logged(nowMs(), by, 'api token', name, {
+            role,
+            teams,
+            ...(scope === null ? {} : { scope: scopeText(scope) }),
+          }),
         }),
       )
       return { secret }
@@ -278,6 +319,7 @@ async function change(
   await world.turn((commit) => {
     const record = world.sites.get(site)
     if (record === undefined) throw new Fault('NotFound', `no site named ${site}`)
+    within(world, actor, [site])
     return commit({
       ...draft,
       sites: [{ ...record, ...part, published: 'behind' }],

@@ -149,6 +149,8 @@ export interface ApiTokenRecord {
   readonly name: string
   readonly role: Role
   readonly teams: readonly string[]
+  /** null or absent: words about any site. */
+  readonly scope?: LabelSelector | null
   readonly createdAtMs: number
 }
 

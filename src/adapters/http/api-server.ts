@@ -121,6 +121,11 @@ function registerReads(app: FastifyInstance, { api }: ApiServerOptions): void {
       throw wrong('kind', kind, 'site, rollout or workload')
     return api.why(kind, param(request, 'name'))
   })
+  get('/v1/freezes', () => api.freezes())
+  get('/v1/audit', (request) => {
+    const { after, limit } = query(request)
+    return api.audit(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))
+  })
   get('/v1/events', (request) => {
     const { after, limit } = query(request)
     return api.events(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))
@@ -166,14 +171,15 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
     if (untilMs === null) throw wrong('untilMs', null, 'untilMs, or forMs')
     return api.freeze(actor, { selector: selectorOf(body), reason: required(body, 'reason'), untilMs })
   })
+  word('DELETE', '/v1/freezes/:id', (actor, _body, request) => api.thaw(actor, param(request, 'id')))
+  word('POST', '/v1/sites/:name/reconcile', (actor, _body, request) => api.call(actor, param(request, 'name')))
   word('POST', '/v1/tokens', async (actor, body) => {
     const { role } = body
     if (role === undefined)
       return api.createToken(actor, required(body, 'site'), count(body['ttlMs'], 3_600_000, 'ttlMs'))
     const known = ROLES.find((name) => name === role)
     if (known === undefined) throw wrong('role', role, ROLES.join(', '))
-    if (actor.role !== 'admin') throw new Fault('Forbidden', `${actor.name} is ${actor.role}; this takes admin`)
-    return api.createApiToken(required(body, 'name'), known, teamsOf(body))
+    return api.createApiToken(required(body, 'name'), known, teamsOf(body), { by: actor, scope: selectorOf(body) })
   })
   word('POST', '/v1/sites/:name/retire', (actor, _body, request) => api.retire(actor, param(request, 'name')))
   word('POST', '/v1/recover', (actor) => api.recover(actor))

@@ -1,5 +1,15 @@
 /** Words about sites and the hub as a whole: each is in the hub's audit log before it is answered. */
-import type { EventView, Page, RolloutView, SiteView, WhyView, WorkloadView } from '../../core/api/types.ts'
+import type {
+  AuditHead,
+  AuditView,
+  EventView,
+  FreezeView,
+  Page,
+  RolloutView,
+  SiteView,
+  WhyView,
+  WorkloadView,
+} from '../../core/api/types.ts'
 import { parseDuration } from '../../core/calendar/duration.ts'
 import { parseSelector } from '../../core/kube/selector-text.ts'
 import type { LabelSelector } from '../../core/model/selector.ts'
@@ -74,8 +84,22 @@ const freeze: Command<CliPorts> = {
   },
 }
 
+const unfreeze: Command<CliPorts> = {
+  name: 'unfreeze',
+  group: 'Operate',
+  summary: 'End a freeze before its time',
+  arguments: [{ name: 'ID', help: 'as freeze printed it and get freezes shows it' }],
+  flags: HUB_FLAGS,
+  async run([given = ''], flags, ports, io) {
+    const id = given.replace(/^freeze\//, '')
+    await (await connect(ports, flags)).send('DELETE', `/v1/freezes/${encodeURIComponent(id)}`)
+    io.out(`freeze/${id} is over`)
+    return EXIT.ok
+  },
+}
+
 /** As the API takes it; text: why it cannot be read. */
-function labelSelector(text: string): LabelSelector | string {
+export function labelSelector(text: string): LabelSelector | string {
   const parsed = parseSelector(text)
   if (!parsed.ok) return parsed.because
   if (parsed.selector.selects !== 'matching' || parsed.selector.requirements.length === 0)
@@ -92,7 +116,8 @@ function labelSelector(text: string): LabelSelector | string {
 const reconcile: Command<CliPorts> = {
   name: 'reconcile',
   group: 'Operate',
-  summary: 'Look at Git now and decide again, before the next poll is due',
+  summary: 'Look at Git now and decide again; with a SITE, ask that site to come now',
+  arguments: [{ name: 'SITE', help: 'site name', optional: true }],
   flags: {
     accept: {
       type: 'string',
@@ -101,9 +126,19 @@ const reconcile: Command<CliPorts> = {
     },
     ...HUB_FLAGS,
   },
-  async run(_args, flags, ports, io) {
+  async run([site], flags, ports, io) {
     const { accept } = flags
     const hub = await connect(ports, flags)
+    if (site !== undefined) {
+      const name = bare(site)
+      const { heard } = await hub.send<{ heard: boolean }>('POST', `/v1/sites/${encodeURIComponent(name)}/reconcile`)
+      io.out(
+        heard
+          ? `site/${name} is asked to come now; one that polls comes when it is due`
+          : `site/${name} pays for every byte: it comes when it is due`,
+      )
+      return EXIT.ok
+    }
     await hub.send('POST', '/v1/reconcile', typeof accept === 'string' ? { accept } : {})
     io.out(typeof accept === 'string' ? `the hub takes ${accept} as it is` : 'the hub looks at Git now')
     return EXIT.ok
@@ -172,6 +207,73 @@ function eventRows(items: readonly EventView[], io: Io): string[][] {
   return items.map(({ atMs, kind, subject, message }) => [when(atMs, io.nowMs()), kind, subject, message])
 }
 
+const getFreezes: Command<CliPorts> = {
+  name: 'get freezes',
+  group: 'Observe',
+  summary: 'Freezes that hold now',
+  flags: { output: OUTPUT_FLAG, ...HUB_FLAGS },
+  async run(_args, flags, ports, io) {
+    const format = formatOf(flags, io)
+    if (format === undefined) return EXIT.failed
+    const page = await (await connect(ports, flags)).get<Page<FreezeView>>('/v1/freezes')
+    return print(page, format, io, {
+      text: ({ items }) =>
+        table(
+          ['ID', 'UNTIL', 'SITES', 'BY', 'REASON'],
+          items.map(({ id, untilMs, sites, by, reason }) => [id, when(untilMs, io.nowMs()), String(sites), by, reason]),
+        ),
+      name: ({ items }) => items.map(({ id }) => `freeze/${id}`),
+    })
+  },
+}
+
+const audit: Command<CliPorts> = {
+  name: 'audit',
+  group: 'Observe',
+  summary: 'Who said what, latest last: a chain of hashes whose head the hub signs',
+  flags: {
+    limit: { type: 'number', placeholder: 'N', help: 'the latest so many', default: 50 },
+    output: OUTPUT_FLAG,
+    ...HUB_FLAGS,
+  },
+  async run(_args, flags, ports, io) {
+    const format = formatOf(flags, io)
+    if (format === undefined) return EXIT.failed
+    const hub = await connect(ports, flags)
+    const ask = (after: number, limit: number): Promise<Page<AuditView> & { readonly signed: AuditHead | null }> =>
+      hub.get('/v1/audit', { after: String(after), limit: String(limit) })
+    const limit = Number(flags['limit'])
+    const { total } = await ask(0, 1)
+    const items: AuditView[] = []
+    for (let after = Math.max(0, total - limit); ;) {
+      const page = await ask(after, Math.min(limit, MOST_EVENTS_A_PAGE))
+      items.push(...page.items)
+      after = Number(page.next ?? 0)
+      if (page.next !== null) continue
+      return print({ ...page, items }, format, io, {
+        text: (value) => auditText(value.items, value.signed, io),
+        name: (value) => value.items.map(({ seq }) => `audit/${seq}`),
+      })
+    }
+  },
+}
+
+function auditText(items: readonly AuditView[], signed: AuditHead | null, io: Io): string {
+  const rows = items.map(({ seq, atMs, actor, action, subject, detail }) => [
+    String(seq),
+    when(atMs, io.nowMs()),
+    actor,
+    action,
+    subject,
+    Object.keys(detail).length === 0 ? '-' : JSON.stringify(detail),
+  ])
+  const head =
+    signed === null
+      ? 'not signed yet'
+      : `signed up to ${signed.seq} by ${signed.keyid}, ${when(signed.atMs, io.nowMs())}`
+  return `${table(['SEQ', 'AT', 'ACTOR', 'ACTION', 'SUBJECT', 'DETAIL'], rows)}\n${head}`
+}
+
 const describe: Command<CliPorts> = {
   name: 'describe',
   group: 'Observe',
@@ -232,5 +334,5 @@ function readerOf(
   }
 }
 
-export const FLEET_LOOKS: readonly Command<CliPorts>[] = [events, describe]
-export const FLEET_WORDS: readonly Command<CliPorts>[] = [freeze, reconcile, retire, hubRecover]
+export const FLEET_LOOKS: readonly Command<CliPorts>[] = [events, describe, getFreezes, audit]
+export const FLEET_WORDS: readonly Command<CliPorts>[] = [freeze, unfreeze, reconcile, retire, hubRecover]

@@ -1,10 +1,10 @@
 import type { Page, RolloutView, SiteView } from '../../core/api/types.ts'
 import { parseDuration } from '../../core/calendar/duration.ts'
-import { type Command, OUTPUT_FLAG, type Values } from '../command.ts'
-import { EXIT } from '../exit.ts'
-import { age, formatOf, print, when } from '../output.ts'
+import { type Command, type Io, OUTPUT_FLAG, SELECTOR_FLAG, type Values } from '../command.ts'
+import { EXIT, type ExitCode } from '../exit.ts'
+import { age, type Format, formatOf, print, when } from '../output.ts'
 import type { CliPorts } from '../ports.ts'
-import { FLEET_LOOKS, FLEET_WORDS } from './fleet-words.ts'
+import { FLEET_LOOKS, FLEET_WORDS, labelSelector } from './fleet-words.ts'
 import { connect, HUB_FLAGS, rolloutRows, rolloutText } from './observe.ts'
 
 const WHY_FLAG = {
@@ -140,9 +140,13 @@ const release: Command<CliPorts> = {
 const tokenCreate: Command<CliPorts> = {
   name: 'token create',
   group: 'Sites',
-  summary: 'A single-use token with which a site joins; prints the one line to run there',
+  summary: 'With --site a single-use token by which it joins; with --role one for a person or a program',
   flags: {
-    site: { type: 'string', placeholder: 'NAME', help: 'the site it is for' },
+    site: { type: 'string', placeholder: 'NAME', help: 'the site it is for; prints the one line to run there' },
+    role: { type: 'string', help: 'viewer, operator, approver or admin' },
+    name: { type: 'string', help: 'with --role: whose it is, for the audit log' },
+    team: { type: 'list', help: 'with --role approver: the team it speaks for; several times for several' },
+    selector: { ...SELECTOR_FLAG, help: 'with --role: the sites that its words may be about; default: all' },
     ttl: { type: 'string', placeholder: 'DURATION', help: 'at most 1h', default: '1h' },
     output: OUTPUT_FLAG,
     ...HUB_FLAGS,
@@ -151,11 +155,12 @@ const tokenCreate: Command<CliPorts> = {
     const format = formatOf(flags, io)
     const ttlMs = parseDuration(String(flags['ttl']))
     if (format === undefined) return EXIT.failed
+    if (typeof flags['role'] === 'string') return createRoleToken(flags, flags['role'], format, ports, io)
     if (typeof flags['site'] !== 'string' || ttlMs === undefined) {
       io.err(
         ttlMs === undefined
           ? `error: --ttl found ${String(flags['ttl'])}, expected a duration such as 30m or 1h`
-          : 'error: --site is missing',
+          : 'error: give --site for a site, or --role for a person',
       )
       return EXIT.failed
     }
@@ -167,6 +172,38 @@ const tokenCreate: Command<CliPorts> = {
       name: (value) => [value.token],
     })
   },
+}
+
+async function createRoleToken(
+  flags: Values,
+  role: string,
+  format: Format,
+  ports: CliPorts,
+  io: Io,
+): Promise<ExitCode> {
+  const { name, team, selector: text } = flags
+  const scope = typeof text === 'string' ? labelSelector(text) : null
+  const problem =
+    typeof name !== 'string'
+      ? '--name is missing: the audit log says who'
+      : typeof scope === 'string'
+        ? `-l ${scope}`
+        : ''
+  if (problem !== '') {
+    io.err(`error: ${problem}`)
+    return EXIT.failed
+  }
+  const hub = await connect(ports, flags)
+  const given = await hub.send<{ secret: string }>('POST', '/v1/tokens', {
+    name: String(name),
+    role,
+    ...(Array.isArray(team) ? { teams: team as string[] } : {}),
+    ...(scope === null ? {} : { selector: scope as unknown as Record<string, never> }),
+  })
+  return print(given, format, io, {
+    text: ({ secret }) => `${secret}\n# role ${role}; it is shown once`,
+    name: ({ secret }) => [secret],
+  })
 }
 
 export const OPERATE: readonly Command<CliPorts>[] = [

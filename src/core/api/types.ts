@@ -1,7 +1,9 @@
 /** What the hub tells people and programs over HTTP. Adding is minor; `formatVersion` names the shape. */
+import type { JsonObject } from '../model/json.ts'
 import type { Problem } from '../model/problem.ts'
 import type { HealthState, LinkState, SyncState, Waiting } from '../model/state.ts'
 import type { ObjectReport } from '../model/observation.ts'
+import type { LabelSelector } from '../model/selector.ts'
 
 export const API_FORMAT = 1
 
@@ -145,6 +147,36 @@ export interface EventView {
   readonly kind: string
   readonly subject: string
   readonly message: string
+}
+
+export interface FreezeView {
+  readonly id: string
+  /** null: every site. */
+  readonly selector: LabelSelector | null
+  readonly reason: string
+  readonly by: string
+  readonly untilMs: number
+  readonly sites: number
+}
+
+export interface AuditView {
+  readonly seq: number
+  readonly atMs: number
+  readonly actor: string
+  readonly action: string
+  readonly subject: string
+  readonly detail: JsonObject
+  /** Over the hash before and this record: a chain. */
+  readonly hash: string
+}
+
+/** The newest record that the hub's key has signed for. */
+export interface AuditHead {
+  readonly seq: number
+  readonly hash: string
+  readonly atMs: number
+  readonly keyid: string
+  readonly sig: string
 }
 
 /** Every list: filtered, counted and paged by the server. */

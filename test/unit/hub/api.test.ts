@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type ApiServer, startApiServer } from '../../../src/adapters/http/api-server.ts'
+import type { Fault } from '../../../src/core/model/fault.ts'
 import type { Role } from '../../../src/hub/api.ts'
 import type { Logger } from '../../../src/runtime/logger.ts'
 import { shops } from './files.ts'
-import { type LightSite, Rig } from './rig.ts'
+import { ADMIN, type LightSite, Rig } from './rig.ts'
 
 const silent: Logger = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {}, child: () => silent }
 const GATED = `spec:
@@ -66,6 +67,8 @@ describe('who may', () => {
     '/v1/why/rollout/web',
     '/v1/why/workload/web',
     '/v1/events',
+    '/v1/freezes',
+    '/v1/audit',
   ]
   test('everybody with a token reads, nobody without one', async () => {
     for (const path of reads) {
@@ -78,6 +81,7 @@ describe('who may', () => {
     ['POST', '/v1/sites/s1/hold', { reason: 'x' }, ['operator', 'admin']],
     ['POST', '/v1/freezes', { reason: 'x', forMs: 1000 }, ['operator', 'admin']],
     ['POST', '/v1/reconcile', {}, ['operator', 'admin']],
+    ['POST', '/v1/sites/s1/reconcile', {}, ['operator', 'admin']],
     ['POST', '/v1/tokens', { site: 's1' }, ['admin']],
     ['POST', '/v1/tokens', { name: 'x', role: 'viewer' }, ['admin']],
     ['POST', '/v1/sites/s1/retire', {}, ['admin']],
@@ -184,6 +188,77 @@ test('a hold and a freeze reach the site, are echoed in its manifest, and end by
   expect(sites[1]?.manifest?.echo).toBeDefined()
   await rig.run(sites, 80)
   expect(sites[1]?.manifest?.echo).toBeUndefined()
+})
+
+test('a freeze is listed, and ends before its time when somebody says so', async () => {
+  const given = await call('POST', '/v1/freezes', 'operator', { reason: 'audit', forMs: 3_600_000 })
+  const { id } = given.body as unknown as { id: string }
+  const listed = (await call('GET', '/v1/freezes', 'viewer')).body as unknown as { items: object[] }
+  expect(listed.items).toContainEqual(expect.objectContaining({ id, reason: 'audit', selector: null }))
+  expect((await call('DELETE', `/v1/freezes/${id}`, 'viewer')).body.code).toBe('Forbidden')
+  expect((await call('DELETE', `/v1/freezes/${id}`, 'operator')).status).toBe(200)
+  const left = (await call('GET', '/v1/freezes', 'viewer')).body as unknown as { items: { id: string }[] }
+  expect(left.items.map((freeze) => freeze.id)).not.toContain(id)
+  expect((await call('DELETE', `/v1/freezes/${id}`, 'operator')).body.code).toBe('NotFound')
+})
+
+describe('a token that is scoped by labels', () => {
+  const scope = { matchLabels: { cohort: 'canary' } }
+  const of = (role: Role, given: object = scope) =>
+    rig.hub.api
+      .createApiToken('cas', role, ['*'], { by: ADMIN, scope: given })
+      .then(({ secret }) => rig.hub.api.authenticate(secret)!)
+  const says = (work: Promise<unknown>): Promise<string> =>
+    work.then(
+      () => 'done',
+      (error: unknown) => (error as Fault).reason,
+    )
+
+  test('speaks of its sites and of no others', async () => {
+    const { api } = rig.hub
+    const cas = await of('operator')
+    expect(await says(api.hold(cas, 's1', 'x', null))).toBe('done')
+    expect(await says(api.release(cas, 's1'))).toBe('done')
+    expect(await says(api.call(cas, 's1'))).toBe('done')
+    expect(await says(api.hold(cas, 's2', 'x', null))).toBe('Forbidden')
+    expect(await says(api.call(cas, 's2'))).toBe('Forbidden')
+    const untilMs = rig.clock.nowMs() + 60_000
+    expect(await says(api.freeze(cas, { selector: null, reason: 'x', untilMs }))).toBe('Forbidden')
+    expect(await says(api.freeze(cas, { selector: scope, reason: 'x', untilMs }))).toBe('done')
+    const all = await api.freeze(ADMIN, { selector: null, reason: 'x', untilMs })
+    expect(await says(api.thaw(cas, all.id))).toBe('Forbidden')
+    await api.thaw(ADMIN, all.id)
+    // A rollout that goes beyond its sites is not its to steer.
+    await expect(api.command(cas, 'web', 'pause', {})).rejects.toThrow(
+      'cas speaks for sites of cohort=canary, and s2 is none',
+    )
+  })
+
+  test('even of role admin it says nothing of the fleet as a whole, and gives no rights that it has not', async () => {
+    const { api } = rig.hub
+    const cas = await of('admin')
+    expect(await says(api.createToken(cas, 's1', 60_000))).toBe('done')
+    expect(await says(api.createToken(cas, 's2', 60_000))).toBe('Forbidden')
+    expect(await says(api.retire(cas, 's3'))).toBe('Forbidden')
+    expect(await says(api.recover(cas))).toBe('Forbidden')
+    expect(await says(api.reconcile(cas, 'a'.repeat(40)))).toBe('Forbidden')
+    expect(await says(api.createApiToken('dan', 'viewer', [], { by: cas }))).toBe('Forbidden')
+  })
+})
+
+test('the audit log names who, what and whom, in pages, with the head that the hub signed', async () => {
+  await rig.hub.api.hold(ADMIN, 's1', 'audited', null)
+  await rig.hub.api.release(ADMIN, 's1')
+  await rig.hub.turns.flush()
+  const first = await rig.hub.api.audit(0, 2)
+  expect(first.items).toHaveLength(2)
+  let page = first
+  while (page.next !== null) page = await rig.hub.api.audit(Number(page.next), 500)
+  const [hold, release] = page.items.slice(-2)
+  expect(hold).toMatchObject({ actor: 'ann', action: 'hold', subject: 's1', detail: { reason: 'audited' } })
+  expect(release).toMatchObject({ actor: 'ann', action: 'release', subject: 's1' })
+  expect(page.signed).toMatchObject({ seq: release?.seq, hash: release?.hash })
+  expect(first.total).toBe(release?.seq)
 })
 
 test('lists are filtered, counted and paged by the hub', async () => {
