@@ -61,11 +61,20 @@ export async function writeLogs(tx: Tx, change: HubChange): Promise<void> {
       .where('seq', '<=', last.seq - KEPT_EVENTS)
       .execute()
   for await (const results of inParts(change.results ?? [])) {
-    const rows = results.map(rowOf)
-    if ((await insertResults(tx, rows)) < rows.length) await insertResults(tx, await renamed(tx, rows))
+    const rows: ResultRow[] = []
+    for (const result of results) {
+      const row = await unheard(tx, rowOf(result))
+      if (row !== undefined) rows.push(row)
+    }
+    if (rows.length > 0)
+      await tx
+        .insertInto('result')
+        .values(rows)
+        .onConflict((c) => c.columns(['site', 'store_epoch', 'item']).doNothing())
+        .execute()
     await tx
       .deleteFrom('result')
-      .where('at', '<', Math.min(...rows.map((row) => row.at)) - KEPT_RESULTS_MS)
+      .where('at', '<', Math.min(...results.map(({ atMs }) => atMs)) - KEPT_RESULTS_MS)
       .execute()
   }
 }
@@ -77,34 +86,20 @@ function rowOf(r: NonNullable<HubChange['results']>[number]): ResultRow {
   return { site: r.site, store_epoch: r.storeEpoch, item: r.seq, at: r.atMs, doc }
 }
 
-/** Returns how many were not there yet. */
-async function insertResults(tx: Tx, rows: readonly ResultRow[]): Promise<number> {
-  if (rows.length === 0) return 0
-  const [done] = await tx
-    .insertInto('result')
-    .values(rows)
-    .onConflict((c) => c.columns(['site', 'store_epoch', 'item']).doNothing())
-    .execute()
-  return Number(done?.numInsertedOrUpdatedRows ?? 0)
-}
-
 /**
- * A site whose disk went back to an older copy, and two boxes with one disk, count from the same number again: another result under
- * a number that is taken is another result, and is kept under a name of its own.
+ * undefined: it is there, under whatever name its store had then, for a store that was rebuilt says again what it still knows. A site
+ * whose disk went back to an older copy, and two boxes with one disk, count from the same number again: another result under a
+ * number that is taken is kept under a name of its own.
  */
-async function renamed(tx: Tx, rows: readonly ResultRow[]): Promise<ResultRow[]> {
-  const others: ResultRow[] = []
-  for (const row of rows) {
-    const there = await tx
-      .selectFrom('result')
-      .select('doc')
-      .where('site', '=', row.site)
-      .where('store_epoch', '=', row.store_epoch)
-      .where('item', '=', row.item)
-      .executeTakeFirst()
-    if (there === undefined || there.doc === row.doc) continue
-    const sum = createHash('sha256').update(row.doc).digest('hex').slice(0, OTHER_SUM_CHARS)
-    others.push({ ...row, store_epoch: `${row.store_epoch}+${sum}` })
-  }
-  return others
+async function unheard(tx: Tx, row: ResultRow): Promise<ResultRow | undefined> {
+  const there = await tx
+    .selectFrom('result')
+    .select(['store_epoch', 'doc'])
+    .where('site', '=', row.site)
+    .where('item', '=', row.item)
+    .execute()
+  if (there.some(({ doc }) => doc === row.doc)) return undefined
+  if (!there.some((other) => other.store_epoch === row.store_epoch)) return row
+  const sum = createHash('sha256').update(row.doc).digest('hex').slice(0, OTHER_SUM_CHARS)
+  return { ...row, store_epoch: `${row.store_epoch}+${sum}` }
 }

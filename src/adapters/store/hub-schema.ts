@@ -64,6 +64,7 @@ const INDEXES: readonly string[] = [
   'observation_of_workload on observation (workload, site)',
   'site_key_by_site on site_key (site)',
   'manifest_by_body on manifest (site, body)',
+  'result_of_site on result (site, item)',
   'rollout_history_by_workload on rollout_history (workload, seq)',
 ]
 

@@ -224,6 +224,19 @@ describe('an exchange', () => {
   })
 })
 
+test('a result is kept once, whatever name its store has by then, and another one under the same number is another one', async () => {
+  const { rig, site } = await oneSite()
+  await using _ = rig
+  const item = (id: string) => [{ class: 'result' as const, seq: 1, atMs: 5, body: { id } }]
+  await site.sync({ outbox: item('first') })
+  await site.sync({ outbox: item('first') })
+  await site.sync({ outbox: item('of a disk that went back'), seq: 1 })
+  await site.sync({ outbox: item('of a disk that went back'), seq: 2 })
+  await site.sync({ outbox: item('first'), storeEpoch: 'a rebuilt store' })
+  const kept = await rig.store.results(0, 10)
+  expect(kept.map(({ body }) => body['id'])).toEqual(['first', 'of a disk that went back'])
+})
+
 describe('the clock of the hub', () => {
   test('one that goes back before what it lived through signs nothing', async () => {
     const { rig, site } = await oneSite()
