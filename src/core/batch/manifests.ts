@@ -45,6 +45,7 @@ function podSpec(spec: BatchJobSpec, written: JsonObject, plan: PodPlan): JsonOb
     schedulerName: SCHEDULER,
     ...(spec.priorityClassName === null ? {} : { priorityClassName: spec.priorityClassName }),
     ...names,
+    ...(spec.plugins.tensorflow === undefined ? {} : { affinity: besideTheOthers(spec) }),
     ...written,
     containers: listOf(written['containers']).map((container) => withGifts(container, gifts, 'ports')),
     ...(written['initContainers'] === undefined
@@ -54,6 +55,15 @@ function podSpec(spec: BatchJobSpec, written: JsonObject, plan: PodPlan): JsonOb
         }),
     ...(volumes.length === 0 ? {} : { volumes: [...listOf(written['volumes']), ...volumes] }),
   }
+}
+
+/** Parameter servers and workers talk without end: on one node where they fit. A template's own affinity stands. */
+function besideTheOthers({ name }: BatchJobSpec): JsonObject {
+  const podAffinityTerm = {
+    topologyKey: 'kubernetes.io/hostname',
+    labelSelector: { matchLabels: { [POD_LABELS.job]: name } },
+  }
+  return { podAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm }] } }
 }
 
 function volumeOf({ name, configMap, items }: Gift['mounts'][number]): JsonObject {

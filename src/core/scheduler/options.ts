@@ -26,9 +26,18 @@ export const SCHEDULER_NAME = 'flotilla'
 
 /** One tier: every plugin with an opinion on victims is heard. */
 const CALM: readonly (readonly PluginOption[])[] = [
-  ['priority', 'gang', 'conformance', 'overcommit', 'sla', 'capacity', 'predicates', 'nodeorder', 'backfill'].map(
-    (name) => ({ name }),
-  ),
+  [
+    'priority',
+    'scarce',
+    'gang',
+    'conformance',
+    'overcommit',
+    'sla',
+    'capacity',
+    'predicates',
+    'nodeorder',
+    'backfill',
+  ].map((name) => ({ name })),
 ]
 
 const VOLCANO: readonly (readonly PluginOption[])[] = [

@@ -7,11 +7,12 @@ import { networkTopologyAware } from './network.ts'
 import { binpack, nodeorder } from './nodeorder.ts'
 import { nodegroup, resourceQuota, resourceStrategyFit, tdm, usage } from './volcano.ts'
 import { proportion } from './proportion.ts'
-import { backfill, conformance, overcommit, predicates, priority, sla } from './simple.ts'
+import { backfill, conformance, overcommit, predicates, priority, scarce, sla } from './simple.ts'
 
 export const PLUGINS: Readonly<Record<string, PluginFactory>> = {
   gang,
   priority,
+  scarce,
   conformance,
   capacity,
   proportion,

@@ -1,8 +1,9 @@
-/** The plugins that fit on a few lines: priority, conformance, overcommit, sla, predicates, backfill. */
+/** The plugins that fit on a few lines: priority, scarce, conformance, overcommit, sla, predicates, backfill. */
 import type { Cycle } from '../cycle.ts'
 import { addTo, at, lessOrEqual, zeroes } from '../dense.ts'
 import { numberArgument, type Arguments, type Hooks, type Vote } from '../plugin.ts'
 import { parseDurationMs } from '../duration.ts'
+import { PODS } from '../resources.ts'
 import { PENDING, PIPELINED } from '../status.ts'
 import { inqueueOf, totalOf, usedOf } from '../totals.ts'
 import { readyOf } from './gang.ts'
@@ -24,6 +25,15 @@ export function priority(cycle: Cycle): Hooks {
       readyOf(state, job.group) + state.count(job.group, PIPELINED) < job.tasks.size &&
       state.count(job.group, PENDING) > 0,
   }
+}
+
+/** Of one job, pods that need what few nodes have go first: the others can then be placed beside them. */
+export function scarce(cycle: Cycle): Hooks {
+  const of = (task: number): number => {
+    const { dims } = cycle.classOf(task).spec.requests.amounts
+    return (dims.at(-1) ?? 0) > PODS ? 1 : 0
+  }
+  return { taskOrder: (a, b) => of(b) - of(a) }
 }
 
 const CRITICAL = new Set(['system-cluster-critical', 'system-node-critical'])
