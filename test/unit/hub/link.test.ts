@@ -136,7 +136,7 @@ describe('an exchange', () => {
     const outbox = [1, 2, 3].map((seq) => ({ class: 'result' as const, seq, atMs: 1, body: { job: `j${seq}` } }))
     expect((await site.sync({ outbox })).head.ackOutbox).toBe(3)
     expect((await site.sync({ outbox: outbox.slice(1) })).head.ackOutbox).toBe(3)
-    await site.sync({ outbox: outbox.slice(0, 1), storeEpoch: 'another' })
+    await site.sync({ outbox: [{ ...outbox[0]!, atMs: 2 }], storeEpoch: 'another' })
     await rig.restart()
     const stored = await rig.store.results(0, 100)
     expect(stored.map(({ storeEpoch, seq }) => `${storeEpoch} ${seq}`)).toEqual([
