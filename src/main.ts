@@ -5,6 +5,7 @@ import path from 'node:path'
 import type { Io } from './cli/command.ts'
 import { AGENT } from './cli/commands/agent.ts'
 import { AUTHOR } from './cli/commands/author.ts'
+import { KEYS } from './cli/commands/keys.ts'
 import { OBSERVE } from './cli/commands/observe.ts'
 import { OPERATE } from './cli/commands/operate.ts'
 import { BOX } from './cli/commands/box.ts'
@@ -75,6 +76,10 @@ const ports: CliPorts = {
     if (file === undefined) throw new Fault('InvalidInput', 'no cluster is named: give --kubeconfig or set KUBECONFIG')
     return openCluster({ from: 'kubeconfig', path: file, ...(context === undefined ? {} : { context }) })
   },
+  async rotateKeys(data, step, files) {
+    const { rotateHubKeys } = await import('./process/keys.ts')
+    return rotateHubKeys(data, step, files)
+  },
   async runHub(options, signal) {
     const { runHub } = await import('./process/hub.ts')
     await runHub(options, { version: VERSION, logLevel: env.logLevel }, signal)
@@ -121,7 +126,7 @@ process.stdout.on('error', (error) => {
 })
 
 process.exitCode = await runProgram(
-  [...RUN, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE],
+  [...RUN, ...KEYS, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE],
   process.argv.slice(2),
   VERSION,
   ports,

@@ -64,6 +64,15 @@ export interface BatchPort extends AsyncDisposable {
   ask(ask: BatchAsk): Promise<JsonObject>
 }
 
+export type RotationStep = 'signing' | 'authority' | 'retire-old' | 'root' | 'release-signer' | 'time-epoch'
+
+export interface RotationFiles {
+  /** Where the root key is kept, if not beside the others. */
+  readonly rootKey: string | undefined
+  /** Public key of a release signer. */
+  readonly key: string | undefined
+}
+
 export interface CliPorts {
   readonly version: string
   hub(url: string | undefined, token: string | undefined): Promise<HubClient>
@@ -78,6 +87,8 @@ export interface CliPorts {
     signal: AbortSignal,
   ): Promise<string | undefined>
   commit(dir: string, message: string): Promise<string>
+  /** `data`: the hub's folder. Faults: InvalidInput, StoreCorrupt. */
+  rotateKeys(data: string, step: RotationStep, files: RotationFiles): Promise<{ readonly version: number }>
   /** The cluster of a kubeconfig, for installing and removing an agent; the caller closes it. */
   cluster(kubeconfig: string | undefined, context: string | undefined): Promise<Cluster>
 }

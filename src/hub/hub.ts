@@ -84,6 +84,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   const { store, git, authority, clock, log, random = Math.random, compiler = builtIn } = ports
   const nowMs = (): number => clock.nowMs()
   const world = await World.open(store)
+  await noteKeys(world, authority, nowMs())
   const releases = new Releases(store)
   const contacts = new Contacts(world, nowMs())
   const floor = world.meta.get('timeFloorMs')
@@ -235,4 +236,14 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
       await flush()
     },
   }
+}
+
+/** Keys are rotated on the disk, beside the hub: the audit log says so when it starts with them. */
+async function noteKeys(world: World, { trust }: Authority, nowMs: number): Promise<void> {
+  const version = String(trust.version)
+  const before = world.meta.get('trustVersion')
+  if (before === version) return
+  const detail = { before: before ?? null, version, timeEpoch: trust.timeEpoch }
+  const audit = before === undefined ? [] : [{ atMs: nowMs, actor: 'root key', action: 'hub rotate', subject: 'keys', detail }] // prettier-ignore
+  await world.turn((commit) => commit({ meta: { trustVersion: version }, audit }))
 }

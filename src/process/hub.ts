@@ -18,6 +18,9 @@ import type { Logger } from '../runtime/logger.ts'
 import { createLogger } from '../runtime/pino-logger.ts'
 import { aborted, DRAIN_MS, within } from '../runtime/stop.ts'
 
+/** Below the hub's data folder. */
+export const KEYS_FOLDER = 'keys'
+
 export interface HubStart {
   readonly repo: string
   readonly branch: string
@@ -52,7 +55,7 @@ export interface RunningHub extends AsyncDisposable {
 export async function startHub(start: HubStart, signal: AbortSignal): Promise<RunningHub> {
   const { clock, log } = start
   fs.mkdirSync(start.data, { recursive: true, mode: 0o700 })
-  const authority = await openPki(path.join(start.data, 'keys'), clock.nowMs())
+  const authority = await openPki(path.join(start.data, KEYS_FOLDER), clock.nowMs())
   const store = await openHubStore({ file: path.join(start.data, 'hub.db'), durability: start.durability ?? 'power' })
   const git = createGitSource({
     url: start.repo,

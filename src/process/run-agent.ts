@@ -12,6 +12,7 @@ import type { AgentOptions } from '../agent/ports.ts'
 import { answerHandover, confirmVersion, refuseVersion, versionsOf } from '../agent/versions.ts'
 import { AGENT_NAME } from '../cli/agent/manifests.ts'
 import type { AgentProcessOptions } from '../cli/ports.ts'
+import { readAsk } from '../core/batch/ask.ts'
 import { Fault } from '../core/model/fault.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
@@ -190,6 +191,7 @@ async function box(
       if (answer.granted) setImmediate(() => give(ask.version))
       return answer
     },
+    batch: (ask) => agent.askBatch(readAsk(ask)),
   })
 }
 

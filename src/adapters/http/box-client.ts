@@ -3,7 +3,7 @@ import http from 'node:http'
 import type { BoxView, BoxWord, HandoverAnswer, HandoverAsk } from '../../core/api/box.ts'
 import type { WhyView } from '../../core/api/types.ts'
 import { Fault, REASONS, type FaultReason } from '../../core/model/fault.ts'
-import type { Json } from '../../core/model/json.ts'
+import type { Json, JsonObject } from '../../core/model/json.ts'
 import { atSocket } from './box-socket.ts'
 
 const TIMEOUT_MS = 30_000
@@ -14,6 +14,7 @@ export interface BoxClient {
   why(subject: string): Promise<WhyView>
   say(word: BoxWord): Promise<BoxView>
   handover(ask: HandoverAsk): Promise<HandoverAnswer>
+  batch(ask: object): Promise<JsonObject>
 }
 
 export function createBoxClient(dir: string): BoxClient {
@@ -24,6 +25,7 @@ export function createBoxClient(dir: string): BoxClient {
     why: (subject) => call('GET', `/v1/why?subject=${encodeURIComponent(subject)}`),
     say: (word) => call('POST', '/v1/word', word),
     handover: (ask) => call('POST', '/v1/handover', ask),
+    batch: (ask) => call('POST', '/v1/batch', ask),
   }
 }
 

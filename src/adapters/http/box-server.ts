@@ -7,13 +7,16 @@ import { asFault, Fault } from '../../core/model/fault.ts'
 import { isObject, type JsonObject } from '../../core/model/json.ts'
 import { atSocket } from './box-socket.ts'
 
-const MAX_BODY_BYTES = 64 * 1024
+/** A batch script travels in one. */
+const MAX_BODY_BYTES = 256 * 1024
 
 export interface BoxHandler {
   view(): BoxView
   why(subject: string): WhyView
   say(word: BoxWord): BoxView
   handover(ask: HandoverAsk): Promise<HandoverAnswer>
+  /** Of the batch room; checked by it. */
+  batch(ask: JsonObject): Promise<object>
 }
 
 /** The caller holds the lock of the store: a socket that is left there is nobody's. */
@@ -64,6 +67,8 @@ async function answer(request: IncomingMessage, handler: BoxHandler): Promise<ob
       const { version, holder } = await bodyOf(request)
       return handler.handover({ version: text(version), holder: text(holder) })
     }
+    case 'POST /v1/batch':
+      return handler.batch(await bodyOf(request))
     default:
       throw new Fault('NotFound', `${request.method} ${pathname} is not here`)
   }
