@@ -1,10 +1,13 @@
 /** A site's agent: turns, exchanges with the hub, and slow comparison, each a loop of its own. It needs no hub to go on. */
 import { randomUUID } from 'node:crypto'
+import type { BatchAsk } from '../core/batch/ask.ts'
 import { marksOf } from '../core/diff/marks.ts'
 import { asFault } from '../core/model/fault.ts'
+import type { JsonObject } from '../core/model/json.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
 import type { Resting } from '../core/protocol/ports.ts'
+import { createBatchDesk } from './batch/desk.ts'
 import { type BatchRoom, createBatchRoom } from './batch/room.ts'
 import { nextBackoffMs } from './backoff.ts'
 import { createDesk, type Desk } from './box/desk.ts'
@@ -20,6 +23,7 @@ import type { ReconcileDeps } from './settled.ts'
 import { createSync } from './sync.ts'
 import { createBell, syncLoop, type Bell } from './sync-loop.ts'
 import { versionsOf } from './versions.ts'
+import { createUplink } from './uplink.ts'
 import { agedObservations, createTurnState, setCondition, type Counts } from './turn-state.ts'
 
 export interface AgentStatus {
@@ -55,6 +59,8 @@ export interface Agent {
   status(): AgentStatus
   /** Jobs, crons and queues of this site. */
   readonly batch: BatchRoom
+  /** What people at the box ask of them. Faults InvalidInput, NotFound, Conflict, Store*, and those of the cluster. */
+  askBatch(ask: BatchAsk): Promise<JsonObject>
   /** For whoever stands at the box. */
   readonly desk: Desk
   /** A turn is due: who may write here has changed. */
@@ -74,9 +80,31 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   const hubClock = createHubClock(store, ports.machine)
   const outbox = createOutbox(store)
   const words = createBoxWords(ports, outbox, () => hubClock.now())
+  const urgent = createBell()
+  const uplink = createUplink({
+    ports,
+    options,
+    words,
+    heard: () => hubClock.held(),
+    onChange: () => {
+      changed.ring()
+      urgent.ring()
+    },
+  })
   const batch = createBatchRoom({ ...ports, random: () => ports.random(), site: () => store.identity()?.site ?? '' })
   batch.onFinding(() => changed.ring())
-  const deps: ReconcileDeps = { ports, options, marks, observer, state, words, batch, hubNow: () => hubClock.now() }
+  const batchDesk = createBatchDesk(batch, { site: () => store.identity()?.site ?? '', nowMs: () => clock.nowMs() })
+  const deps: ReconcileDeps = {
+    ports,
+    options,
+    marks,
+    observer,
+    state,
+    words,
+    uplink,
+    batch,
+    hubNow: () => hubClock.now(),
+  }
   const reconciler = createReconciler(deps)
   const link = ports.link
   const sync =
@@ -89,6 +117,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
           hubClock,
           reconciler,
           boot: randomUUID(),
+          urgent,
           onManifest: () => changed.ring(),
         }
   const site = sync === null ? null : createSync(sync)
@@ -209,6 +238,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
       }
     },
     batch,
+    askBatch: async (ask) => batchDesk.answer(ask),
     wake: () => changed.ring(),
     stop() {
       observer.stop()

@@ -6,6 +6,7 @@ export const AGENT_DEFAULTS: Omit<AgentOptions, 'version'> = {
   applySet: { namespace: 'flotilla-system', name: 'flotilla' },
   self: null,
   upgradeMs: 10 * 60_000,
+  confirmMs: 300_000,
   pollMs: null,
   parallelApplies: 16,
   resyncMs: 6 * 3_600_000,

@@ -167,6 +167,8 @@ export interface AgentOptions {
   readonly self: { readonly namespace: string; readonly name: string } | null
   /** A new version of the agent that is not ready by then is taken back. */
   readonly upgradeMs: number
+  /** An entry marked `confirm: uplink` goes back where the hub is not heard for so long after it. */
+  readonly confirmMs: number
   readonly pollMs: number | null
   readonly parallelApplies: number
   /** Over how long every object is compared by a dry-run once. */

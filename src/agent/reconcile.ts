@@ -94,13 +94,15 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
     if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
     deps.batch.want(batchOf(desired, mode))
+    deps.uplink.acted(outcomes)
     const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
+    if (idle === undefined && deps.uplink.revert(current.manifest)) return { nextMs: 0 }
     const doubtful = steps.some(
       (step) => step.kind === 'leave' && (step.because === 'unread' || step.because === 'terminating'),
     )
     const sick = [...state.observations.values()].some(({ health, begun }) => begun && !isGood(health))
     const looks = [doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity]
-    return { nextMs: Math.min(nextMs, pause?.leftMs ?? Infinity, ...looks) }
+    return { nextMs: Math.min(nextMs, pause?.leftMs ?? Infinity, deps.uplink.nextMs(), ...looks) }
   }
 
   /** With every yes that this site has: by the lists that the hub made for it, and to what its own fuse would stop. */
@@ -124,7 +126,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const before = store.inventory()
     // On the disk first: what is made after this can be found again, and what is ours is told from what is not.
     const intended = new Map([...endedJobs(before, actual), ...intend(before, steps)])
-    commit({ inventory: intended, workloads: desired.begins })
+    commit({ inventory: intended, workloads: desired.begins, notes: deps.uplink.begins(desired) })
     const acting = steps.some((step) => step.kind === 'delete' || 'desired' in step)
     if (!acting) return []
     await parent(signal)
@@ -135,9 +137,9 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     return outcomes
   }
 
-  function commit(write: { readonly inventory?: InventoryChange; readonly workloads?: StoreWrite['workloads'] }): void {
+  function commit(write: Pick<StoreWrite, 'inventory' | 'workloads' | 'notes'>): void {
     const empty = (map: ReadonlyMap<string, unknown> | undefined): boolean => map === undefined || map.size === 0
-    if (!empty(write.inventory) || !empty(write.workloads)) store.write(write as StoreWrite)
+    if (!empty(write.inventory) || !empty(write.workloads)) store.write(write)
   }
 
   async function parent(signal: AbortSignal): Promise<void> {

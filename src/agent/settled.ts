@@ -5,6 +5,7 @@ import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
 import type { HubNow } from '../core/protocol/time.ts'
 import type { BatchRoom } from './batch/room.ts'
 import type { BoxWords } from './box/words.ts'
+import type { Uplink } from './uplink.ts'
 import type { Observer } from './observe.ts'
 import type { AgentOptions, AgentPorts, WorkloadRecord } from './ports.ts'
 import type { TurnState } from './turn-state.ts'
@@ -16,6 +17,7 @@ export interface ReconcileDeps {
   readonly observer: Observer
   readonly state: TurnState
   readonly words: BoxWords
+  readonly uplink: Uplink
   readonly batch: BatchRoom
   hubNow(): HubNow
 }

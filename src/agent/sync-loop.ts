@@ -80,7 +80,10 @@ async function pause(clock: SyncDeps['ports']['clock'], ms: number, signal: Abor
   await clock.sleep(ms, signal).catch(() => undefined)
 }
 
-/** Until the time is up, the hub calls, or, a while after the last exchange, there is news. Bells without either are slept through. */
+/**
+ * Until the time is up, the hub calls, or, a while after the last exchange, there is news. Bells without any of these are slept
+ * through. `news` null: a site that pays for each call, which only calls sooner where it must know whether it is heard.
+ */
 async function restUntil(
   deps: SyncDeps,
   ms: number,
@@ -88,18 +91,20 @@ async function restUntil(
   news: Bell | null,
   signal: AbortSignal,
 ): Promise<void> {
-  const { ports, outbox, state, options } = deps
+  const { ports, outbox, state, options, urgent, uplink } = deps
   const { clock } = ports
-  if (news === null) return pause(clock, ms, signal)
   const startMs = clock.monotonicMs()
   const mayTellMs = startMs + options.newsAfterMs
-  while (!signal.aborted && !call.heard) {
+  const called = (): boolean => news !== null && call.heard
+  while (!signal.aborted && !called()) {
     const nowMs = clock.monotonicMs()
-    if (nowMs >= startMs + ms || (nowMs >= mayTellMs && outbox.hasNews(state.observations))) return
-    const untilMs = nowMs < mayTellMs ? Math.min(mayTellMs, startMs + ms) : startMs + ms
+    const endMs = startMs + Math.min(ms, uplink.callWithinMs())
+    const hasNews = news !== null && nowMs >= mayTellMs && outbox.hasNews(state.observations)
+    if (nowMs >= endMs || hasNews) return
+    const untilMs = news !== null && nowMs < mayTellMs ? Math.min(mayTellMs, endMs) : endMs
     const timer = new AbortController()
     const slept = pause(clock, untilMs - nowMs, AbortSignal.any([signal, timer.signal]))
-    await Promise.race([slept, news.heard()])
+    await Promise.race([slept, urgent.heard(), ...(news === null ? [] : [news.heard()])])
     timer.abort()
   }
 }

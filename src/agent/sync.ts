@@ -15,6 +15,7 @@ import type { SiteIdentity } from './ports.ts'
 import type { Reconciler } from './reconcile.ts'
 import { createKeyring } from './renew.ts'
 import type { ReconcileDeps } from './settled.ts'
+import type { Bell } from './sync-loop.ts'
 import { blobsOf, stage } from './stage.ts'
 import { agedObservations, setCondition } from './turn-state.ts'
 
@@ -27,6 +28,8 @@ export interface SyncDeps extends ReconcileDeps {
   readonly hubClock: HubClock
   readonly reconciler: Reconciler
   readonly boot: string
+  /** A call to the hub is due sooner than was thought. */
+  readonly urgent: Bell
   /** A newer manifest is stored: turns act on it from now on. */
   onManifest(): void
 }
@@ -53,7 +56,7 @@ export function createSync(deps: SyncDeps): SyncSite {
 
   function up(nonce: string): SyncUp {
     const current = reconciler.manifest()
-    const { seq, observations, goneWorkloads, items } = outbox.next(
+    const { seq, observations, goneWorkloads, items, dropped } = outbox.next(
       agedObservations(state, deps.observer.blindSinceMs() ?? clock.monotonicMs()),
     )
     const have =
@@ -74,6 +77,7 @@ export function createSync(deps: SyncDeps): SyncSite {
       observations,
       ...(goneWorkloads.length === 0 ? {} : { goneWorkloads }),
       outbox: items,
+      ...(dropped === undefined ? {} : { dropped }),
       conditions: [...state.conditions.values()],
       trust: keyring.trust().version,
       ...(toShow && current !== undefined ? { held: shown(current.stored.envelope) } : {}),
@@ -104,7 +108,11 @@ export function createSync(deps: SyncDeps): SyncSite {
       blob: (digest: Parameters<typeof store.has>[0]) => store.blob('object', digest) ?? store.blob('release', digest),
     }
     const sentMonotonicMs = machine.uptimeMs()
-    const answer = await link.sync(sent, bases, signal)
+    const answer = await link.sync(sent, bases, signal).catch((error: unknown) => {
+      deps.uplink.missed(error, sentMonotonicMs)
+      throw error
+    })
+    deps.uplink.reached(sentMonotonicMs)
     state.counts.syncs += 1
     state.counts.bytesUp += answer.bytes.up
     state.counts.bytesDown += answer.bytes.down

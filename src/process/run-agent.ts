@@ -56,6 +56,7 @@ export async function runAgent(
       applySet: { namespace, name },
       self: options.inCluster === undefined ? null : { namespace, name: AGENT_NAME },
       ...(pollMs === undefined ? {} : { pollMs }),
+      ...(options.confirmMs === undefined ? {} : { confirmMs: options.confirmMs }),
     },
     confirmMs: options.confirmMs ?? CONFIRM_MS,
   }

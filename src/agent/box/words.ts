@@ -39,8 +39,8 @@ export interface Pin {
   readonly by: string
   readonly reason: string
   readonly atMs: number
-  /** `upgrade`: the agent's own doing, when a new one did not come up. */
-  readonly cause: 'person' | 'upgrade'
+  /** The agent's own doing: `upgrade`, a new one did not come up; `uplink`, the hub was not heard after it. */
+  readonly cause: 'person' | 'upgrade' | 'uplink'
 }
 
 export interface BoxWords {

@@ -77,7 +77,7 @@ const AGENT_FLAGS = {
   'poll-ms': { type: 'number', help: 'ask the hub this often whatever it says (tests)' },
   namespace: { type: 'string', short: 'n', help: 'where its own objects stand', default: AGENT_NAMESPACE },
   'apply-set': { type: 'string', placeholder: 'NAME', help: 'two agents on one cluster need two', default: 'flotilla' },
-  'confirm-ms': { type: 'number', help: 'a new version has so long to prove itself', default: 300_000 },
+  'confirm-ms': { type: 'number', help: 'a new version, or a change marked `confirm: uplink`, has so long to prove itself', default: 300_000 },
 } as const
 
 const agent: Command<CliPorts> = {

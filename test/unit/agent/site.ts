@@ -183,6 +183,8 @@ export interface Site {
   readonly hub: HubStub
   readonly store: AgentStore
   agent: Agent
+  /** Another `bootId`: the machine was started anew. */
+  readonly machine: { bootId: string }
   /** Turns and passing time until nothing is due within a minute, at most so many turns. */
   settle(turns?: number): Promise<void>
   /** A new process over the same store. */
@@ -206,6 +208,7 @@ export function createSite(options: SiteOptions = {}): Site {
   const hub = new HubStub(() => clock.nowMs())
   const store = openAgentStore(options.dir ?? ':memory:')
   store.saveIdentity(IDENTITY)
+  const machine = { bootId: 'boot', uptimeMs: () => clock.monotonicMs() }
   const make = (link: HubLink | null, changed: Partial<AgentOptions> = {}): Agent =>
     createAgent(
       {
@@ -214,7 +217,7 @@ export function createSite(options: SiteOptions = {}): Site {
         store: options.storeOf?.(store) ?? store,
         clock,
         log: SILENT,
-        machine: { bootId: 'boot', uptimeMs: () => clock.monotonicMs() },
+        machine,
         ...(options.lease === undefined ? {} : { lease: options.lease }),
         random: seededRandom(7),
       },
@@ -225,6 +228,7 @@ export function createSite(options: SiteOptions = {}): Site {
     cluster,
     hub,
     store,
+    machine,
     agent: make(hub),
     async settle(turns = 30) {
       for (let i = 0; i < turns; i++) {
