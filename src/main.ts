@@ -8,8 +8,10 @@ import { AUTHOR } from './cli/commands/author.ts'
 import { KEYS } from './cli/commands/keys.ts'
 import { OBSERVE } from './cli/commands/observe.ts'
 import { OPERATE } from './cli/commands/operate.ts'
+import { QUEUES } from './cli/commands/queues.ts'
 import { BOX } from './cli/commands/box.ts'
 import { AGENT_DATA, RUN } from './cli/commands/run.ts'
+import { SLURM } from './cli/commands/slurm.ts'
 import type { CliPorts } from './cli/ports.ts'
 import { runProgram } from './cli/program.ts'
 import { Fault } from './core/model/fault.ts'
@@ -91,6 +93,15 @@ const ports: CliPorts = {
     const kubeconfig = options.kubeconfig ?? env.kubeconfig
     await runAgent({ ...options, kubeconfig, inCluster }, { version: VERSION, logLevel: env.logLevel }, signal)
   },
+  async batch(dir) {
+    const { openBatch } = await import('./process/batch.ts')
+    return openBatch(dir ?? env.data ?? AGENT_DATA)
+  },
+  async script(file) {
+    if (file !== undefined) return fs.promises.readFile(file, 'utf8')
+    const { text } = await import('node:stream/consumers')
+    return text(process.stdin)
+  },
   async box(dir) {
     const { openBox } = await import('./process/box.ts')
     return openBox(dir ?? env.data ?? AGENT_DATA)
@@ -126,7 +137,7 @@ process.stdout.on('error', (error) => {
 })
 
 process.exitCode = await runProgram(
-  [...RUN, ...KEYS, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE],
+  [...RUN, ...KEYS, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE, ...SLURM, ...QUEUES],
   process.argv.slice(2),
   VERSION,
   ports,

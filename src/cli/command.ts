@@ -38,10 +38,12 @@ export interface Command<Ports> {
   readonly summary: string
   readonly arguments?: readonly Argument[]
   readonly flags?: Readonly<Record<string, Flag>>
+  /** Any number of words; where the command has no flags, options too are words and the command reads them. */
+  readonly words?: Argument
   run(args: readonly string[], flags: Values, ports: Ports, io: Io): Promise<ExitCode>
 }
 
-export type Group = 'Try' | 'Author' | 'Observe' | 'Operate' | 'Sites' | 'Run'
+export type Group = 'Try' | 'Author' | 'Observe' | 'Operate' | 'Batch' | 'Sites' | 'Run'
 
 export const OUTPUT_FLAG: Flag = {
   type: 'string',

@@ -3,7 +3,7 @@ import type { BoxView, BoxWord } from '../core/api/box.ts'
 import type { WhyView } from '../core/api/types.ts'
 import type { BatchAsk } from '../core/batch/ask.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
-import type { Json } from '../core/model/json.ts'
+import type { Json, JsonObject } from '../core/model/json.ts'
 import type { SourceTree } from '../core/fleet/types.ts'
 
 /** The hub's HTTP API. Faults: Unreachable, Unauthorized, Forbidden, NotFound, InvalidInput, Conflict, ServerError. */
@@ -86,11 +86,15 @@ export interface CliPorts {
     io: { out(text: string): void; readonly terminal: boolean; readonly columns: number; readonly color: boolean },
     signal: AbortSignal,
   ): Promise<string | undefined>
+  /** `dir`: the store of the agent; else where `flotilla agent` puts it. */
+  batch(dir: string | undefined): Promise<BatchPort>
+  /** A batch script: a file, or what is piped in. */
+  script(file: string | undefined): Promise<string>
   commit(dir: string, message: string): Promise<string>
   /** `data`: the hub's folder. Faults: InvalidInput, StoreCorrupt. */
   rotateKeys(data: string, step: RotationStep, files: RotationFiles): Promise<{ readonly version: number }>
+  /** `dir`: the store of the agent; else FLOTILLA_DATA, else where `flotilla agent` puts it. */
+  box(dir: string | undefined): Promise<BoxPort>
   /** The cluster of a kubeconfig, for installing and removing an agent; the caller closes it. */
   cluster(kubeconfig: string | undefined, context: string | undefined): Promise<Cluster>
 }
-  /** `dir`: the store of the agent; else FLOTILLA_DATA, else where `flotilla agent` puts it. */
-  box(dir: string | undefined): Promise<BoxPort>

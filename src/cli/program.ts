@@ -4,7 +4,7 @@ import { Fault } from '../core/model/fault.ts'
 import type { Command, Flag, Io, Values } from './command.ts'
 import { EXIT, type ExitCode } from './exit.ts'
 
-const GROUPS = ['Try', 'Author', 'Observe', 'Operate', 'Sites', 'Run'] as const
+const GROUPS = ['Try', 'Author', 'Observe', 'Operate', 'Batch', 'Sites', 'Run'] as const
 
 /** Runs the command that `argv` (without node and script) names. */
 export async function runProgram<P>(
@@ -61,10 +61,17 @@ function add<P>(
   made.enablePositionalOptions()
   for (const { name, help, optional } of command.arguments ?? [])
     made.argument(optional === true ? `[${name}]` : `<${name}>`, help)
+  if (command.words !== undefined) {
+    made.argument('[words...]', `${command.words.name}: ${command.words.help}`)
+    if (command.flags === undefined) made.allowUnknownOption().passThroughOptions()
+  }
   for (const [name, flag] of Object.entries(command.flags ?? {})) made.addOption(optionOf(name, flag))
   made.action(async (...all: unknown[]) => {
     const flags = flagsOf(command, made)
-    const args = all.slice(0, -2).filter((value) => typeof value === 'string')
+    const args = all
+      .slice(0, -2)
+      .flat()
+      .filter((value) => typeof value === 'string')
     await run(args, flags)
   })
 }
@@ -85,6 +92,7 @@ const WORDS: Readonly<Record<string, string>> = {
   rollout: 'Look at and steer rollouts',
   token: 'Tokens for sites and people',
   queue: 'Batch queues',
+  job: 'Batch jobs',
 }
 
 /** By the names that commands give them: commander answers in camel case. */

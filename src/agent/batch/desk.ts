@@ -27,7 +27,7 @@ const NO_ZONE = 'UTC'
 export interface BatchDesk {
   view(): BatchView
   /** Faults InvalidInput, NotFound, Conflict, Store*. */
-  ask(ask: Exclude<BatchAsk, { readonly op: 'view' | 'predict' }>): JsonObject
+  answer(ask: BatchAsk): JsonObject
 }
 
 export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(): number }): BatchDesk {
@@ -167,7 +167,9 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
 
   return {
     view,
-    ask(ask) {
+    answer(ask) {
+      if (ask.op === 'view') return view() as unknown as JsonObject
+      if (ask.op === 'predict') throw new Fault('InvalidInput', 'not asked of the desk')
       if (ask.op === 'submit') return submit(ask)
       if (ask.op === 'cancel') return cancel(ask)
       if (ask.op === 'job') return jobWord(ask.job, ask.action === 'suspend' ? 'AbortJob' : 'ResumeJob')
