@@ -1,24 +1,16 @@
-/**
- * Some of a bench's light sites as a process: each has its own key and certificate, its own store and connection, and runs the
- * agent's own code; only its cluster is simulated. Part of `storm` and `deployments`.
- */
+/** Some of a bench's light sites as a process: their keys and certificates made, and what came back of them counted. Part of `storm` and `deployments`. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeAgeKeys } from '../src/adapters/link/age-keys.ts'
-import { openLink } from '../src/adapters/link/client.ts'
-import { trustOf } from '../src/adapters/link/identity.ts'
 import { keyHash } from '../src/adapters/link/peers.ts'
 import { openPki } from '../src/adapters/link/pki.ts'
-import { openAgentStore } from '../src/adapters/store/agent-store.ts'
-import { createAgent, type Agent } from '../src/agent/agent.ts'
+import type { TurnState } from '../src/agent/turn-state.ts'
 import type { SiteIdentity } from '../src/agent/ports.ts'
 import type { HubLink } from '../src/core/protocol/ports.ts'
-import { systemClock } from '../src/runtime/clock.ts'
-import type { Logger } from '../src/runtime/logger.ts'
-import { SimCluster } from '../src/sim/cluster.ts'
 import type { Enrolled } from './fleet-hub.ts'
 import { siteName } from './hub-fleet.ts'
+import { lightSite } from './light-site.ts'
 
 export interface SitesStart {
   readonly dir: string
@@ -42,9 +34,6 @@ export interface SitesLook {
   readonly tookMs: readonly number[]
   readonly failures: number
 }
-
-const silent: Logger = { info() {}, warn() {}, error() {}, debug() {}, child: () => silent }
-const machine = { bootId: 'bench', uptimeMs: () => performance.now() }
 
 if (process.send !== undefined && process.argv[2]?.startsWith('{') === true)
   await shard(JSON.parse(process.argv[2]) as SitesStart)
@@ -75,7 +64,7 @@ async function shard({ dir, port, from, to }: SitesStart): Promise<void> {
   writeFileSync(join(dir, `enrolled-${from}.json`), JSON.stringify(made))
 
   let markMs = performance.now()
-  const agents: Agent[] = []
+  const agents: TurnState[] = []
   const back = new Map<string, number>()
   const tookMs: number[] = []
   const counted = (link: HubLink, site: string): HubLink => ({
@@ -89,21 +78,13 @@ async function shard({ dir, port, from, to }: SitesStart): Promise<void> {
       return answer
     },
   })
-  const begin = (identity: SiteIdentity, seed: number): void => {
-    const store = openAgentStore(':memory:')
-    store.saveIdentity(identity)
-    const { authorities } = trustOf(identity)
-    const link = counted(openLink({ identity: () => identity, authorities: () => authorities }), identity.site)
-    const cluster = new SimCluster({ clock: systemClock, seed })
-    const ports = { cluster, link, store, clock: systemClock, log: silent, machine, random: Math.random }
-    const agent = createAgent(ports, { version: 'bench' })
-    agents.push(agent)
-    void agent.run(new AbortController().signal)
-  }
   process.on('message', (asked: SitesAsk) => {
     if (asked.do === 'begin') {
       for (const [i, identity] of identities.entries())
-        setTimeout(() => begin(identity, from + i), (i * asked.overMs) / identities.length)
+        setTimeout(
+          () => agents.push(lightSite(identity, (link) => counted(link, identity.site))),
+          (i * asked.overMs) / identities.length,
+        )
       process.send!({})
     } else if (asked.do === 'mark') {
       markMs = performance.now()
@@ -111,12 +92,11 @@ async function shard({ dir, port, from, to }: SitesStart): Promise<void> {
       tookMs.length = 0
       process.send!({})
     } else {
-      const seen = agents.map((agent) => agent.status())
       process.send!({
-        connected: seen.filter(({ resting }) => resting?.by === 'socket').length,
+        connected: agents.filter(({ resting }) => resting?.by === 'socket').length,
         backMs: [...back.values()],
         tookMs,
-        failures: seen.reduce((sum, { counts }) => sum + counts.syncFailures, 0),
+        failures: agents.reduce((sum, { counts }) => sum + counts.syncFailures, 0),
       } satisfies SitesLook)
     }
   })

@@ -7,7 +7,7 @@ import { Fleet, quantile } from './fleet.ts'
 import type { Row } from './row.ts'
 
 const ARRIVALS_PER_SECOND = 150
-const CONNECT_MS = 240_000
+const CONNECT_MS = 420_000
 const BACK_MS = 300_000
 
 export interface Storm {

@@ -1,7 +1,9 @@
 /** What the hub has not yet acknowledged: the latest of each workload, and items that must arrive. */
 import type { JsonObject } from '../core/model/json.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
+import { Fault } from '../core/model/fault.ts'
 import type { OutboxItem } from '../core/protocol/messages.ts'
+import { isLossy, ITEM_MAX_BYTES, itemBytes, pickItems } from '../core/protocol/quota.ts'
 import type { AgentStore, StoreWrite } from './ports.ts'
 
 /** Sequences are taken from the disk in blocks, so that a sync in which nothing changed writes nothing. */
@@ -18,12 +20,15 @@ export interface Outbox {
     readonly seq: number
     readonly observations: readonly WorkloadObservation[]
     readonly goneWorkloads: readonly string[]
+    /** As many as their classes' quotas let through; the rest in the next. */
     readonly items: readonly OutboxItem[]
+    /** Items that were never sent since this process began, by class; absent where there are none. */
+    readonly dropped?: Readonly<Record<string, number>>
   }
-  /** True: something other than an age waits to be told. */
+  /** True: something other than an age waits to be told, or an item that must arrive. */
   hasNews(observations: ReadonlyMap<string, WorkloadObservation>): boolean
   acknowledged(seq: number, outboxSeq: number): void
-  /** On the disk when it returns, together with the notes. */
+  /** On the disk when it returns, together with the notes. Fault TooLarge. */
   put(kind: OutboxItem['class'], atMs: number, body: JsonObject, also?: Pick<StoreWrite, 'notes'>): void
 }
 
@@ -40,6 +45,7 @@ export function createOutbox(store: AgentStore): Outbox {
   let itemSeq = Math.max(0, ...items.map(({ seq }) => seq), numberOf(store.note(NOTE_SEQ)?.['item']))
   let reserved = numberOf(store.note(NOTE_SEQ)?.['upTo'])
   let seq = reserved
+  const dropped: Record<string, number> = {}
 
   const reserve = (): void => {
     reserved = seq + SEQ_BLOCK
@@ -60,9 +66,14 @@ export function createOutbox(store: AgentStore): Outbox {
         told.delete(name)
         gone.set(name, seq)
       }
-      return { seq, observations: sent, goneWorkloads: [...gone.keys()], items }
+      const picked = pickItems(items)
+      for (const { class: kind } of picked.dropped) dropped[kind] = (dropped[kind] ?? 0) + 1
+      if (picked.dropped.length > 0) items = items.filter((item) => !picked.dropped.includes(item))
+      const lost = Object.keys(dropped).length === 0 ? {} : { dropped: { ...dropped } }
+      return { seq, observations: sent, goneWorkloads: [...gone.keys()], items: picked.items, ...lost }
     },
     hasNews: (observations) =>
+      items.some((item) => !isLossy(item.class)) ||
       [...observations.values()].some((it) => {
         const before = told.get(it.workload)
         return before === undefined || !sameButAge(before.observation, it)
@@ -76,6 +87,7 @@ export function createOutbox(store: AgentStore): Outbox {
     },
     put: (kind, atMs, body, also = {}) => {
       const item: OutboxItem = { class: kind, seq: itemSeq + 1, atMs, body }
+      if (itemBytes(item) > ITEM_MAX_BYTES) throw new Fault('TooLarge', `an item of class ${kind} above its limit`)
       store.write({ outbox: [item], ...also })
       itemSeq = item.seq
       items = [...items, item]

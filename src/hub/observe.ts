@@ -35,6 +35,14 @@ export interface PollTimes {
 
 export const POLL_TIMES: PollTimes = { connectedMs: 60_000, meteredMs: [110 * 60_000, 130 * 60_000] }
 
+interface Latest {
+  /** Store and process of the site. */
+  readonly of: string
+  readonly seq: number
+  /** Items that this process of the site could not send. */
+  readonly dropped: number
+}
+
 export interface ObserveParts {
   readonly world: World
   readonly publisher: Publisher
@@ -52,7 +60,7 @@ export function createHandler(parts: ObserveParts): SyncHandler {
   const { world, authority, contacts, guard } = parts
   const answers = createAnswers(world.store, parts.releases, authority.signer)
   /** The latest message of each site, by its process and store: one that comes late says nothing new. */
-  const latest = new Map<string, { readonly of: string; readonly seq: number }>()
+  const latest = new Map<string, Latest>()
 
   return {
     standing(keyHash) {
@@ -165,7 +173,7 @@ async function receive(
   parts: ObserveParts,
   site: SiteRecord,
   up: SyncUp,
-  latest: Map<string, { readonly of: string; readonly seq: number }>,
+  latest: Map<string, Latest>,
   nowMs: number,
 ): Promise<void> {
   const { world } = parts
@@ -176,7 +184,9 @@ async function receive(
   const gone = late ? [] : await goneObservations(world, site.name, up.goneWorkloads ?? [])
   const results = up.outbox.filter((item) => item.class === 'result' || item.class === 'audit')
   const siteChanged = !late && afterSync(site, up, nowMs) !== site
-  if (observations.length + gone.length + results.length > 0 || siteChanged)
+  const dropped = Object.values(up.dropped ?? {}).reduce((sum, count) => sum + count, 0)
+  const lost = late ? 0 : dropped - (before?.of === of ? before.dropped : 0)
+  if (observations.length + gone.length + results.length > 0 || siteChanged || lost > 0)
     await world.submit(site.name, () => {
       const now = world.sites.get(site.name) ?? site
       const next = late ? now : afterSync(now, up, nowMs)
@@ -192,10 +202,16 @@ async function receive(
           atMs: nowMs,
           body: { ...item.body, siteAtMs: item.atMs },
         })),
-        events: eventsOf(now, next, nowMs),
+        events: [...eventsOf(now, next, nowMs), ...(lost > 0 ? [droppedEvent(site.name, lost, up, nowMs)] : [])],
       }
     })
-  if (!late) latest.set(site.name, { of, seq: up.seq })
+  if (!late) latest.set(site.name, { of, seq: up.seq, dropped })
+}
+
+function droppedEvent(site: string, lost: number, up: SyncUp, atMs: number): NonNullable<Draft['events']>[number] {
+  const of = Object.entries(up.dropped ?? {}).map(([kind, count]) => `${count} ${kind}`)
+  const message = `${lost} more items were dropped for want of room on the link: ${of.join(', ')} since its agent began`
+  return { atMs, kind: 'Dropped', subject: `site/${site}`, message }
 }
 
 async function changedObservations(

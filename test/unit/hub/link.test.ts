@@ -147,6 +147,17 @@ describe('an exchange', () => {
     ])
   })
 
+  test('what a site had to drop is told once, and again when it is more', async () => {
+    const { rig, site } = await oneSite()
+    await using _ = rig
+    for (const dropped of [{ log: 2 }, { log: 2 }, { log: 2, metric: 1 }]) await site.sync({ dropped })
+    const events = (await rig.hub.api.events(0, 1_000)).items.filter(({ kind }) => kind === 'Dropped')
+    expect(events.map(({ message }) => message)).toEqual([
+      '2 more items were dropped for want of room on the link: 2 log since its agent began',
+      '1 more items were dropped for want of room on the link: 2 log, 1 metric since its agent began',
+    ])
+  })
+
   test('a message that comes late says nothing new', async () => {
     const { rig, site } = await oneSite()
     await using _ = rig
