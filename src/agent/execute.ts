@@ -28,6 +28,8 @@ export interface ExecutePorts {
   /** What was read or written on the way. null: not there. */
   saw(key: string, live: Manifest | null): void
   failed(step: Acting, fault: Fault): void
+  /** It is done: to be kept before anything else is asked for. */
+  done(outcome: Outcome): void
 }
 
 /** What goes first, then writes, then deletions. Faults are outcomes; only a cancellation is thrown. */
@@ -64,7 +66,9 @@ async function attempt(step: Acting, ports: ExecutePorts, signal: AbortSignal): 
   if (standing !== undefined) return { kind: 'failed', step, reason: standing.reason, message: standing.message }
   try {
     ports.gate()
-    return step.kind === 'delete' ? await remove(step, ports, signal) : await write(step, ports, signal)
+    const outcome = step.kind === 'delete' ? await remove(step, ports, signal) : await write(step, ports, signal)
+    ports.done(outcome)
+    return outcome
   } catch (error) {
     if (signal.aborted) throw error
     const fault = asFault(error)

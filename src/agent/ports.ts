@@ -152,7 +152,8 @@ export interface AgentStore {
   /** All rows of the batch room's journal, by key. */
   batch(): ReadonlyMap<string, JsonObject>
   outbox(): readonly OutboxItem[]
-  write(write: StoreWrite): void
+  /** `process`: outlives a kill, and a power cut once anything was written for `power`, the default, after it. */
+  write(write: StoreWrite, outlives?: 'power' | 'process'): void
   close(): void
 }
 
@@ -162,13 +163,13 @@ export interface AgentOptions {
   readonly mode: 'enforce' | 'observe'
   /** Where the ApplySet's parent object stands. */
   readonly applySet: { readonly namespace: string; readonly name: string }
-  /** Overrides the hub's `nextDueMs` downwards; null: as the hub says. */
   /** The Deployment that this agent runs as, where a Workload of the fleet may be it; null: none is known. */
   readonly self: { readonly namespace: string; readonly name: string } | null
   /** A new version of the agent that is not ready by then is taken back. */
   readonly upgradeMs: number
   /** An entry marked `confirm: uplink` goes back where the hub is not heard for so long after it. */
   readonly confirmMs: number
+  /** Overrides the hub's `nextDueMs` downwards; null: as the hub says. */
   readonly pollMs: number | null
   readonly parallelApplies: number
   /** Over how long every object is compared by a dry-run once. */

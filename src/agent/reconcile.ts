@@ -3,7 +3,7 @@
  * `plan` and `desiredOf`; a turn in which nothing changed writes nothing and reads nothing but its watches.
  */
 import { brakedBy, confirmBraked, confirmedKeys, type Confirmed } from '../core/diff/confirmed.ts'
-import { endedJobs, intend, inventoryAfter } from '../core/diff/inventory.ts'
+import { endedJobs, intend } from '../core/diff/inventory.ts'
 import type { Inventory, InventoryChange, Outcome, PlanInput, Step, WriteStep } from '../core/diff/types.ts'
 import { plan } from '../core/diff/plan.ts'
 import { healthOf } from '../core/health/health.ts'
@@ -18,11 +18,13 @@ import { confirmedHere, confirmedNote } from './confirmed.ts'
 import { batchOf, desiredOf, type Desired } from './desired.ts'
 import { execute, type ExecutePorts } from './execute.ts'
 import { gather } from './gather.ts'
+import { keeper, type Keeper } from './keep.ts'
 import { createLibrary, type Library } from './library.ts'
 import { isOlder } from './observe.ts'
+import { beginsOwn, NOTE_UPGRADE, stuckOwn } from './own-upgrade.ts'
 import { ensureParent } from './parent.ts'
 import { newestManifest, type Current } from './newest.ts'
-import type { StoreWrite } from './ports.ts'
+import type { LeasePort, StoreWrite } from './ports.ts'
 import { recoverInventory } from './recover.ts'
 import { isGood } from './soak.ts'
 import { concludeTurn } from './conclude.ts'
@@ -53,7 +55,11 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
 
   async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
     const current = manifest()
-    if (current === undefined) return { nextMs: Infinity }
+    if (current === undefined) {
+      // Jobs that were submitted here need no manifest.
+      deps.batch.want({ wanted: [], kept: 'all', mode: options.mode })
+      return { nextMs: Infinity }
+    }
     state.counts.turns += 1
     state.tickMs = clock.monotonicMs()
     const mode = options.mode === 'observe' ? 'observe' : current.manifest.mode
@@ -90,13 +96,13 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     }
     const steps = planned(input, current.manifest)
     rememberVerified(steps, gathered.actual, before)
-    const idle = mode === 'observe' ? OBSERVES : paused
+    const idle = mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
     if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
-    deps.batch.want(batchOf(desired, mode))
+    deps.batch.want(batchOf(desired, idle === undefined ? mode : 'observe'))
     deps.uplink.acted(outcomes)
     const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
-    if (idle === undefined && deps.uplink.revert(current.manifest)) return { nextMs: 0 }
+    if (idle === undefined && (tookBack(desired) || deps.uplink.revert(current.manifest))) return { nextMs: 0 }
     const doubtful = steps.some(
       (step) => step.kind === 'leave' && (step.because === 'unread' || step.because === 'terminating'),
     )
@@ -126,15 +132,25 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const before = store.inventory()
     // On the disk first: what is made after this can be found again, and what is ours is told from what is not.
     const intended = new Map([...endedJobs(before, actual), ...intend(before, steps)])
-    commit({ inventory: intended, workloads: desired.begins, notes: deps.uplink.begins(desired) })
+    commit({ inventory: intended, workloads: desired.begins, notes: new Map([...beginsOwn(desired, options), ...deps.uplink.begins(desired)]) })
     const acting = steps.some((step) => step.kind === 'delete' || 'desired' in step)
     if (!acting) return []
     await parent(signal)
-    const outcomes = await execute(steps, executePorts(desired), signal)
-    const after = store.inventory()
-    commit({ inventory: inventoryAfter(after, outcomes) })
+    const kept = keeper(store)
+    const outcomes = await execute(steps, executePorts(desired, kept), signal)
+    kept.end(clock.nowMs())
     for (const outcome of outcomes) remember(outcome)
     return outcomes
+  }
+
+  /** The agent's own new version is not there in time: the one before is put back, and the hub is told so. */
+  function tookBack(desired: Desired): boolean {
+    const stuck = stuckOwn(desired, options, store.note(NOTE_UPGRADE), store.workloads(), state.soaks)
+    if (stuck === undefined) return false
+    const { workload, since, release } = stuck.intent.entry
+    const at = { workload, since, from: release, release: stuck.back, atMs: Math.floor(clock.nowMs()) }
+    words.pin({ ...at, by: `agent ${options.version}`, reason: stuck.because, cause: 'upgrade' })
+    return true
   }
 
   function commit(write: Pick<StoreWrite, 'inventory' | 'workloads' | 'notes'>): void {
@@ -152,15 +168,17 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     }
   }
 
-  function executePorts(desired: Desired): ExecutePorts {
+  function executePorts(desired: Desired, kept: Keeper): ExecutePorts {
     return {
       marks,
       parallel: options.parallelApplies,
       clusterOf: (step) => clusterOf(step, desired),
-      healthy: (key, live) => isReady(store.inventory(), key, live),
-      entry: (key) => store.inventory().get(key),
+      healthy: (key, live) => isReady(kept.inventory, key, live),
+      entry: (key) => kept.inventory.get(key),
+      done: (outcome) => kept.done(outcome),
       held: (step) => state.attempts.held(refKey(step.ref), attemptDigest(step, desired), clock.monotonicMs()),
       gate: () => {
+        kept.check()
         const nowMs = clock.monotonicMs()
         if (state.throttledUntilMs > nowMs)
           throw new Fault('Throttled', 'the API server asked to slow down', {
@@ -250,6 +268,13 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   }
 
   return { turn, manifest, library }
+}
+
+/** Another agent may write here, or may for all that is known: nothing is begun. */
+function notOurs(lease: LeasePort | undefined): Waiting | undefined {
+  const state = lease?.state()
+  if (state === undefined || state.held === 'yes') return undefined
+  return { reason: 'Hold', detail: state.because }
 }
 
 /** What is asked for, and what may be done for it: another account or a `replace` is another attempt. */

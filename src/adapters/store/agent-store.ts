@@ -93,6 +93,8 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
   let manifests: readonly StoredManifest[] | undefined
   let identityHeld: SiteIdentity | undefined
   let inventory: Map<string, InventoryEntry> | undefined
+  /** Somebody holds the map: the next change is made in a copy. */
+  let lent = true
   let workloads: Map<string, WorkloadRecord> | undefined
   const readAll = <T>(group: string): Map<string, T> =>
     new Map([...rows.read(group).rows].map(([key, value]) => [key, decode(value) as T]))
@@ -100,8 +102,6 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
     const stored = rows.get('meta', 'floor')
     return higher(stored === undefined ? undefined : (decode(stored) as Floor), readFloor(floorFile))
   }
-  return {
-    storeEpoch,
   const identityOf = (): SiteIdentity | null => {
     const body = identityHeld === undefined ? identity.read() : undefined
     if (body !== undefined) identityHeld = identityFrom(body)
@@ -114,6 +114,8 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
     rows.write([{ group: 'meta', key: 'floor', value: encode(it.floor) }])
     floorFile.write(it.floor as unknown as JsonObject)
   }
+  return {
+    storeEpoch,
     opened: { rebuilt },
     confirmFormat: () => rows.confirmFormat(),
     identity: identityOf,
@@ -168,7 +170,10 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
       rows.write(gone.map((key) => ({ group: 'blob', key, value: null })))
       return gone.length
     },
-    inventory: (): Inventory => (inventory ??= readAll<InventoryEntry>('inventory')),
+    inventory: (): Inventory => {
+      lent = true
+      return (inventory ??= readAll<InventoryEntry>('inventory'))
+    },
     workloads: () => (workloads ??= readAll<WorkloadRecord>('workload')),
     time: () => {
       const value = rows.get('meta', 'time')
@@ -180,11 +185,14 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
     },
     batch: () => readAll<JsonObject>('batch'),
     outbox: () => [...readAll<OutboxItem>('outbox').values()].toSorted((a, b) => a.seq - b.seq),
-    write: (write) => {
-      rows.write(changesOf(write, rows))
+    write: (write, outlives) => {
+      rows.write(changesOf(write, rows), outlives)
       // Memory follows the disk, never the other way round; readers hold the map they were given.
-      if (write.inventory !== undefined && inventory !== undefined) inventory = merged(inventory, write.inventory)
-      if (write.workloads !== undefined && workloads !== undefined) workloads = merged(workloads, write.workloads)
+      if (write.inventory !== undefined && inventory !== undefined) {
+        inventory = merged(inventory, write.inventory, lent)
+        lent = false
+      }
+      if (write.workloads !== undefined && workloads !== undefined) workloads = merged(workloads, write.workloads, true)
     },
     close: () => rows.close(),
   }
@@ -215,8 +223,8 @@ function changesOf(write: StoreWrite, rows: AgentRows): readonly RowChange[] {
   return changes
 }
 
-function merged<T>(before: ReadonlyMap<string, T>, change: ReadonlyMap<string, T | null>): Map<string, T> {
-  const after = new Map(before)
+function merged<T>(before: Map<string, T>, change: ReadonlyMap<string, T | null>, lent: boolean): Map<string, T> {
+  const after = lent ? new Map(before) : before
   for (const [key, value] of change) {
     if (value === null) after.delete(key)
     else after.set(key, value)
