@@ -22,6 +22,8 @@ const STORE = 'flotilla.dev/store'
 export interface Lease extends LeasePort {
   /** Ms until it is to be called again. Faults are met inside. */
   renew(signal: AbortSignal): Promise<number>
+  /** Whoever comes next need not wait. Nothing where it is not ours. Faults are met inside. */
+  release(signal: AbortSignal): Promise<void>
   /** Takes it from whoever has it: who stands over a new version that did not prove itself. */
   seize(signal: AbortSignal): Promise<void>
 }
@@ -30,14 +32,15 @@ export interface LeaseOptions {
   readonly place: { readonly namespace: string; readonly name: string }
   /** Of this process. */
   readonly holder: string
-  readonly storeEpoch: string
+  /** Of the store that this process has the lock of; a copy of it has another. */
+  readonly storeId: string
   /** It was gained or lost. */
   readonly onChange: () => void
 }
 
 export function createLease(
   { cluster, clock, log }: { readonly cluster: Cluster; readonly clock: Clock; readonly log: Logger },
-  { place, holder, storeEpoch, onChange }: LeaseOptions,
+  { place, holder, storeId, onChange }: LeaseOptions,
 ): Lease {
   const kind = { apiVersion: API_VERSION, kind: 'Lease' }
   const ref = { group: 'coordination.k8s.io', kind: 'Lease', ...place }
@@ -80,7 +83,7 @@ export function createLease(
       ...kind,
       metadata: {
         ...place,
-        annotations: { [STORE]: storeEpoch },
+        annotations: { [STORE]: storeId },
         ...(resourceVersion === undefined ? {} : { resourceVersion }),
       },
       spec: {
@@ -113,7 +116,7 @@ export function createLease(
     const { holderIdentity = '', leaseDurationSeconds = LEASE_MS / 1000 } = specOf(live)
     if (holderIdentity === '' || holderIdentity === holder) return true
     // The lock of the store is ours, so whoever had it before has ended. Only at first: two copies of one store must not take turns.
-    if (first && live.metadata.annotations?.[STORE] === storeEpoch) return true
+    if (first && live.metadata.annotations?.[STORE] === storeId) return true
     const text = `${holderIdentity} ${live.metadata.resourceVersion ?? ''}`
     const nowMs = clock.monotonicMs()
     if (seen?.text !== text) seen = { text, sinceMs: nowMs }
@@ -149,6 +152,15 @@ export function createLease(
   return {
     state: () => (isSure() ? { held: 'yes' } : { held: 'no', by: other, because }),
     renew,
+    async release(signal) {
+      const { resourceVersion } = mine?.metadata ?? {}
+      if (!isSure() || resourceVersion === undefined) return
+      sureUntilMs = -Infinity
+      because = 'the lease was given back'
+      await cluster
+        .patch(kind, ref, { metadata: { resourceVersion }, spec: { holderIdentity: '' } }, {}, signal)
+        .catch((error: unknown) => log.debug({ reason: asFault(error).reason }, 'the lease was not given back'))
+    },
     async seize(signal) {
       mine = await write(await cluster.get(kind, ref, signal), signal)
     },

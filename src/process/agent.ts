@@ -22,6 +22,8 @@ import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { DRAIN_MS, within } from '../runtime/stop.ts'
 
+const RELEASE_MS = 2_000
+
 export interface AgentStart {
   /** Folder of the site's store, or `:memory:`. */
   readonly data: string
@@ -35,7 +37,7 @@ export interface AgentStart {
   /** Stands between agent and link: the demo's bad weather. */
   readonly throughLink?: (link: HubLink) => HubLink
   /** Who this process is to others that may write here; absent: nobody else can be. */
-  readonly holder?: string
+  readonly claim?: { readonly holder: string; readonly storeId: string }
 }
 
 export interface RunningAgent extends AsyncDisposable {
@@ -46,10 +48,10 @@ export interface RunningAgent extends AsyncDisposable {
 
 /** Enrols where needed, then runs. Faults: TokenRefused, HubNotTrusted, InvalidInput, KeyUnknown, and those of the store. */
 export async function startAgent(start: AgentStart, signal: AbortSignal): Promise<RunningAgent> {
-  const { clock, holder } = start
+  const { clock, claim } = start
   const store = openAgentStore(start.data)
   const place = (start.options.applySet ?? AGENT_DEFAULTS.applySet).namespace
-  if (holder !== undefined) await restoreKeys(start.cluster, store, place, start.log, signal)
+  if (claim !== undefined) await restoreKeys(start.cluster, store, place, start.log, signal)
   const identity = await enrolled(store, start, signal)
   const log = start.log.child({ site: identity.site })
   const direct = openLink({
@@ -58,14 +60,13 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
   })
   const link = start.throughLink?.(direct) ?? direct
   const lease =
-    holder === undefined
+    claim === undefined
       ? undefined
       : createLease(
           { cluster: start.cluster, clock, log },
           {
             place: { namespace: place, name: `${(start.options.applySet ?? AGENT_DEFAULTS.applySet).name}-agent` },
-            holder,
-            storeEpoch: store.storeEpoch,
+            ...claim,
             onChange: () => agent.wake(),
           },
         )
@@ -95,6 +96,7 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
     async [Symbol.asyncDispose]() {
       stop.abort(new Fault('Cancelled', 'the agent ends'))
       await within(DRAIN_MS / 2, Promise.all(loops), log, 'agent loops')
+      if (lease !== undefined) await lease.release(AbortSignal.timeout(RELEASE_MS))
       await within(DRAIN_MS / 4, Promise.all([link.close(), start.cluster.close()]), log, 'connections')
       store.close()
     },

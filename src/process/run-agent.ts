@@ -103,7 +103,7 @@ async function lead(run: Run, { lock, way }: Taken, signal: AbortSignal): Promis
         machine: thisMachine(),
         log,
         options: run.agent,
-        holder: run.holder,
+        claim: { holder: run.holder, storeId: lock.id },
       },
       signal,
     )
@@ -164,9 +164,7 @@ async function seize({ options, agent, holder, clock, log }: Run, signal: AbortS
   try {
     const { namespace, name } = agent.applySet ?? AGENT_DEFAULTS.applySet
     const place = { namespace, name: `${name}-agent` }
-    await createLease({ cluster, clock, log }, { place, holder, storeEpoch: '', onChange: () => undefined }).seize(
-      signal,
-    )
+    await createLease({ cluster, clock, log }, { place, holder, storeId: '', onChange: () => undefined }).seize(signal)
   } finally {
     await cluster.close()
   }

@@ -12,7 +12,7 @@ const LOOK_MS = 500
 /** Between two rehearsals, or after a no. */
 const AGAIN_MS = 15_000
 /** A store that was given is taken at once, or the other is gone. */
-const TAKE_MS = 20_000
+const TAKE_MS = 10_000
 
 export interface Succession {
   readonly dir: string

@@ -53,8 +53,16 @@ export class Program {
   #child: ChildProcess | undefined
   readonly #args: readonly string[]
   readonly #env: Readonly<Record<string, string>>
+  readonly #bin: string
 
-  constructor(name: string, dir: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(
+    name: string,
+    dir: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    bin = BIN,
+  ) {
+    this.#bin = bin
     this.name = name
     this.log = path.join(dir, `${name}.log`)
     this.#args = args
@@ -63,7 +71,7 @@ export class Program {
 
   start(extra: readonly string[] = []): void {
     const out = fs.openSync(this.log, 'a')
-    this.#child = spawn(process.execPath, [BIN, ...this.#args, ...extra], {
+    this.#child = spawn(process.execPath, [this.#bin, ...this.#args, ...extra], {
       cwd: path.dirname(this.log),
       stdio: ['ignore', out, out],
       env: { ...process.env, ...this.#env },

@@ -294,6 +294,17 @@ test.runIf(here)(
     await plane.kubectl('delete', 'configmap', 'page')
     await eventually('what was deleted is made again', async () => (await get('configmap', 'page')).includes('page'))
     expect(await pods()).toBe(before)
+    // Somebody at the box, the hub still away.
+    const said = await plane.kubectl(
+      'exec', 'deploy/flotilla-agent', '-n', 'flotilla-system', '-c', 'agent',
+      '--', 'node', '/app/dist/flotilla.js', 'agent', 'status', '-o', 'json',
+    ) // prettier-ignore
+    expect(JSON.parse(said)).toMatchObject({
+      site: SITE,
+      agent: { state: 'running', confirmed: true },
+      hub: { link: 'Away' },
+      workloads: [{ workload: 'web', sync: 'Synced' }],
+    })
   },
   300_000,
 )

@@ -17,10 +17,10 @@ function world() {
   const refuse = new Fault('Unreachable', 'the API server is away')
   const cluster = new SimCluster({ clock, seed: 1, interfere: () => (away ? { refuse } : undefined) })
   const changes: string[] = []
-  const lease = (holder: string, storeEpoch = holder, at: VirtualClock = clock): Lease =>
+  const lease = (holder: string, storeId = holder, at: VirtualClock = clock): Lease =>
     createLease(
       { cluster, clock: at, log: SILENT },
-      { place, holder, storeEpoch, onChange: () => void changes.push(holder) },
+      { place, holder, storeId, onChange: () => void changes.push(holder) },
     )
   const setAway = (value: boolean): void => {
     away = value
@@ -115,6 +115,20 @@ describe('the lease', () => {
     await a.renew(SIGNAL)
     await again.renew(SIGNAL)
     expect([holds(a), holds(again)]).toEqual([false, true])
+  })
+
+  test('that was given back is had by the next at once, and one that is not ours is not given away', async () => {
+    const { lease } = world()
+    const [a, b] = [lease('a'), lease('b')]
+    await a.renew(SIGNAL)
+    await b.renew(SIGNAL)
+    await b.release(SIGNAL)
+    await a.renew(SIGNAL)
+    expect([holds(a), holds(b)]).toEqual([true, false])
+    await a.release(SIGNAL)
+    expect(holds(a)).toBe(false)
+    await b.renew(SIGNAL)
+    expect(holds(b)).toBe(true)
   })
 
   test('that was seized is lost at the next renewal', async () => {

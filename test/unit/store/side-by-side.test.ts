@@ -1,6 +1,6 @@
 /** Two versions of the agent on one store: who has it, and that the older one can read what the newer one wrote until it is confirmed. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -100,8 +100,19 @@ describe('the lock of a store', () => {
     expect(takeStoreLock(dir)).toBeUndefined()
     lock?.release()
     const next = takeStoreLock(dir)
-    expect(next).toBeDefined()
+    expect(next?.id).toBe(lock?.id)
     next?.release()
+  })
+
+  test('of a copied folder is another one', () => {
+    const [dir, copy] = [folder('original'), join(folder('cloned'), 'copy')]
+    const lock = takeStoreLock(dir)
+    cpSync(dir, copy, { recursive: true })
+    const other = takeStoreLock(copy)
+    expect(other).toBeDefined()
+    expect(other?.id).not.toBe(lock?.id)
+    other?.release()
+    lock?.release()
   })
 
   test('of another process goes with it, however it ends', async () => {
