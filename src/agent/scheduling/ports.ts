@@ -1,5 +1,6 @@
 /** What the scheduler of a site asks of the world, and what it shows of itself. */
 import type { Cluster } from '../../core/kube/cluster.ts'
+import type { Options } from '../../core/scheduler/types.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { BatchSource, PlacementSource } from '../batch/ports.ts'
@@ -21,6 +22,8 @@ export interface SchedulingOptions {
   readonly seed: string
   /** Pods that name it are ours. */
   readonly schedulerName: string
+  /** Of the core; absent: its own. */
+  readonly core: Pick<Options, 'profile' | 'minRunMs' | 'reservations'>
   /** Binds under way at once. */
   readonly parallelBinds: number
   /** So long a burst of events is gathered into one cycle. */
@@ -33,6 +36,7 @@ export interface SchedulingOptions {
 
 export const SCHEDULING_DEFAULTS: Omit<SchedulingOptions, 'seed'> = {
   schedulerName: 'flotilla',
+  core: {},
   parallelBinds: 32,
   coalesceMs: 20,
   volumeBindMs: 10 * 60_000,

@@ -48,6 +48,7 @@ export async function runSession(
   const signal = AbortSignal.any([outer, end.signal])
   const bell = createBell()
   const scheduler: LiveScheduler = createScheduler({
+    ...options.core,
     seed: options.seed,
     schedulerNames: [options.schedulerName],
     explain: 'each',
