@@ -1,6 +1,7 @@
 /** A site's agent: turns, exchanges with the hub, and slow comparison, each a loop of its own. It needs no hub to go on. */
 import { randomUUID } from 'node:crypto'
 import type { BatchAsk } from '../core/batch/ask.ts'
+import { batchFacts } from '../core/batch/facts.ts'
 import { marksOf } from '../core/diff/marks.ts'
 import { asFault } from '../core/model/fault.ts'
 import type { JsonObject } from '../core/model/json.ts'
@@ -12,6 +13,7 @@ import { type BatchRoom, createBatchRoom } from './batch/room.ts'
 import { nextBackoffMs } from './backoff.ts'
 import { createDesk, type Desk } from './box/desk.ts'
 import { createBoxWords } from './box/words.ts'
+import { createFacts } from './facts.ts'
 import { createHubClock } from './hub-time.ts'
 import { createObserver } from './observe.ts'
 import { createOutbox } from './outbox.ts'
@@ -107,6 +109,10 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   }
   const reconciler = createReconciler(deps)
   const link = ports.link
+  const facts = createFacts(() => {
+    const told = batchFacts(batchDesk.view())
+    return told === null ? {} : { batch: told }
+  })
   const sync =
     link === null || store.identity() === null
       ? null
@@ -114,6 +120,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
           ...deps,
           link,
           outbox,
+          facts,
           hubClock,
           reconciler,
           boot: randomUUID(),

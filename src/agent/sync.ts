@@ -9,6 +9,7 @@ import { type Envelope, PROTOCOL_VERSION, type SiteManifest, type SyncUp } from 
 import type { HubLink, SyncAnswer } from '../core/protocol/ports.ts'
 import { judgeTime, NONCE_BYTES, timeSubject } from '../core/protocol/time.ts'
 import { acceptTrust, type Trust } from '../core/protocol/trust.ts'
+import type { Facts } from './facts.ts'
 import type { HubClock } from './hub-time.ts'
 import type { Outbox } from './outbox.ts'
 import type { SiteIdentity } from './ports.ts'
@@ -25,6 +26,7 @@ const MOST_RESCUES = 3
 export interface SyncDeps extends ReconcileDeps {
   readonly link: HubLink
   readonly outbox: Outbox
+  readonly facts: Facts
   readonly hubClock: HubClock
   readonly reconciler: Reconciler
   readonly boot: string
@@ -80,6 +82,7 @@ export function createSync(deps: SyncDeps): SyncSite {
       ...(dropped === undefined ? {} : { dropped }),
       conditions: [...state.conditions.values()],
       trust: keyring.trust().version,
+      ...deps.facts.next(),
       ...(toShow && current !== undefined ? { held: shown(current.stored.envelope) } : {}),
     }
   }
@@ -120,6 +123,8 @@ export function createSync(deps: SyncDeps): SyncSite {
     if (answer.trust !== undefined) takeTrust(answer.trust)
     takeTime(sent, sentMonotonicMs, answer)
     outbox.acknowledged(answer.head.ack, answer.head.ackOutbox)
+    deps.facts.acknowledged()
+    if (answer.head.asks?.some(({ kind }) => kind === 'facts') === true) deps.facts.asked()
     toShow = answer.head.asks?.some(({ kind }) => kind === 'manifest') === true
     if (answer.manifest !== undefined) await takeManifest(answer, signal)
     else setCondition(state, 'Manifest', null, clock.nowMs())

@@ -11,7 +11,16 @@ import type {
   WhyView,
   WorkloadView,
 } from '../core/api/types.ts'
+import type { BatchView } from '../core/batch/view.ts'
 import type { LabelSelector } from '../core/model/selector.ts'
+
+export interface BatchQuery {
+  /** Absent: all that said something. */
+  readonly sites?: readonly string[]
+  /** `next` of the page before. */
+  readonly cursor?: string
+  readonly limit?: number
+}
 
 export type Role = 'viewer' | 'operator' | 'approver' | 'admin'
 
@@ -79,6 +88,8 @@ export interface HubApi {
   workload(name: string): Promise<WorkloadView>
   rollouts(): Promise<Page<RolloutView>>
   rollout(workload: string): Promise<RolloutView>
+  /** Jobs, nodes and queues as sites last said them. Fault NotFound. */
+  batch(query: BatchQuery): Promise<Page<BatchView>>
   /** What runs, then what is over, latest first. */
   history(workload: string): Promise<Page<RolloutView>>
   why(kind: 'site' | 'rollout' | 'workload', name: string): Promise<WhyView>

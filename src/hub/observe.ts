@@ -7,6 +7,7 @@ import { PROTOCOL_VERSION, type SyncUp } from '../core/protocol/messages.ts'
 import type { Caller, SyncHandler, SyncReply } from '../core/protocol/ports.ts'
 import { signTime, timeSubject } from '../core/protocol/time.ts'
 import { createAnswers, type Told } from './answer.ts'
+import { ASK_FACTS, hearFacts } from './batch-views.ts'
 import type { ClockGuard } from './clock-guard.ts'
 import type { Contacts } from './contacts.ts'
 import { enrolSite } from './enrol.ts'
@@ -104,13 +105,14 @@ export function createHandler(parts: ObserveParts): SyncHandler {
         now = world.sites.get(site.name) ?? now
       }
       const told = await answers.manifest(now, up.have)
+      const unknown = hearFacts(world.siteFacts, site.name, up, nowMs)
       const ackOutbox = up.outbox.reduce((most, { seq }) => Math.max(most, seq), 0)
       return {
         head: {
           v: PROTOCOL_VERSION,
           ack: up.seq,
           ackOutbox,
-          ...(awaitsAdoption(world, now) ? { nextDueMs: SHOW_MS, asks: [ASK_MANIFEST] } : { nextDueMs }),
+          ...(awaitsAdoption(world, now) ? { nextDueMs: SHOW_MS, asks: [ASK_MANIFEST] } : { nextDueMs, ...(unknown ? { asks: [ASK_FACTS] } : {}) }),
         },
         manifest: told?.reply,
         blobs: await answers.blobs(now, told, up.want ?? []),

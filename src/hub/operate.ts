@@ -8,6 +8,7 @@ import type { RolloutCommand, RolloutState } from '../core/rollout/types.ts'
 import { API_FORMAT } from '../core/api/types.ts'
 import type { Actor, HubApi, HubMeasures, Role, RolloutVerb, RolloutWord } from './api.ts'
 import { expected } from './adopt.ts'
+import { batchPage } from './batch-views.ts'
 import { hashSecret, makeSecret } from './enrol.ts'
 import type { Authority } from './ports.ts'
 import { nextEpoch } from './recover.ts'
@@ -72,6 +73,7 @@ export function createApi(parts: OperateParts): HubApi {
     workload: async (name) => views.workload(name),
     rollouts: async () => views.rollouts(),
     rollout: async (workload) => views.rollout(workload),
+    batch: async (query) => batchPage(world, query, nowMs()),
     history: (workload) => views.history(workload),
     async why(kind, name) {
       if (kind === 'site') return whySite(parts, name)

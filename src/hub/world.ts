@@ -6,6 +6,7 @@ import { digestBytes, type Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { canonicalJson, jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
+import type { SaidFacts } from './batch-views.ts'
 import type {
   ApiTokenRecord,
   AtSite,
@@ -65,6 +66,8 @@ export class World {
   readonly books = new Map<string, Map<string, AtSite>>()
   /** Sites of which something that a rollout reads changed since it last looked. */
   readonly changed = new Set<string>()
+  /** What sites say of themselves beside their workloads. */
+  readonly siteFacts = new Map<string, SaidFacts>()
   /** Sites whose manifest may differ from what was published. */
   readonly unpublished = new Set<string>()
   /** Called after every commit that a loop may want to look at. */

@@ -126,6 +126,14 @@ function registerReads(app: FastifyInstance, { api }: ApiServerOptions): void {
     const { after, limit } = query(request)
     return api.audit(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))
   })
+  get('/v1/batch', (request) => {
+    const { sites, cursor, limit } = query(request)
+    return api.batch({
+      ...(sites === undefined ? {} : { sites: sites.split(',') }),
+      ...(cursor === undefined ? {} : { cursor }),
+      limit: count(limit, DEFAULT_LIMIT, 'limit'),
+    })
+  })
   get('/v1/events', (request) => {
     const { after, limit } = query(request)
     return api.events(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))

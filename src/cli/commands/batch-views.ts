@@ -1,4 +1,5 @@
 /** Where batch commands look: at the agent of this box, or over the fleet by the hub. */
+import type { Page } from '../../core/api/types.ts'
 import type { BatchView } from '../../core/batch/view.ts'
 import type { Flag, Values } from '../command.ts'
 import type { BatchPort, CliPorts } from '../ports.ts'
@@ -19,12 +20,6 @@ export interface Views {
   readonly more: number
 }
 
-/** What the hub answers to `GET /v1/batch`. */
-export interface FleetBatch {
-  readonly formatVersion: number
-  readonly sites: readonly BatchView[]
-}
-
 export function batchAt(data: string | undefined, ports: CliPorts): Promise<BatchPort> {
   return ports.batch(data)
 }
@@ -39,8 +34,13 @@ export async function batchViews(flags: Values, ports: CliPorts, shows: (view: B
   }
   const named = typeof clusters === 'string' && clusters !== 'all' ? clusters.split(',') : undefined
   const hub = await connect(ports, flags)
-  const fleet = await hub.get<FleetBatch>('/v1/batch', { sites: named?.join(',') })
-  const sites = named === undefined ? fleet.sites.filter(shows) : fleet.sites
+  const sites: BatchView[] = []
+  for (let cursor: string | undefined; ;) {
+    const page = await hub.get<Page<BatchView>>('/v1/batch', { sites: named?.join(','), cursor, limit: '200' })
+    sites.push(...(named === undefined ? page.items.filter(shows) : page.items))
+    if (page.next === null) break
+    cursor = page.next
+  }
   const most = typeof limit === 'number' ? limit : sites.length
   const several = named === undefined || named.length > 1
   return { sites: sites.slice(0, most), several, more: Math.max(0, sites.length - most) }

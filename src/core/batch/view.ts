@@ -8,6 +8,8 @@ export interface BatchView {
   /** Ms of the site's clock. */
   readonly asOfMs: number
   readonly site: string
+  /** At a hub: when the site said it, ms of the hub's clock. */
+  readonly saidMs?: number
   readonly timeZone: string
   /** Under way first, then what is over, the newest first. */
   readonly jobs: readonly SlurmJob[]

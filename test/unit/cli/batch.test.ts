@@ -6,7 +6,7 @@ import type { CliPorts } from '../../../src/cli/ports.ts'
 import { runProgram } from '../../../src/cli/program.ts'
 import type { BatchAsk } from '../../../src/core/batch/ask.ts'
 import { readAsk } from '../../../src/core/batch/ask.ts'
-import type { Json, JsonObject } from '../../../src/core/model/json.ts'
+import type { JsonObject } from '../../../src/core/model/json.ts'
 import { batchJob, batchSite, queue, task, type BatchSite } from '../agent/batch-site.ts'
 
 const MINUTE = 60_000
@@ -35,7 +35,8 @@ async function shell(): Promise<Shell> {
       hub: async () => ({
         get: async () => ({
           formatVersion: 1,
-          sites: [desk.view(), { ...desk.view(), site: 'dk-0102', jobs: [] }, { ...desk.view(), site: 'dk-0103' }],
+          next: null,
+          items: [desk.view(), { ...desk.view(), site: 'dk-0102', jobs: [] }, { ...desk.view(), site: 'dk-0103' }],
         }),
       }),
     } as unknown as CliPorts
