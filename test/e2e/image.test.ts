@@ -46,6 +46,7 @@ beforeAll(async () => {
   plane = await startControlPlane(['--kubelet'])
   await makeImage()
   hub = new HubTwin(await openPki(path.join(dir, 'pki'), Date.now()))
+  hub.bend = (reply) => ({ ...reply, head: { ...reply.head, nextDueMs: 5_000 } })
   server = await startLinkServer({ pki: hub.pki, handler: hub, host: GATEWAY })
 }, 20 * 60_000)
 
@@ -56,14 +57,17 @@ afterAll(async () => {
 })
 
 /** What the Dockerfile copies, and this machine's node. */
-async function makeImage(): Promise<void> {
-  const app = path.join(dir, 'root/app')
+async function makeImage(tag = 'test', change: (text: string) => string = (text) => text): Promise<void> {
+  const root = path.join(dir, `root-${tag}`)
+  const app = path.join(root, 'app')
   fs.mkdirSync(app, { recursive: true })
   for (const part of ['package.json', 'dist', 'schemas'])
     fs.cpSync(path.join(ROOT, part), path.join(app, part), { recursive: true })
+  const main = path.join(app, 'dist/flotilla.js')
+  fs.writeFileSync(main, change(fs.readFileSync(main, 'utf8')))
   const script = path.join(kubeScripts(), 'image.sh')
-  const parts = [`${path.join(dir, 'root')}/`, `${process.execPath}=/bin/node`]
-  await promisify(execFile)(script, [plane.dir, 'flotilla:test', ...parts, '--', 'node', '/app/dist/flotilla.js'])
+  const parts = [`${root}/`, `${process.execPath}=/bin/node`]
+  await promisify(execFile)(script, [plane.dir, `flotilla:${tag}`, ...parts, '--', 'node', '/app/dist/flotilla.js'])
 }
 
 async function apply(...manifests: readonly Manifest[]): Promise<void> {
@@ -267,6 +271,83 @@ test.runIf(here)(
     expect(await (await fetch(`http://${ip}:9090/metrics`)).text()).toContain('flotilla_agent_inventory_objects 2')
   },
   300_000,
+)
+
+test.runIf(here)(
+  'another version of it: one that crashes is started beside it and leaves it the work; a good one takes over; no pod of a workload is touched',
+  async () => {
+    const web = (): Promise<string> =>
+      get(
+        'pod',
+        '-l',
+        'app=web',
+        '-o',
+        'jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[0].restartCount}{end}',
+      )
+    const agents = async (): Promise<{ image: string; ready: boolean; restarts: number }[]> => {
+      const list = JSON.parse(
+        await get('pod', '-n', 'flotilla-system', '-l', 'app.kubernetes.io/name=flotilla-agent', '-o', 'json'),
+      ) as {
+        items: {
+          spec: { containers: { image: string }[] }
+          status: { containerStatuses?: { ready: boolean; restartCount: number }[] }
+        }[]
+      }
+      return list.items.map(({ spec, status }) => ({
+        image: spec.containers[0]?.image ?? '',
+        ready: status.containerStatuses?.[0]?.ready ?? false,
+        restarts: status.containerStatuses?.[0]?.restartCount ?? 0,
+      }))
+    }
+    const upgrade = (tag: string): Promise<string> =>
+      plane.kubectl(
+        'set',
+        'image',
+        'deploy/flotilla-agent',
+        '-n',
+        'flotilla-system',
+        `*=docker.io/library/flotilla:${tag}`,
+      )
+    const works = async (): Promise<void> => {
+      await plane.kubectl('delete', 'configmap', 'page')
+      await eventually('what was deleted is made again', async () => (await get('configmap', 'page')).includes('page'))
+    }
+    const version = (text: string, tag: string): string => {
+      const next = text.replace(/const VERSION = "[^"]*"/, `const VERSION = "0.9.0-${tag}"`)
+      if (next === text) throw new Error('the bundle says its version in another way now')
+      return next
+    }
+    await makeImage('next', (text) => version(text, 'next'))
+    await makeImage('broken', (text) => `if (process.argv[2] === 'agent') process.exit(7);\n${text}`)
+    const before = await web()
+    await upgrade('broken')
+    await eventually(
+      'the new one crashed, and the old one is ready',
+      async () => {
+        const now = await agents()
+        const old = now.find(({ image }) => image.endsWith(':test'))
+        if (old?.ready === true && now.some(({ image, restarts }) => image.endsWith(':broken') && restarts > 0))
+          return true
+        throw new Error(JSON.stringify(now))
+      },
+      120_000,
+    )
+    await works()
+    await upgrade('next')
+    await eventually(
+      'the new one is ready, and alone',
+      async () => {
+        const now = await agents()
+        if (now.length === 1 && now[0]?.ready === true && now[0].image.endsWith(':next')) return true
+        throw new Error(JSON.stringify(now))
+      },
+      180_000,
+    )
+    await works()
+    expect(await web()).toBe(before)
+    await eventually('the hub knows it', () => hub.seen.at(-1)?.agent === '0.9.0-next', 120_000)
+  },
+  600_000,
 )
 
 test.runIf(here)(
