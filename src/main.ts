@@ -9,6 +9,7 @@ import { KEYS } from './cli/commands/keys.ts'
 import { OBSERVE } from './cli/commands/observe.ts'
 import { OPERATE } from './cli/commands/operate.ts'
 import { QUEUES } from './cli/commands/queues.ts'
+import { SIGN } from './cli/commands/sign.ts'
 import { BOX } from './cli/commands/box.ts'
 import { AGENT_DATA, RUN } from './cli/commands/run.ts'
 import { SLURM } from './cli/commands/slurm.ts'
@@ -78,6 +79,10 @@ const ports: CliPorts = {
     if (file === undefined) throw new Fault('InvalidInput', 'no cluster is named: give --kubeconfig or set KUBECONFIG')
     return openCluster({ from: 'kubeconfig', path: file, ...(context === undefined ? {} : { context }) })
   },
+  async signer(file) {
+    const { readSigner } = await import('./process/keys.ts')
+    return readSigner(file)
+  },
   async rotateKeys(data, step, files) {
     const { rotateHubKeys } = await import('./process/keys.ts')
     return rotateHubKeys(data, step, files)
@@ -137,7 +142,7 @@ process.stdout.on('error', (error) => {
 })
 
 process.exitCode = await runProgram(
-  [...RUN, ...KEYS, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE, ...SLURM, ...QUEUES],
+  [...RUN, ...KEYS, ...SIGN, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE, ...SLURM, ...QUEUES],
   process.argv.slice(2),
   VERSION,
   ports,

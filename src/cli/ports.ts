@@ -4,6 +4,7 @@ import type { WhyView } from '../core/api/types.ts'
 import type { BatchAsk } from '../core/batch/ask.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
 import type { Json, JsonObject } from '../core/model/json.ts'
+import type { SigningKey } from '../core/protocol/envelope.ts'
 import type { SourceTree } from '../core/fleet/types.ts'
 
 /** The hub's HTTP API. Faults: Unreachable, Unauthorized, Forbidden, NotFound, InvalidInput, Conflict, ServerError. */
@@ -91,6 +92,8 @@ export interface CliPorts {
   /** A batch script: a file, or what is piped in. */
   script(file: string | undefined): Promise<string>
   commit(dir: string, message: string): Promise<string>
+  /** A private Ed25519 key, PEM. Fault InvalidInput. */
+  signer(file: string): Promise<SigningKey>
   /** `data`: the hub's folder. Faults: InvalidInput, StoreCorrupt. */
   rotateKeys(data: string, step: RotationStep, files: RotationFiles): Promise<{ readonly version: number }>
   /** `dir`: the store of the agent; else FLOTILLA_DATA, else where `flotilla agent` puts it. */

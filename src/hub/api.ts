@@ -13,6 +13,7 @@ import type {
 } from '../core/api/types.ts'
 import type { BatchView } from '../core/batch/view.ts'
 import type { LabelSelector } from '../core/model/selector.ts'
+import type { SignedStatement } from '../core/protocol/messages.ts'
 
 export interface BatchQuery {
   /** Absent: all that said something. */
@@ -106,6 +107,8 @@ export interface HubApi {
   call(actor: Actor, site: string): Promise<{ readonly heard: boolean }>
   audit(after: number, limit: number): Promise<Page<AuditView> & { readonly signed: AuditHead | null }>
   createToken(actor: Actor, site: string, ttlMs: number): Promise<TokenGiven>
+  /** Words of release signers for releases at sites. Fault SignatureInvalid: one that no signer of the root signed; then none is taken. */
+  sign(actor: Actor, statements: readonly SignedStatement[]): Promise<{ readonly taken: number }>
   retire(actor: Actor, site: string): Promise<void>
   /** This hub's memory is older than its sites, or it is a copy that is to go on: the epoch goes up, and what each site shows is what it should have. */
   recover(actor: Actor): Promise<{ readonly epoch: number; readonly sites: number }>

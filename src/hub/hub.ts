@@ -17,6 +17,7 @@ import { createPublisher } from './publish.ts'
 import { epochOf, isUnheard } from './recover.ts'
 import { Releases } from './releases.ts'
 import { createRollouts } from './rollouts.ts'
+import { Signed } from './signed.ts'
 import { createSource } from './source.ts'
 import { fleetState, sourceState } from './source-state.ts'
 import type { HubStore } from './store.ts'
@@ -86,6 +87,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   const world = await World.open(store)
   await noteKeys(world, authority, nowMs())
   const releases = new Releases(store)
+  const signed = new Signed(authority.trust, world.statements)
   const contacts = new Contacts(world, nowMs())
   const floor = world.meta.get('timeFloorMs')
   const guard = new ClockGuard({
@@ -96,6 +98,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   const publisher = createPublisher({
     world,
     releases,
+    signed,
     nowMs,
     epoch: () => epochOf(world),
     isUnheard: (site) => isUnheard(world, site, contacts.get(site.name).lastContactMs),
@@ -104,6 +107,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   const rollouts = createRollouts({
     world,
     publisher,
+    signed,
     nowMs,
     contact: (site) => contacts.get(site),
     budget: () => fleetState(world).budget,
@@ -144,6 +148,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     rollouts,
     views,
     source,
+    signed,
     authority,
     linkUrl: options.linkUrl,
     wake: () => bells.rollouts.ring(),

@@ -13,6 +13,7 @@ import { hashSecret, makeSecret } from './enrol.ts'
 import type { Authority } from './ports.ts'
 import { nextEpoch } from './recover.ts'
 import type { Rollouts } from './rollouts.ts'
+import type { Signed } from './signed.ts'
 import type { Source } from './source.ts'
 import { audit, freezes, sitesOf } from './records.ts'
 import { scopeText, unscoped, within } from './scope.ts'
@@ -43,6 +44,7 @@ export interface OperateParts extends StandingParts {
   readonly rollouts: Rollouts
   readonly views: Views
   readonly source: Pick<Source, 'checkedAtMs'>
+  readonly signed: Signed
   readonly authority: Authority
   /** Where sites reach this hub. */
   readonly linkUrl: () => string
@@ -171,6 +173,32 @@ export function createApi(parts: OperateParts): HubApi {
         }),
       )
       return { token: secret, line: parts.authority.joinLine(parts.linkUrl(), site, secret), expiresAtMs }
+    },
+    async sign(actor, statements) {
+      allow(actor, 'operate')
+      const said = statements.map((statement) => {
+        const read = parts.signed.read(statement)
+        if (read === undefined)
+          throw new Fault(
+            'SignatureInvalid',
+            `not signed by a release signer that the root names: key ${statement.keyid}`,
+          )
+        return { statement, release: read.release, sites: read.sites }
+      })
+      const concerned = new Set(said.flatMap(({ sites }) => sites))
+      await world.turn((commit) =>
+        commit({
+          statements: said.map(({ statement, release }) => ({ statement, release })),
+          sites: [...concerned].flatMap((name) => {
+            const site = world.sites.get(name)
+            return site?.current == null ? [] : [{ ...site, published: 'behind' as const }]
+          }),
+          ...logged(nowMs(), actor, 'sign', 'releases', { statements: said.length, sites: concerned.size }),
+        }),
+      )
+      for (const { statement } of said) parts.signed.add(statement)
+      parts.wake()
+      return { taken: said.length }
     },
     async retire(actor, site) {
       allow(actor, 'admin')

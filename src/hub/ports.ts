@@ -2,6 +2,7 @@
 import type { SourceTree } from '../core/fleet/types.ts'
 import type { SigningKey } from '../core/protocol/envelope.ts'
 import type { TrustStatement } from '../core/protocol/ports.ts'
+import type { Trust } from '../core/protocol/trust.ts'
 
 /** One look at the branch. `unchanged` names the tip that was seen before, good or not. */
 export type Polled =
@@ -59,7 +60,7 @@ export interface GitSource {
 export interface Authority {
   /** Oldest first; the last one holds. */
   readonly chain: readonly TrustStatement[]
-  readonly trust: { readonly version: number; readonly timeEpoch: number }
+  readonly trust: Pick<Trust, 'version' | 'timeEpoch' | 'critical' | 'rings'>
   /** Signs manifests and time. */
   readonly signer: SigningKey
   /** PEM of a client certificate whose life begins now; the subject is composed from the site's name and id, never copied from a request. */

@@ -5,12 +5,13 @@
 import type { Digest } from '../core/model/digest.ts'
 import type { JsonObject } from '../core/model/json.ts'
 import type { Generation } from '../core/model/observation.ts'
-import type { ManifestEntry, SiteManifest } from '../core/protocol/messages.ts'
+import type { ManifestEntry, SignedStatement, SiteManifest } from '../core/protocol/messages.ts'
 import { bodyDigest, makeManifest, manifestBytes } from '../core/protocol/manifest.ts'
 import type { Grant } from '../core/rollout/types.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { activeFreeze, activeHold } from './facts.ts'
 import { orders, type Releases } from './releases.ts'
+import type { Signed } from './signed.ts'
 import type { EntryRecord, SiteRecord } from './store.ts'
 import type { Draft, World } from './world.ts'
 
@@ -30,6 +31,7 @@ export interface Publisher {
 export interface PublisherParts {
   readonly world: World
   readonly releases: Releases
+  readonly signed: Signed
   readonly nowMs: () => number
   readonly epoch: () => number
   readonly revision: () => string
@@ -124,7 +126,8 @@ async function nextOf(
 ): Promise<Made | undefined> {
   const generation = after(site.current?.generation ?? null, parts.epoch())
   const before = await parts.world.entriesOf(site.name)
-  const changed = grants.flatMap((grant) => {
+  const allowed = grants.filter(({ workload, release }) => parts.signed.allows(site.name, workload, release))
+  const changed = allowed.flatMap((grant) => {
     const entry = granted(
       parts.world,
       before.find(({ workload }) => workload === grant.workload) ?? null,
@@ -142,6 +145,8 @@ async function nextOf(
   const entries = [...kept.filter(({ workload }) => !former.has(workload)), ...changed]
   // A site that was never told anything, and that nothing is meant for, is not told that.
   if (entries.length === 0 && site.current === null) return undefined
+  // A manifest in which one release lacks the signer's word is refused whole: what the site has stays until it comes.
+  if (entries.some(({ workload, release }) => !parts.signed.allows(site.name, workload, release))) return undefined
   const nowMs = parts.nowMs()
   const manifest = makeManifest({
     site: site.name,
@@ -213,6 +218,15 @@ async function bodyOf(
       ? {}
       : { freeze: { id: freeze.id, reason: freeze.reason, by: freeze.by, untilMs: freeze.untilMs } }),
   }
+  const named = entries
+    .map((entry) =>
+      manifestEntry(
+        entry,
+        order.get(entry.workload) ?? 0,
+        (old) => !world.withdrawn.has(old) && parts.signed.allows(site.name, entry.workload, old),
+      ),
+    )
+    .sort((a, b) => a.order - b.order || byUtf16(a.workload, b.workload))
   return {
     // What an older agent would do harm by passing over.
     critical: [
@@ -220,21 +234,31 @@ async function bodyOf(
       ...(entries.some(({ confirm }) => confirm !== null) ? ['confirm', 'fallback'] : []),
     ],
     mode: site.mode,
-    entries: entries
-      .map((entry) => manifestEntry(entry, order.get(entry.workload) ?? 0, world.withdrawn))
-      .sort((a, b) => a.order - b.order || byUtf16(a.workload, b.workload)),
+    entries: named,
     config: null,
     queues: {},
     keys: {},
     withdrawn: [...withdrawn].sort(byUtf16),
     deletionsConfirmed: site.confirmed,
+    ...wordsFor(parts.signed, site.name, named),
     ...(Object.keys(echo).length === 0 ? {} : { echo }),
   }
 }
 
-function manifestEntry(entry: EntryRecord, order: number, withdrawn: ReadonlyMap<Digest, unknown>): ManifestEntry {
-  const fallback =
-    entry.confirm === null ? undefined : entry.good.find((old) => old !== entry.release && !withdrawn.has(old))
+/** The signers' words for what a manifest names, each once. */
+function wordsFor(signed: Signed, site: string, entries: readonly ManifestEntry[]): Pick<SiteManifest, 'statements'> {
+  if (!signed.demanded) return {}
+  const words = new Set<SignedStatement>()
+  for (const { workload, release, fallback } of entries)
+    for (const named of fallback === undefined ? [release] : [release, fallback]) {
+      const word = signed.of(site, workload, named)
+      if (word !== undefined) words.add(word)
+    }
+  return { statements: [...words] }
+}
+
+function manifestEntry(entry: EntryRecord, order: number, may: (old: Digest) => boolean): ManifestEntry {
+  const fallback = entry.confirm === null ? undefined : entry.good.find((old) => old !== entry.release && may(old))
   return {
     workload: entry.workload,
     since: entry.since,

@@ -17,6 +17,7 @@ import type {
 } from '../core/rollout/types.ts'
 import { nextEndMs, siteFacts, siteWorkload, type Contact } from './facts.ts'
 import type { Publisher } from './publish.ts'
+import type { Signed } from './signed.ts'
 import type { AtSite, EntryRecord, KeptSpec, RolloutRecord } from './store.ts'
 import { windowsOf } from './windows.ts'
 import type { Draft, NewEvent, World } from './world.ts'
@@ -26,6 +27,7 @@ const KEPT_GOOD = 3
 export interface RolloutParts {
   readonly world: World
   readonly publisher: Publisher
+  readonly signed: Signed
   readonly nowMs: () => number
   readonly contact: (site: string) => Contact
   readonly budget: () => { readonly changingSites: Amount | null; readonly brokenSites: Amount | null }
@@ -152,6 +154,7 @@ function worldOf(
       return made
     },
     window: windowsOf(world, nowMs),
+    ...(parts.signed.demanded ? { signed: (...asked) => parts.signed.allows(...asked) } : {}),
     at: (site, workload) => siteWorkload(world.books.get(workload)?.get(site)),
     withdrawn: new Set(world.withdrawn.keys()),
     lastGood: (site, workload) =>

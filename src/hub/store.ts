@@ -2,7 +2,7 @@
  * The hub's store as a port: everything a turn decided is one `HubChange`, written in one transaction or not at all.
  * Rows are per site, per workload, per (site, workload); never per object.
  */
-import type { SiteCondition } from '../core/protocol/messages.ts'
+import type { SignedStatement, SiteCondition } from '../core/protocol/messages.ts'
 import type { Digest } from '../core/model/digest.ts'
 import type { JsonObject } from '../core/model/json.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
@@ -144,6 +144,11 @@ export interface RenderRecord {
   readonly sites: ReadonlyMap<string, ReadonlyMap<string, Digest>>
 }
 
+export interface StatementRecord {
+  readonly release: Digest
+  readonly statement: SignedStatement
+}
+
 export interface ApiTokenRecord {
   readonly hash: string
   readonly name: string
@@ -195,6 +200,8 @@ export interface HubChange {
   readonly results?: readonly ResultRecord[]
   readonly tokens?: readonly { readonly hash: string; readonly site: string; readonly expiresMs: number }[]
   readonly apiTokens?: readonly ApiTokenRecord[]
+  /** Of release signers, checked; the same one again is nothing new. */
+  readonly statements?: readonly StatementRecord[]
   readonly keys?: readonly KeyRecord[]
   /**
    * Single use: Fault TokenRefused (and nothing is written) unless it is there, for this site, not expired, and unused or used by
@@ -223,6 +230,7 @@ export interface HubSnapshot {
   readonly holds: readonly HoldRecord[]
   readonly freezes: readonly FreezeRecord[]
   readonly apiTokens: readonly ApiTokenRecord[]
+  readonly statements: readonly SignedStatement[]
   readonly lastAudit: AuditRecord | null
   readonly lastEvent: number
 }

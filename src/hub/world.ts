@@ -5,6 +5,7 @@
 import { digestBytes, type Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { canonicalJson, jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
+import type { SignedStatement } from '../core/protocol/messages.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
 import type { SaidFacts } from './batch-views.ts'
 import type {
@@ -62,6 +63,8 @@ export class World {
   readonly holds = new Map<string, HoldRecord>()
   readonly freezes = new Map<string, FreezeRecord>()
   readonly apiTokens = new Map<string, ApiTokenRecord>()
+  /** As they are stored; `Signed` says which count. */
+  statements: readonly SignedStatement[] = []
   /** Filled workload by workload when first asked for; kept equal from then on. */
   readonly books = new Map<string, Map<string, AtSite>>()
   /** Sites of which something that a rollout reads changed since it last looked. */
@@ -114,6 +117,7 @@ export class World {
     refill(this.withdrawn, loaded.withdrawn.map((record) => [record.digest, record])) // prettier-ignore
     refill(this.holds, loaded.holds.map((hold) => [hold.site, hold])) // prettier-ignore
     refill(this.freezes, loaded.freezes.map((freeze) => [freeze.id, freeze])) // prettier-ignore
+    this.statements = loaded.statements
     refill(this.apiTokens, loaded.apiTokens.map((token) => [token.hash, token])) // prettier-ignore
     this.books.clear()
     this.#allBooks = false

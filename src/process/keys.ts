@@ -5,12 +5,22 @@ import path from 'node:path'
 import { rotateKeys, type Rotated, type Rotation } from '../adapters/link/rotate.ts'
 import type { RotationFiles, RotationStep } from '../cli/ports.ts'
 import { Fault } from '../core/model/fault.ts'
+import { signingKey, type SigningKey } from '../core/protocol/envelope.ts'
 import { KEYS_FOLDER } from './hub.ts'
 
 /** Faults: StoreCorrupt, InvalidInput, those of the disk. */
 export async function rotateHubKeys(data: string, step: RotationStep, files: RotationFiles): Promise<Rotated> {
   const rotation: Rotation = step === 'release-signer' ? { step, key: publicKeyOf(files.key ?? '') } : { step }
   return rotateKeys(path.resolve(data, KEYS_FOLDER), rotation, Date.now(), files.rootKey)
+}
+
+/** A release signer's private key. Fault InvalidInput. */
+export function readSigner(file: string): SigningKey {
+  try {
+    return signingKey(fs.readFileSync(file, 'utf8'))
+  } catch (cause) {
+    throw new Fault('InvalidInput', `${file}: not the private key of a release signer (Ed25519, PEM)`, { cause })
+  }
 }
 
 function publicKeyOf(file: string): KeyObject {

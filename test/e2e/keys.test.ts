@@ -1,4 +1,5 @@
 /** The hub's keys are rotated, all of them, by the command, while one site is connected and one is dark: no site is lost. */
+import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -75,6 +76,21 @@ test('every key, in every step', async () => {
   agents.get('dark')?.start()
   const last = word('together')
   for (const name of ['bright', 'dark']) await has(name, last)
+
+  // The root begins to ask for a signer besides the hub: what is not signed for goes nowhere, and nobody complains.
+  const signer = generateKeyPairSync('ed25519')
+  const [key, publicKey] = [path.join(dir, 'signer.pem'), path.join(dir, 'signer.pub')]
+  fs.writeFileSync(key, signer.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+  fs.writeFileSync(publicKey, signer.publicKey.export({ type: 'spki', format: 'pem' }))
+  await rotate('release-signer', '--key', publicKey)
+  const unsigned = word('unsigned')
+  await eventually('the hub waits for the signer', () => hub.cli('why', 'site/bright').out.includes('Unsigned('))
+  expect(await site('bright')).toMatchObject({ revision: last, conditions: [] })
+  const stranger = path.join(dir, 'stranger.pem')
+  fs.writeFileSync(stranger, generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  expect(hub.cli('sign', repo.work, '--key', stranger).err).toContain('SignatureInvalid')
+  expect(hub.cli('sign', repo.work, '--key', key)).toMatchObject({ code: 0, err: '' })
+  for (const name of ['bright', 'dark']) await has(name, unsigned)
   const { items } = await hub.get<Page<AuditView>>('/v1/audit?limit=500')
-  expect(items.filter(({ action }) => action === 'hub rotate')).toHaveLength(5)
+  expect(items.filter(({ action }) => action === 'hub rotate')).toHaveLength(6)
 }, 180_000)

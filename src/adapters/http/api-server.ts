@@ -190,6 +190,7 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
     return api.createApiToken(required(body, 'name'), known, teamsOf(body), { by: actor, scope: selectorOf(body) })
   })
   word('POST', '/v1/sites/:name/retire', (actor, _body, request) => api.retire(actor, param(request, 'name')))
+  word('POST', '/v1/statements', (actor, body) => api.sign(actor, statementsOf(body)))
   word('POST', '/v1/recover', (actor) => api.recover(actor))
   word('POST', '/v1/reconcile', (actor, body) => {
     const { accept } = text(body, 'accept')
@@ -241,6 +242,19 @@ function count(value: unknown, none: number, name: string): number {
   const number = Number(value)
   if (!Number.isSafeInteger(number) || number < 0) throw wrong(name, value as Json, 'a whole number')
   return number
+}
+
+function statementsOf(body: JsonObject): readonly { payload: string; keyid: string; sig: string }[] {
+  const { statements } = body
+  if (!Array.isArray(statements)) throw wrong('statements', statements ?? null, 'a list of signed statements')
+  return statements.map((statement, i) => {
+    if (!isObject(statement)) throw wrong(`statements[${i}]`, statement as Json, 'payload, keyid and sig')
+    return {
+      payload: required(statement, 'payload'),
+      keyid: required(statement, 'keyid'),
+      sig: required(statement, 'sig'),
+    }
+  })
 }
 
 function teamsOf(body: JsonObject): readonly string[] {

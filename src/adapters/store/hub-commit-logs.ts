@@ -31,6 +31,15 @@ export async function writeOperators(tx: Tx, change: HubChange): Promise<void> {
   for (const id of change.freezesGone ?? []) await tx.deleteFrom('freeze').where('id', '=', id).execute()
   for (const { hash, site, expiresMs } of change.tokens ?? [])
     await tx.insertInto('join_token').values({ hash, site, expires_at: expiresMs, used_by: null }).execute()
+  for (const { release, statement } of change.statements ?? []) {
+    const doc = JSON.stringify(statement)
+    const id = createHash('sha256').update(doc).digest('hex')
+    await tx
+      .insertInto('statement')
+      .values({ id, release, doc })
+      .onConflict((c) => c.column('id').doNothing())
+      .execute()
+  }
   for (const record of change.apiTokens ?? [])
     await tx
       .insertInto('api_token')

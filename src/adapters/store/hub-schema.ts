@@ -25,6 +25,7 @@ export interface HubTables {
   rollout_site: { workload: string; site: string; doc: string }
   rollout_history: { seq: Generated<number>; workload: string; id: string; at: number; doc: string }
   withdrawn: { digest: string; doc: string }
+  statement: { id: string; release: string; doc: string }
   hold: { site: string; doc: string }
   freeze: { id: string; doc: string }
   audit: { seq: number; at: number; doc: string; hash: string }
@@ -52,6 +53,7 @@ const TABLES: readonly string[] = [
   'rollout_site (workload text not null, site text not null, doc text not null, primary key (workload, site))',
   'rollout_history (seq integer primary key, workload text not null, id text not null, at integer not null, doc text not null)',
   'withdrawn (digest text primary key, doc text not null)',
+  'statement (id text primary key, release text not null, doc text not null)',
   'hold (site text primary key, doc text not null)',
   'freeze (id text primary key, doc text not null)',
   'audit (seq integer primary key, at integer not null, doc text not null, hash text not null)',

@@ -1,5 +1,6 @@
 import { Kysely, SqliteDialect } from 'kysely'
 import type { Digest } from '../../core/model/digest.ts'
+import type { SignedStatement } from '../../core/protocol/messages.ts'
 import type { JsonObject } from '../../core/model/json.ts'
 import type { WorkloadObservation } from '../../core/model/observation.ts'
 import type { BlobDomain } from '../../core/model/release.ts'
@@ -170,6 +171,7 @@ async function load(db: Db): ReturnType<HubStore['load']> {
     holds: docs<HoldRecord>(await db.selectFrom('hold').select('doc').execute()),
     freezes: docs<FreezeRecord>(await db.selectFrom('freeze').select('doc').execute()),
     apiTokens: docs<ApiTokenRecord>(await db.selectFrom('api_token').select('doc').execute()),
+    statements: docs<SignedStatement>(await db.selectFrom('statement').select('doc').execute()),
     lastAudit: audit === undefined ? null : auditRecord(audit),
     lastEvent: event?.seq ?? 0,
   }

@@ -5,7 +5,7 @@ import { EXIT, type ExitCode } from '../exit.ts'
 import { formatOf } from '../output.ts'
 import type { CliPorts } from '../ports.ts'
 
-const ROOT_FLAG = {
+export const ROOT_FLAG = {
   type: 'string',
   placeholder: 'DIR',
   help: 'folder of flotilla.yaml inside the repository',
@@ -21,7 +21,7 @@ interface Read {
 }
 
 /** Parsers and schemas are loaded here and not with the command table: `--help` must not pay for them. */
-async function read(dir: string, root: string, ports: CliPorts): Promise<Read> {
+export async function read(dir: string, root: string, ports: CliPorts): Promise<Read> {
   const { createFleetCache, parseFleet } = await import('../../core/fleet/parse.ts')
   const { renderFleet } = await import('../../core/fleet/render.ts')
   const tree = await ports.folder(dir)
@@ -118,7 +118,7 @@ async function printSite(
   return held.length > 0 ? failWith(problems, io) : EXIT.ok
 }
 
-function failWith(problems: readonly Problem[], io: Io): ExitCode {
+export function failWith(problems: readonly Problem[], io: Io): ExitCode {
   const errors = problems.filter(({ severity }) => severity === 'error')
   for (const problem of errors.slice(0, MOST_PROBLEMS)) io.err(formatProblem(problem))
   return EXIT.lint

@@ -28,5 +28,6 @@ export const WAITING_SENTENCES: Readonly<Record<WaitingReason, string>> = {
   Suspended: 'it is suspended in Git',
   PermitExpired: 'the permit to begin ran out; it needs the word of the hub again',
   Observe: 'the site only observes',
+  Unsigned: 'no release signer signed for it here',
   Unlisted: 'no workload of the fleet targets the site: it keeps what it has',
 }

@@ -7,7 +7,7 @@ export type HealthState = 'Healthy' | 'Progressing' | 'Degraded' | 'Suspended' |
 export const WAITING = [
   'WaveNotReached', 'Slot', 'Soaking', 'Coverage', 'ApprovalNeeded', 'Paused', 'Budget', 'WindowClosed', 'Frozen', 'Hold',
   'Dependency', 'LinkDown', 'HeldByError', 'DeletionBrake', 'Withdrawn', 'Staging', 'Secret', 'AgentTooOld', 'ClockUnknown',
-  'Capacity', 'QueueLimit', 'Priority', 'Suspended', 'PermitExpired', 'Observe', 'Unlisted',
+  'Capacity', 'QueueLimit', 'Priority', 'Suspended', 'PermitExpired', 'Observe', 'Unlisted', 'Unsigned',
 ] as const // prettier-ignore
 export type WaitingReason = (typeof WAITING)[number]
 

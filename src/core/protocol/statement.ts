@@ -79,7 +79,7 @@ export function judgeReleases(
 }
 
 /** Undefined where no signer of the ring said it. */
-function readStatement({ payload, keyid, sig }: SignedStatement, ring: KeyRing): ReleaseStatement | undefined {
+export function readStatement({ payload, keyid, sig }: SignedStatement, ring: KeyRing): ReleaseStatement | undefined {
   const key = ring.get(keyid)
   const bytes = Buffer.from(payload, 'base64')
   if (key === undefined || !verifyBytes(PAYLOAD_TYPES.release, bytes, Buffer.from(sig, 'base64'), key)) return undefined

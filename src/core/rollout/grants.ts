@@ -65,8 +65,8 @@ export function grantPlaces(granting: Granting, room: Room): Granted {
     return false
   }
   const admit = (site: string, isFree: boolean): boolean => {
-    const withdrawn = look.withdrawn(site)
-    if (withdrawn !== null) return keep(site, withdrawn)
+    const barred = look.withdrawn(site) ?? look.unsigned(site)
+    if (barred !== null) return keep(site, barred)
     const standing = look.standing(site)
     if (standing.is === 'observe') observers.push(site)
     if (standing.is !== 'ready') return keep(site, standing.because)

@@ -8,6 +8,8 @@ export interface Look {
   standing(site: string): Standing
   /** Its target is withdrawn; null: it is not. */
   withdrawn(site: string): Waiting | null
+  /** No release signer signed for its target; null: one did, or none is asked for. */
+  unsigned(site: string): Waiting | null
 }
 
 /** One memory a tick, shared by all rollouts: a site's standing is the same for each policy with the same patience. */
@@ -26,6 +28,11 @@ export function lookAt(spec: RolloutSpec, world: RolloutWorld, standings: Standi
         known.set(site, standing)
       }
       return inWindow(standing, world.window?.(site, spec.workload), nowMs)
+    },
+    unsigned(site) {
+      const target = spec.targets.get(site)
+      if (target === undefined || world.signed?.(site, spec.workload, target) !== false) return null
+      return { reason: 'Unsigned', detail: shortDigest(target) }
     },
     withdrawn(site) {
       if (withdrawn.size === 0) return null

@@ -154,6 +154,8 @@ export interface RolloutWorld {
   at(site: string, workload: string): SiteWorkload | undefined
   /** The maintenance windows of a workload at a site; undefined: none applies. */
   window?(site: string, workload: string): WindowFact | undefined
+  /** False: the fleet demands a release signer's word, and there is none for this release at this site. Absent: it demands none. */
+  signed?(site: string, workload: string, release: Digest): boolean
   readonly withdrawn: ReadonlySet<Digest>
   /** Last release of this workload that completed at this site, where it is not withdrawn: where a rollback or undo goes. */
   lastGood(site: string, workload: string): Digest | null
