@@ -61,7 +61,9 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
       state.counts.syncFailures += 1
       setCondition(state, fault.reason.startsWith('Store') ? 'Store' : 'Link', fault, clock.nowMs())
       log.debug({ reason: fault.reason, because: fault.message }, 'no exchange with the hub')
-      backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
+      // Whoever must know whether it is heard goes on asking, and is not left waiting once it is.
+      const patienceMs = deps.uplink.callWithinMs() < Infinity ? 0 : backoffMs
+      backoffMs = nextBackoffMs(patienceMs, ports.random(), fault.retryAfterMs)
       waitMs = backoffMs
     }
     await restUntil(deps, waitMs, call, connected ? news : null, signal)

@@ -213,7 +213,11 @@ export function createUplink({ ports, options, words, heard, onChange }: UplinkP
           .map((it) => (it.kind === 'revert' ? 0 : it.ms)),
         Infinity,
       ),
-    callWithinMs: () => (open().length === 0 ? Infinity : confirmMs / 20),
+    callWithinMs: () => {
+      const recent = ({ boot, changedMs }: Trial): boolean =>
+        boot === machine.bootId && machine.uptimeMs() - changedMs < confirmMs
+      return [...trials.values()].some((trial) => trial.state === 'open' || recent(trial)) ? confirmMs / 20 : Infinity
+    },
   }
 }
 

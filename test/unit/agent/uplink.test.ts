@@ -248,3 +248,24 @@ test('a site that pays for each call calls while it must know whether it is hear
   stop.abort()
   await running
 })
+
+test('once it went back it is heard at once: no patience is left over from the time in which nobody answered', async () => {
+  const site = await started()
+  const stop = new AbortController()
+  const running = site.agent.run(stop.signal)
+  publish(site, BAD)
+  const until = async (to: string, most: number): Promise<void> => {
+    for (let at = 0; at < most && (await route(site)) !== to; at += 1_000) {
+      await site.clock.advance(1_000)
+      site.hub.reachable = (await route(site)) !== 'none'
+    }
+    expect(await route(site)).toBe(to)
+  }
+  await until('none', 120_000)
+  await until('good', T_MS + 60_000)
+  const calls = site.hub.heard.length
+  await site.clock.advance(T_MS / 20 + 1_000)
+  expect(site.hub.heard.length).toBeGreaterThan(calls)
+  stop.abort()
+  await running
+})
