@@ -21,6 +21,7 @@ import { Signed } from './signed.ts'
 import { createSource } from './source.ts'
 import { fleetState, sourceState } from './source-state.ts'
 import type { HubStore } from './store.ts'
+import { isSweepDue, sweepBlobs } from './sweep.ts'
 import { createViews } from './views.ts'
 import { World } from './world.ts'
 
@@ -203,6 +204,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     let waitMs = options.gitPollMs
     return async () => {
       const { fault } = await source.turn(signal)
+      if (isSweepDue(world, nowMs())) await sweepBlobs({ world, releases, nowMs, log })
       // A host that is away is not asked more often for it.
       waitMs =
         fault === null || fault.retry === 'on-change'

@@ -54,6 +54,11 @@ export class Releases {
     return factsOf(digest, JSON.parse(Buffer.from(blob.bytes).toString()) as Release)
   }
 
+  /** What went from the store is asked for anew. */
+  forget(digests: Iterable<Digest>): void {
+    for (const digest of digests) this.#kept.delete(digest)
+  }
+
   async load(digest: Digest): Promise<Release | undefined> {
     const blob = await this.#store.blob(digest)
     return blob === undefined ? undefined : (JSON.parse(Buffer.from(blob.bytes).toString()) as Release)

@@ -163,6 +163,10 @@ export interface ApiTokenRecord {
 export interface HubChange {
   readonly meta?: Readonly<Record<string, string>>
   readonly blobs?: Iterable<{ readonly digest: Digest; readonly domain: BlobDomain; readonly bytes: Uint8Array }>
+  /** Found unused at this time; used again; gone for good. */
+  readonly blobsUnused?: readonly { readonly digest: Digest; readonly sinceMs: number }[]
+  readonly blobsUsed?: readonly Digest[]
+  readonly blobsGone?: readonly Digest[]
   readonly render?: RenderRecord
   readonly sites?: readonly SiteRecord[]
   readonly contacts?: readonly {
@@ -254,6 +258,10 @@ export interface HubStore {
   workloads(): Promise<readonly string[]>
   blob(digest: Digest): Promise<{ readonly domain: BlobDomain; readonly bytes: Uint8Array } | undefined>
   hasBlobs(digests: readonly Digest[]): Promise<ReadonlySet<Digest>>
+  /** Names of blobs in their order, those after `after`. */
+  blobNames(after: string, limit: number): Promise<readonly Digest[]>
+  /** Blobs found unused, and since when. */
+  unusedBlobs(): Promise<ReadonlyMap<Digest, number>>
   render(input: Digest, renderer: string): Promise<RenderRecord | undefined>
   /** The payload whose digest this is, while it is kept. */
   manifest(site: string, body: Digest): Promise<ManifestRecord | undefined>

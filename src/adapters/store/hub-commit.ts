@@ -97,6 +97,16 @@ async function writeFacts(tx: Tx, change: HubChange): Promise<void> {
       .values(rows.map(({ digest, domain, bytes }) => ({ digest, domain, bytes })))
       .onConflict((c) => c.column('digest').doNothing())
       .execute()
+  for await (const rows of inParts(change.blobsUnused ?? []))
+    await tx
+      .insertInto('blob_unused')
+      .values(rows.map(({ digest, sinceMs }) => ({ digest, since: sinceMs })))
+      .onConflict((c) => c.column('digest').doNothing())
+      .execute()
+  for await (const digests of inParts(change.blobsGone ?? []))
+    await tx.deleteFrom('blob').where('digest', 'in', digests).execute()
+  for await (const digests of inParts([...(change.blobsUsed ?? []), ...(change.blobsGone ?? [])]))
+    await tx.deleteFrom('blob_unused').where('digest', 'in', digests).execute()
   if (change.render !== undefined) {
     const { input, renderer, sites } = change.render
     const doc = JSON.stringify(Object.fromEntries(byWorkload(sites)))

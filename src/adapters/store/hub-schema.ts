@@ -17,6 +17,7 @@ export interface HubTables {
   join_token: { hash: string; site: string; expires_at: number; used_by: string | null }
   api_token: { hash: string; doc: string }
   blob: { digest: string; domain: string; bytes: Uint8Array }
+  blob_unused: { digest: string; since: number }
   render: { input: string; renderer: string; doc: string; seq: Generated<number> }
   entry: { site: string; workload: string; doc: string }
   observation: { site: string; workload: string; doc: string }
@@ -45,6 +46,7 @@ const TABLES: readonly string[] = [
   'join_token (hash text primary key, site text not null, expires_at integer not null, used_by text)',
   'api_token (hash text primary key, doc text not null)',
   'blob (digest text primary key, domain text not null, bytes blob not null)',
+  'blob_unused (digest text primary key, since integer not null)',
   'render (seq integer primary key, input text not null, renderer text not null, doc text not null, unique (input, renderer))',
   'entry (site text not null, workload text not null, doc text not null, primary key (site, workload))',
   'observation (site text not null, workload text not null, doc text not null, primary key (site, workload))',

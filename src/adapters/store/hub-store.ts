@@ -81,6 +81,22 @@ function hubStore(db: Db): HubStore {
         }
         return found
       }),
+    blobNames: (after, limit) =>
+      guarded(async () => {
+        const rows = await db
+          .selectFrom('blob')
+          .select('digest')
+          .where('digest', '>', after)
+          .orderBy('digest')
+          .limit(limit)
+          .execute()
+        return rows.map(({ digest }) => digest as Digest)
+      }),
+    unusedBlobs: () =>
+      guarded(async () => {
+        const rows = await db.selectFrom('blob_unused').selectAll().execute()
+        return new Map(rows.map(({ digest, since }) => [digest as Digest, since]))
+      }),
     render: (input, renderer) => guarded(() => render(db, input, renderer)),
     manifest: (site, body) =>
       guarded(async () => {
