@@ -121,9 +121,11 @@ export function createSync(deps: SyncDeps): SyncSite {
     state.counts.bytesDown += answer.bytes.down
     setCondition(state, 'Link', null, clock.nowMs())
     if (answer.trust !== undefined) takeTrust(answer.trust)
-    takeTime(sent, sentMonotonicMs, answer)
-    outbox.acknowledged(answer.head.ack, answer.head.ackOutbox)
-    deps.facts.acknowledged()
+    // What is no answer to this very message acknowledges nothing.
+    if (takeTime(sent, sentMonotonicMs, answer) === 'answers') {
+      outbox.acknowledged(answer.head.ack, answer.head.ackOutbox)
+      deps.facts.acknowledged()
+    }
     if (answer.head.asks?.some(({ kind }) => kind === 'facts') === true) deps.facts.asked()
     toShow = answer.head.asks?.some(({ kind }) => kind === 'manifest') === true
     if (answer.manifest !== undefined) await takeManifest(answer, signal)
@@ -144,7 +146,12 @@ export function createSync(deps: SyncDeps): SyncSite {
     keyring.moved({ ...keyring.identity(), trust: statement, root }, read.trust)
   }
 
-  function takeTime(sent: SyncUp, sentMonotonicMs: number, { head, manifest, timeSignature }: SyncAnswer): void {
+  /** Its signature is over this message's nonce. */
+  function takeTime(
+    sent: SyncUp,
+    sentMonotonicMs: number,
+    { head, manifest, timeSignature }: SyncAnswer,
+  ): 'answers' | 'does not' {
     const told = manifest === undefined ? undefined : readManifestHead(manifest.payload)
     const subject = timeSubject(told?.ok === true ? told.value.head : undefined, sent.have)
     const judged = judgeTime({
@@ -167,7 +174,10 @@ export function createSync(deps: SyncDeps): SyncSite {
     if (judged.verdict === 'accept') {
       hubClock.learn(judged.time)
       setCondition(state, 'Clock', null, clock.nowMs())
-    } else setCondition(state, 'Clock', { reason: judged.reason, message: judged.because }, clock.nowMs())
+      return 'answers'
+    }
+    setCondition(state, 'Clock', { reason: judged.reason, message: judged.because }, clock.nowMs())
+    return judged.reason === 'SignatureInvalid' ? 'does not' : 'answers'
   }
 
   async function takeManifest(answer: SyncAnswer, signal: AbortSignal): Promise<void> {
