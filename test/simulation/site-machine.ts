@@ -7,6 +7,7 @@ import { createOutbox } from '../../src/agent/outbox.ts'
 import type { AgentStore, SiteIdentity } from '../../src/agent/ports.ts'
 import type { Cluster } from '../../src/core/kube/cluster.ts'
 import { spkiOf } from '../../src/core/protocol/envelope.ts'
+import type { OutboxItem } from '../../src/core/protocol/messages.ts'
 import type { HubLink } from '../../src/core/protocol/ports.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { ROOT, STATEMENT } from '../unit/protocol/fixed.ts'
@@ -22,6 +23,8 @@ export interface SitePlace {
   readonly link: HubLink
   readonly cluster: Cluster
   readonly random: () => number
+  /** Told of what the site's outbox forgets. */
+  readonly onDropped: (items: readonly OutboxItem[]) => void
 }
 
 const DB = 'agent.db'
@@ -57,8 +60,10 @@ export class SiteMachine {
       store.accept(manifest)
       this.writes += 1
     }
-    counted.write = (write) => {
-      store.write(write)
+    counted.write = (write, ...rest) => {
+      const { outboxAck } = write
+      if (outboxAck !== undefined) this.#at.onDropped(store.outbox().filter(({ seq }) => seq <= outboxAck))
+      store.write(write, ...rest)
       this.writes += 1
     }
     this.writes += 1

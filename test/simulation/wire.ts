@@ -5,6 +5,8 @@ import type { SyncUp } from '../../src/core/protocol/messages.ts'
 import type { Caller, HubLink, SyncAnswer, SyncHandler, SyncReply } from '../../src/core/protocol/ports.ts'
 import { bodyDigest } from '../../src/core/protocol/manifest.ts'
 
+const MOST_OVERHEARD = 24
+
 export interface WireOptions {
   readonly caller: Caller
   /** undefined: nobody listens. */
@@ -16,13 +18,14 @@ export interface WireOptions {
   /** On its way; returns what `heard` is given back. */
   readonly said: (up: SyncUp) => number
   readonly heard: (up: SyncUp, said: number, reply: SyncReply) => void
+  /** The latest answers to any site: what an attacker on the way may send again, and to whom he likes. */
+  readonly overheard: SyncAnswer[]
 }
 
-export function wireLink({ caller, hub, fate, blobs, said, heard }: WireOptions): HubLink {
+export function wireLink({ caller, hub, fate, blobs, said, heard, overheard }: WireOptions): HubLink {
   let mine = NEW_CONVERSATION
   let theirs = NEW_CONVERSATION
   let speaker: SyncHandler | undefined
-  const answers: SyncAnswer[] = []
   const listening = (): SyncHandler => {
     const handler = hub()
     if (handler === undefined) throw new Fault('Unreachable', 'nobody listens')
@@ -52,14 +55,14 @@ export function wireLink({ caller, hub, fate, blobs, said, heard }: WireOptions)
       const what = fate()
       if (what === 'portal') throw new Fault('CaptivePortal', 'pay for the network first')
       if (what === 'proxy') throw new Fault('HubNotTrusted', 'a certificate of somebody else')
-      if (what === 'replay' && answers.length > 0) return answers[up.seq % answers.length]!
+      if (what === 'replay' && overheard.length > 0) return overheard[up.seq % overheard.length]!
       try {
         const sound = up.have === null || (bases.manifest !== undefined && bodyDigest(bases.manifest) === up.have.body)
         let done = await once(sound ? up : { ...up, whole: true }, bases, signal)
         if (done.damaged.length > 0) done = await once({ ...up, whole: true }, bases, signal)
         const answer = { ...done.answer, bytes: done.bytes }
-        answers.push(answer)
-        if (answers.length > 8) answers.shift()
+        overheard.push(answer)
+        if (overheard.length > MOST_OVERHEARD) overheard.shift()
         return answer
       } catch (error) {
         mine = theirs = NEW_CONVERSATION

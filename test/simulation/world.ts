@@ -1,6 +1,6 @@
 /** One simulated fleet: its machines, the lines between them, the laws over them, and the time that passes for all. */
 import { join } from 'node:path'
-import type { SyncHandler } from '../../src/core/protocol/ports.ts'
+import type { SyncAnswer, SyncHandler } from '../../src/core/protocol/ports.ts'
 import { SimCluster } from '../../src/sim/cluster.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
 import { FaultyLink } from '../../src/sim/link.ts'
@@ -10,7 +10,7 @@ import { forgetful } from './api-weather.ts'
 import { Author, SITES } from './author.ts'
 import { HubMachine, POLL_MS } from './hub-machine.ts'
 import { watchCluster } from './laws/cluster.ts'
-import { GrantedLaws } from './laws/granted.ts'
+import { GrantedLaws, type Moment } from './laws/granted.ts'
 import { Known } from './laws/known.ts'
 import { ReportLaws } from './laws/reports.ts'
 import { ShownLaws, type Truth } from './laws/shown.ts'
@@ -67,6 +67,7 @@ export class SimWorld {
   forked = false
   events = 0
   #fails: Violation | undefined
+  readonly #overheard: SyncAnswer[] = []
 
   constructor(seed: number, dir: string, only: readonly FaultName[] | 'any') {
     this.seed = seed
@@ -74,14 +75,14 @@ export class SimWorld {
     this.random = seededRandom(seed)
     this.rates = weatherOf(seed, only).rates
     this.hub = new HubMachine(join(dir, 'hub'), this.clock, this.author.git, seededRandom(seed + 1), (change) =>
-      this.judge(() =>
-        this.granted.committed(change, {
-          hubNowMs: this.hub.clock.nowMs(),
-          monotonicMs: this.clock.monotonicMs(),
-          isDue: (site) => this.clock.monotonicMs() - (this.line(site)?.heardMs ?? 0) < POLL_MS,
-        }),
-      ),
+      this.judge(() => this.granted.committed(change, this.#moment())),
     )
+  }
+
+  #moment(): Moment {
+    const monotonicMs = this.clock.monotonicMs()
+    const isDue = (site: string): boolean => monotonicMs - (this.line(site)?.heardMs ?? 0) < POLL_MS
+    return { hubNowMs: this.hub.clock.nowMs(), monotonicMs, isDue }
   }
 
   line(name: string): Line | undefined {
@@ -124,6 +125,7 @@ export class SimWorld {
     const relink = (from: number): FaultyLink => {
       const draw = seededRandom(from)
       const wire = wireLink({
+        overheard: this.#overheard,
         caller: { site: name, siteId, keyHash },
         hub: handler,
         fate: () => {
@@ -140,7 +142,10 @@ export class SimWorld {
         heard: (up, place, reply) => {
           const line = this.line(name)!
           line.heardMs = this.clock.monotonicMs()
-          this.judge(() => this.told.told(name, reply, this.other === undefined ? 'one hub' : 'two hubs'))
+          this.judge(() => {
+            const manifest = this.told.told(name, reply, this.other === undefined ? 'one hub' : 'two hubs')
+            if (manifest !== undefined) this.granted.told(name, manifest, this.#moment())
+          })
           if (!this.forked) this.reports.acknowledged(name, up, place, reply.head.ack, reply.head.ackOutbox)
           this.say(`${name} says ${up.have?.generation.counter ?? 0} ${up.observations.map((o) => `${o.workload}:${o.sync}:${o.health}`).join()}`) // prettier-ignore
         },
@@ -157,6 +162,7 @@ export class SimWorld {
       link,
       cluster: forgetful(cluster, () => this.now.empty, draw),
       random: seededRandom(seed + 7),
+      onDropped: (items) => this.judge(() => this.forked || this.reports.dropped(name, items)),
     })
     this.lines.push({
       name,

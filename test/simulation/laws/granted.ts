@@ -84,6 +84,26 @@ export class GrantedLaws {
     }
   }
 
+  /** On its way to the site: a place that was given to another since is none any more. */
+  told(name: string, { entries }: SiteManifest, { hubNowMs, monotonicMs, isDue }: Moment): void {
+    if (this.mode !== 'judge' || name === CANARY) return
+    for (const { workload, release, startBy } of entries) {
+      const mine = this.#known.site(name).entries.get(workload)
+      if (mine?.release !== release || mine.first || Date.parse(startBy) <= hubNowMs) continue
+      if (this.#known.site(name).begun.has(`${workload} ${release}`)) continue
+      const beside = this.#known.names.filter((other) => {
+        if (other === name || other === CANARY || !isDue(other)) return false
+        const since = this.#known.site(other).entries.get(workload)?.grantedMs ?? 0
+        return since > mine.grantedMs && this.#known.isChanging(other, workload, hubNowMs, monotonicMs)
+      })
+      if (beside.length >= MOST_CHANGING)
+        throw new Violation(
+          'concurrency',
+          `${name} is told to begin ${workload} ${release}, and its place went to ${beside.join()}`,
+        )
+    }
+  }
+
   #map(workload: string, targets: ReadonlyMap<string, Digest>): void {
     const before = this.#known.targets.get(workload)
     this.#known.targets.set(workload, targets)

@@ -1,6 +1,6 @@
 /** What a site was told to be stored, is stored: the latest of each workload or a later one, and each result once. */
 import { canonicalJson, type Json } from '../../../src/core/model/json.ts'
-import type { SyncUp } from '../../../src/core/protocol/messages.ts'
+import type { OutboxItem, SyncUp } from '../../../src/core/protocol/messages.ts'
 import type { HubStore } from '../../../src/hub/store.ts'
 import { Violation } from './violation.ts'
 
@@ -52,6 +52,16 @@ export class ReportLaws {
         )
       }
     for (const item of up.outbox) if (item.seq <= ackOutbox) this.#results.add(`${site} ${canonicalJson(item.body)}`)
+  }
+
+  /** A site forgets what was acknowledged, and nothing else. */
+  dropped(site: string, items: readonly OutboxItem[]): void {
+    for (const { body } of items)
+      if (!this.#results.has(`${site} ${canonicalJson(body)}`))
+        throw new Violation(
+          'dropped',
+          `${site} forgot a result that the hub did not acknowledge: ${canonicalJson(body)}`,
+        )
   }
 
   /** What the hub's store has. */

@@ -43,8 +43,8 @@ export class ToldLaws {
   }
 
   /** Of two hubs none knows what the other's operators said. */
-  told(site: string, reply: SyncReply, hubs: 'one hub' | 'two hubs'): void {
-    if (reply.manifest === undefined) return
+  told(site: string, reply: SyncReply, hubs: 'one hub' | 'two hubs'): SiteManifest | undefined {
+    if (reply.manifest === undefined) return undefined
     const manifest = verifyEnvelope(reply.manifest.envelope, PAYLOAD_TYPES.manifest)
     const seen = this.#of(site)
     const before = seen.told
@@ -60,6 +60,7 @@ export class ToldLaws {
         throw new Violation('shrinks', `${site} is to let go of ${workload}, and no commit says so`)
     this.withdraw(manifest.withdrawn)
     seen.told = manifest
+    return manifest
   }
 
   /** Of a site's store, as it is on the disk. */
