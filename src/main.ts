@@ -8,6 +8,7 @@ import { AUTHOR } from './cli/commands/author.ts'
 import { KEYS } from './cli/commands/keys.ts'
 import { OBSERVE } from './cli/commands/observe.ts'
 import { OPERATE } from './cli/commands/operate.ts'
+import { PREDICT } from './cli/commands/predict.ts'
 import { QUEUES } from './cli/commands/queues.ts'
 import { SIGN } from './cli/commands/sign.ts'
 import { BOX } from './cli/commands/box.ts'
@@ -142,7 +143,7 @@ process.stdout.on('error', (error) => {
 })
 
 process.exitCode = await runProgram(
-  [...RUN, ...KEYS, ...SIGN, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE, ...SLURM, ...QUEUES],
+  [...RUN, ...KEYS, ...SIGN, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE, ...SLURM, ...QUEUES, ...PREDICT],
   process.argv.slice(2),
   VERSION,
   ports,

@@ -4,11 +4,12 @@ import type { BatchAsk } from '../core/batch/ask.ts'
 import { batchFacts } from '../core/batch/facts.ts'
 import { marksOf } from '../core/diff/marks.ts'
 import { asFault } from '../core/model/fault.ts'
-import type { JsonObject } from '../core/model/json.ts'
+import type { Json, JsonObject } from '../core/model/json.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
 import type { Resting } from '../core/protocol/ports.ts'
 import { createBatchDesk } from './batch/desk.ts'
+import { predictHere } from './batch/predict.ts'
 import { type BatchRoom, createBatchRoom } from './batch/room.ts'
 import { nextBackoffMs } from './backoff.ts'
 import { createDesk, type Desk } from './box/desk.ts'
@@ -27,6 +28,9 @@ import { createBell, syncLoop, type Bell } from './sync-loop.ts'
 import { versionsOf } from './versions.ts'
 import { createUplink } from './uplink.ts'
 import { agedObservations, createTurnState, setCondition, type Counts } from './turn-state.ts'
+
+/** Somebody waits for the answer. */
+const PREDICT_MS = 30_000
 
 export interface AgentStatus {
   readonly site: string | null
@@ -245,7 +249,12 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
       }
     },
     batch,
-    askBatch: async (ask) => batchDesk.answer(ask),
+    async askBatch(ask) {
+      if (ask.op !== 'predict') return batchDesk.answer(ask)
+      const here = { cluster: ports.cluster, batch, site: store.identity()?.site ?? '', nowMs: clock.nowMs() }
+      const predictions = await predictHere(here, ask.documents, AbortSignal.timeout(PREDICT_MS))
+      return { predictions: predictions as unknown as Json }
+    },
     wake: () => changed.ring(),
     stop() {
       observer.stop()

@@ -43,7 +43,7 @@ function squeezed(job: SlurmJob): JsonObject {
   const entries = Object.entries(said).filter(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify((USUAL as Readonly<Record<string, unknown>>)[name]),
   )
-  return Object.fromEntries(entries) as JsonObject
+  return Object.fromEntries(entries)
 }
 
 /** What a site said, as of now; undefined: nothing that this hub can read. Times are the site's. */

@@ -37,3 +37,16 @@ export interface QueueRowView {
   readonly maxTimeMs: number | null
 }
 type Resources = Readonly<Record<string, string | number>>
+
+/** What a document would do at a site. */
+export interface PredictedView {
+  readonly site: string
+  readonly subject: string
+  readonly fit: 'now' | 'after-evicting' | 'at' | 'never'
+  readonly places: readonly { readonly pod: string; readonly node: string }[]
+  readonly evict: readonly { readonly pod: string; readonly node: string }[]
+  /** Of `at`: when, by enforced limits, ms of the site's clock. */
+  readonly atMs: number | null
+  /** Of `never`: what is missing, with its numbers. */
+  readonly because: readonly string[]
+}

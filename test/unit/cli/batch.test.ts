@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createBatchDesk } from '../../../src/agent/batch/desk.ts'
+import { PREDICT } from '../../../src/cli/commands/predict.ts'
 import { QUEUES } from '../../../src/cli/commands/queues.ts'
 import { SLURM } from '../../../src/cli/commands/slurm.ts'
 import type { CliPorts } from '../../../src/cli/ports.ts'
@@ -25,7 +26,8 @@ async function shell(): Promise<Shell> {
   await site.pass(2_000)
   const desk = createBatchDesk(site.agent.batch, { site: () => 'dk-0101', nowMs: () => site.clock.nowMs() })
   const ask = async (asked: BatchAsk): Promise<JsonObject> => {
-    return desk.answer(readAsk(asked))
+    const read = readAsk(asked)
+    return read.op === 'predict' ? site.agent.askBatch(read) : desk.answer(read)
   }
   const run = async (words: readonly string[], script: string): Promise<string> => {
     const lines: string[] = []
@@ -50,7 +52,7 @@ async function shell(): Promise<Shell> {
       nowMs: () => site.clock.nowMs(),
       signal: new AbortController().signal,
     }
-    const code = await runProgram([...SLURM, ...QUEUES], words, '0', ports, io)
+    const code = await runProgram([...SLURM, ...QUEUES, ...PREDICT], words, '0', ports, io)
     return [...lines, ...(code === 0 ? [] : [`exit ${code}`])].join('\n')
   }
   const split = (line: string): string[] => line.match(/"[^"]*"|\S+/g)?.map((word) => word.replaceAll('"', '')) ?? []
@@ -179,4 +181,26 @@ test('over the fleet: each site that has something to show, under its name', asy
   )
   expect(await fleet('squeue -t WALKING')).toBe('! error: Invalid job state specified: WALKING\nexit 2')
   expect(await fleet('squeue -o %')).toContain('is no field')
+})
+
+test('predicted: it fits now, or never with what is short; exit 3 for a pipeline to read', async () => {
+  const { site, at } = await shell()
+  await site.pass(1_000)
+  const pod = (cpu: string): string =>
+    `apiVersion: v1\nkind: Pod\nmetadata: { name: p, namespace: shop }\nspec: { containers: [{ name: c, image: i, resources: { requests: { cpu: "${cpu}" } } }] }\n`
+  expect(await at('predict dk-0101 -f x.yaml', pod('1'))).toMatch(/^Pod shop\/p at \S+: fits now\n {2}shop\/p -> \S+$/)
+  expect(await at('predict dk-0101 -f x.yaml', pod('1000'))).toMatch(
+    /^Pod shop\/p at \S+: never fits\n {2}0\/\d+ nodes are available: \d+ Insufficient cpu\. Nearest: \S+ lacks [\d.]+m? cpu\.\nexit 3$/,
+  )
+  const job = `apiVersion: flotilla.dev/v1alpha1\nkind: BatchJob\nmetadata: { name: j, namespace: shop }\nspec: { namespace: shop, queue: night, tasks: [{ name: t, replicas: 2, template: { spec: { containers: [{ name: c, image: i }] } } }] }\n`
+  expect(await at('predict dk-0101 -f x.yaml', `kind: ConfigMap\n---\n${job}`)).toMatch(
+    /^BatchJob shop\/j at \S+: fits now\n {2}shop\/j-t-0 -> \S+\n {2}shop\/j-t-1 -> \S+$/,
+  )
+  expect(await at('predict dk-0101 -f x.yaml', job.replace('replicas: 2', 'replicas: 0'))).toContain(
+    'spec.tasks[0].replicas must be',
+  )
+  expect(await at('predict dk-0101 -f x.yaml', 'kind: ConfigMap\n')).toBe('nothing in it brings pods')
+  expect(await at('predict no-0203 -f x.yaml', job)).toContain('this is the box of dk-0101')
+  for (const cpu of ['-1', '1e30', '5 apples'])
+    expect(await at('predict dk-0101 -f x.yaml', pod(cpu))).toMatch(/never fits|error InvalidInput|error Rejected/)
 })
