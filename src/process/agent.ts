@@ -23,6 +23,7 @@ import type { Logger } from '../runtime/logger.ts'
 import { DRAIN_MS, within } from '../runtime/stop.ts'
 
 const RELEASE_MS = 2_000
+const FIRST_LEASE_MS = 5_000
 
 export interface AgentStart {
   /** Folder of the site's store, or `:memory:`. */
@@ -87,8 +88,15 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
   )
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
-  const loops = [agent.run(until)]
-  if (lease !== undefined) loops.push(leaseLoop(lease, () => keepKeys(cluster, store, place, log, until), clock, until))
+  const loops: Promise<void>[] = []
+  if (lease !== undefined) {
+    const asked = Promise.withResolvers<void>()
+    const underLease = (): Promise<void> => keepKeys(cluster, store, place, log, until)
+    loops.push(leaseLoop(lease, () => asked.resolve(), underLease, clock, until))
+    // The first turn should know who may write; an API server that is away must not keep the hub waiting.
+    await Promise.race([asked.promise, clock.sleep(FIRST_LEASE_MS, until).catch(() => undefined)])
+  }
+  loops.push(agent.run(until))
   return {
     agent,
     store,
@@ -106,12 +114,14 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
 /** Renews for as long as the agent runs; what else is to be done now and then under the lease is done with it. */
 async function leaseLoop(
   lease: Lease,
+  onAnswer: () => void,
   underLease: () => Promise<void>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
     const nextMs = await lease.renew(signal)
+    onAnswer()
     if (lease.state().held === 'yes') await underLease()
     await clock.sleep(nextMs, signal).catch(() => undefined)
   }
