@@ -13,7 +13,7 @@ import { answerHandover, confirmVersion, refuseVersion, versionsOf } from '../ag
 import { AGENT_NAME } from '../cli/agent/manifests.ts'
 import type { AgentProcessOptions } from '../cli/ports.ts'
 import { readAsk } from '../core/batch/ask.ts'
-import { Fault } from '../core/model/fault.ts'
+import { asFault, Fault } from '../core/model/fault.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { createLogger } from '../runtime/pino-logger.ts'
@@ -127,7 +127,7 @@ async function lead(run: Run, { lock, way }: Taken, signal: AbortSignal): Promis
 
 /** Resolves when this version proved itself. Where another stands over it, it has until then and no longer. */
 async function prove(
-  { version, clock, confirmMs }: Run,
+  { version, clock, confirmMs, log }: Run,
   { agent, store }: RunningAgent,
   way: Taken['way'],
   signal: AbortSignal,
@@ -135,8 +135,15 @@ async function prove(
   const startMs = clock.monotonicMs()
   while (!signal.aborted && versionsOf(store).confirmed !== version) {
     const { lastTurnMs, lastSyncMs, conditions } = agent.status()
-    if (lastTurnMs !== null && lastSyncMs !== null && !conditions.some(({ type }) => type === 'Store'))
-      return confirmVersion(store, version)
+    const did = lastTurnMs !== null && lastSyncMs !== null
+    if (did && !conditions.some(({ type }) => type === 'Store')) {
+      try {
+        return confirmVersion(store, version)
+      } catch (error) {
+        // A disk that is full is no reason to end.
+        log.warn({ reason: asFault(error).reason }, 'that this version proved itself was not written')
+      }
+    }
     if (way === 'handed' && clock.monotonicMs() - startMs > confirmMs)
       throw new Fault('Timeout', `${version} did not prove itself within ${confirmMs} ms: the one before goes on`)
     await clock.sleep(LOOK_MS, signal).catch(() => undefined)
