@@ -1,4 +1,5 @@
 /** A site's machine: its cluster and its disk outlive the agent on it; the disk rots and is restored from old backups. */
+import { SecretText } from '../../src/core/model/secret.ts'
 import { cpSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { openAgentStore } from '../../src/adapters/store/agent-store.ts'
@@ -164,8 +165,8 @@ function identityOf({ name, siteId }: SitePlace): SiteIdentity {
     root: spkiOf(ROOT.publicKey).toString('base64'),
     trust: STATEMENT,
     certificate: 'certificate',
-    privateKey: 'key',
-    ageKey: 'AGE-SECRET-KEY-1',
+    privateKey: new SecretText('key'),
+    ageKey: new SecretText('AGE-SECRET-KEY-1'),
     recipient: 'age1',
   }
 }
