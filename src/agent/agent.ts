@@ -23,6 +23,8 @@ import type { AgentOptions, AgentPorts } from './ports.ts'
 import { createReconciler } from './reconcile.ts'
 import { resyncLoop } from './resync.ts'
 import type { ReconcileDeps } from './settled.ts'
+import { createSchedulingRoom } from './scheduling/room.ts'
+import type { SchedulingCounts, SchedulingRoom } from './scheduling/ports.ts'
 import { createSync } from './sync.ts'
 import { createBell, syncLoop, type Bell } from './sync-loop.ts'
 import { versionsOf } from './versions.ts'
@@ -53,6 +55,8 @@ export interface AgentStatus {
     readonly watches: number
     readonly events: number
   }
+  /** null: its scheduler is off. */
+  readonly scheduling: (SchedulingCounts & { readonly trouble: ReturnType<SchedulingRoom['trouble']> }) | null
 }
 
 export interface Agent {
@@ -190,6 +194,15 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     options.mode === 'observe' ? 'observe' : (reconciler.manifest()?.manifest.mode ?? 'enforce')
   const observations = (): ReadonlyMap<string, WorkloadObservation> =>
     agedObservations(state, observer.blindSinceMs() ?? clock.monotonicMs())
+  const maySchedule = (): boolean => (ports.lease?.state().held ?? 'yes') === 'yes' && mode() === 'enforce'
+  const scheduling =
+    options.scheduler === 'off'
+      ? null
+      : createSchedulingRoom(
+          { ...ports, batch, random: () => ports.random(), mayWrite: maySchedule },
+          { seed: store.identity()?.site ?? '' },
+        )
+  if (scheduling !== null) batch.use(scheduling.placement)
   const desk = createDesk({
     store,
     clock,
@@ -221,6 +234,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     async run(signal) {
       const counted = { exchange: async (s: AbortSignal) => this.exchange(s), trust: () => site!.trust() }
       const loops = [turns(signal), batch.run(signal), resyncLoop(deps, reconciler, () => changed.ring(), signal)]
+      if (scheduling !== null) loops.push(scheduling.run(signal))
       if (sync !== null) loops.push(syncLoop(counted, sync, news, signal))
       try {
         await Promise.all(loops)
@@ -246,6 +260,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
         resting: state.resting,
         counts: { ...state.counts },
         requests: { ...observer.counts },
+        scheduling: scheduling === null ? null : { ...scheduling.counts(), trouble: scheduling.trouble() },
       }
     },
     batch,

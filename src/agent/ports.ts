@@ -1,4 +1,5 @@
 /** What a site agent asks of the world. Adapters fit by shape; several agents in one process share nothing but these. */
+import type { SecretText } from '../core/model/secret.ts'
 import type { Inventory, InventoryChange } from '../core/diff/types.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
 import type { Digest } from '../core/model/digest.ts'
@@ -55,14 +56,14 @@ export interface SiteIdentity {
   readonly trust: TrustStatement
   /** PEM. */
   readonly certificate: string
-  readonly privateKey: string
+  readonly privateKey: SecretText
   /** age secret key and its recipient, for secrets. */
-  readonly ageKey: string
+  readonly ageKey: SecretText
   readonly recipient: string
   /** Of the box that this one replaces: nothing below it is accepted. */
   readonly floor?: Floor
   /** The key before this one, until the hub took this one. */
-  readonly previous?: { readonly certificate: string; readonly privateKey: string }
+  readonly previous?: { readonly certificate: string; readonly privateKey: SecretText }
 }
 
 /** Keys made on site, and the root's newest word; `adapters/link/rescue.ts` fits by shape. Faults as HubLink. */
@@ -172,6 +173,8 @@ export interface AgentOptions {
   /** Overrides the hub's `nextDueMs` downwards; null: as the hub says. */
   readonly pollMs: number | null
   readonly parallelApplies: number
+  /** on: pods that name this scheduler are placed by this agent. */
+  readonly scheduler: 'on' | 'off'
   /** Over how long every object is compared by a dry-run once. */
   readonly resyncMs: number
   /** Wait after a change before a turn, so that a burst of events is one turn. */

@@ -44,6 +44,8 @@ export interface AgentProcessOptions {
   readonly applySet: string | undefined
   /** How long a new version has to prove itself before the one before takes over again. */
   readonly confirmMs: number | undefined
+  /** off: pods that name this scheduler are left to somebody else. */
+  readonly scheduler: 'on' | 'off'
 }
 
 export interface DemoOptions {

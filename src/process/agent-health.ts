@@ -33,19 +33,27 @@ export function measuresOf(agent: Agent): readonly Measure[] {
       'Counter of the generation this site acts on',
       () => agent.status().generation?.counter ?? 0,
     ),
-    ...Object.keys(agent.status().counts).map((key) =>
-      gauge(
-        key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-        `${key} since the start`,
-        () => count(key),
-      ),
-    ),
+    ...Object.keys(agent.status().counts).map((key) => gauge(snake(key), `${key} since the start`, () => count(key))),
     ...(['lists', 'gets', 'watches', 'events'] as const).map((key) =>
       gauge(key, `${key} of the cluster's objects since the start`, () => agent.status().requests[key]),
+    ),
+    ...Object.keys(agent.status().scheduling ?? {})
+      .filter((key) => key !== 'trouble')
+      .map((key) => gauge(`scheduler_${snake(key)}`, `${key} of the scheduler`, () => scheduled(agent, key))),
+    gauge('scheduler_reads', '1 while its scheduler reads the cluster without trouble', () =>
+      agent.status().scheduling?.trouble === null ? 1 : 0,
     ),
     gauge('socket', '1 while the hub can call this site, 0 while it polls', () =>
       agent.status().resting?.by === 'socket' ? 1 : 0,
     ),
     gauge('resident_bytes', 'Resident memory', () => process.memoryUsage.rss()),
   ]
+}
+
+function snake(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
+function scheduled(agent: Agent, key: string): number {
+  return (agent.status().scheduling as Readonly<Record<string, number>> | null)?.[key] ?? 0
 }

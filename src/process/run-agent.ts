@@ -55,6 +55,7 @@ export async function runAgent(
       version,
       applySet: { namespace, name },
       self: options.inCluster === undefined ? null : { namespace, name: AGENT_NAME },
+      scheduler: options.scheduler,
       ...(pollMs === undefined ? {} : { pollMs }),
       ...(options.confirmMs === undefined ? {} : { confirmMs: options.confirmMs }),
     },

@@ -70,6 +70,7 @@ function rightsOf(options: InstallOptions): readonly Manifest[] {
       : [
           { ...everything, verbs: READ },
           { apiGroups: [''], resources: ['namespaces'], verbs: ['create', 'patch'] },
+          ...SCHEDULES,
         ]
   const home = options.ownWrites === 'all' ? [] : rights(options, options.namespace, AGENT_NAME, OWN_OBJECTS)
   if (options.accounts === 'any') {
@@ -97,6 +98,12 @@ function rightsOf(options: InstallOptions): readonly Manifest[] {
     }),
   ]
 }
+
+/** Its scheduler binds, evicts and says why, and keeps volumes for claims; it changes no pod's specification. */
+const SCHEDULES: readonly JsonObject[] = [
+  { apiGroups: [''], resources: ['pods/binding', 'pods/eviction', 'events'], verbs: ['create'] },
+  { apiGroups: [''], resources: ['pods/status', 'persistentvolumes', 'persistentvolumeclaims'], verbs: ['patch'] },
+]
 
 /** Its ApplySet, its Lease, and the copy of its keys. */
 const OWN_OBJECTS: readonly JsonObject[] = [

@@ -77,7 +77,12 @@ const AGENT_FLAGS = {
   'poll-ms': { type: 'number', help: 'ask the hub this often whatever it says (tests)' },
   namespace: { type: 'string', short: 'n', help: 'where its own objects stand', default: AGENT_NAMESPACE },
   'apply-set': { type: 'string', placeholder: 'NAME', help: 'two agents on one cluster need two', default: 'flotilla' },
-  'confirm-ms': { type: 'number', help: 'a new version, or a change marked `confirm: uplink`, has so long to prove itself', default: 300_000 },
+  scheduler: { type: 'string', placeholder: 'on|off', help: 'place pods with schedulerName flotilla', default: 'on' },
+  'confirm-ms': {
+    type: 'number',
+    help: 'a new version, or a change marked `confirm: uplink`, has so long to prove itself',
+    default: 300_000,
+  },
 } as const
 
 const agent: Command<CliPorts> = {
@@ -86,6 +91,11 @@ const agent: Command<CliPorts> = {
   summary: 'Keep this cluster as the hub says, with or without the hub',
   flags: AGENT_FLAGS,
   async run(_args, flags, ports, io) {
+    const scheduler = flags['scheduler']
+    if (scheduler !== 'on' && scheduler !== 'off') {
+      io.err('error: --scheduler is on or off')
+      return EXIT.failed
+    }
     await ports.runAgent(
       {
         data: String(flags['data']),
@@ -99,6 +109,7 @@ const agent: Command<CliPorts> = {
         namespace: flags['namespace'] as string | undefined,
         applySet: flags['apply-set'] as string | undefined,
         confirmMs: flags['confirm-ms'] as number | undefined,
+        scheduler,
       },
       io.signal,
     )

@@ -208,6 +208,7 @@ function nextOf(cycle: Cycle, refusal: Refusal, node: number): UnblockEvent {
       return { on: 'pod-placed' }
     case 'VolumeBinding':
     case 'VolumeNode':
+    case 'VolumeZone':
     case 'Devices':
       return { on: 'volume-appears' }
     default:

@@ -129,7 +129,7 @@ export function verdictOn(state: State, filters: FilterSet, podClass: PodClass, 
 
 /** No eviction on the node changes these. */
 export const HOPELESS: ReadonlySet<Refusal> = new Set<Refusal>([
-  'NodeName', 'Unschedulable', 'Taint', 'NodeAffinity', 'SpreadLabel', 'Affinity', 'VolumeNode', 'VolumeBinding', 'Shard', 'NodeGroup', 'Zone',
+  'NodeName', 'Unschedulable', 'Taint', 'NodeAffinity', 'SpreadLabel', 'Affinity', 'VolumeNode', 'VolumeZone', 'VolumeBinding', 'Shard', 'NodeGroup', 'Zone',
 ]) // prettier-ignore
 
 /** The dimensions in which the node lacks room, what is missing, and whether the node empty would have enough. */

@@ -226,6 +226,7 @@ export const REFUSALS = {
   AntiAffinity: "node(s) didn't match pod anti-affinity rules",
   ExistingAntiAffinity: "node(s) didn't satisfy existing pods anti-affinity rules",
   VolumeNode: 'node(s) had volume node affinity conflict',
+  VolumeZone: 'node(s) had no available volume zone',
   VolumeBinding: "node(s) didn't find available persistent volumes to bind",
   VolumeLimit: 'node(s) exceed max volume count',
   VolumeInUse: 'node(s) had no available volume: it is in use by another pod',

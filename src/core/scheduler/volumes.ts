@@ -34,6 +34,8 @@ interface Volume {
   readonly labels: Readonly<Record<string, string>>
   /** null: reachable from everywhere. */
   readonly nodeTerms: readonly JsonObject[] | null
+  /** Zones and regions it says it is in, by label. */
+  readonly zones: ReadonlyMap<string, ReadonlySet<string>>
   readonly driver: string
   /** `namespace/name` of the claim it is bound to or kept for. */
   readonly claim: string
@@ -106,9 +108,11 @@ export class Volumes {
       blockMode: spec['volumeMode'] === 'Block',
       labels: objectAt(metadata, 'labels') as Readonly<Record<string, string>>,
       nodeTerms: required['nodeSelectorTerms'] === undefined ? null : listAt(required, 'nodeSelectorTerms'),
+      zones: zonesOf(objectAt(metadata, 'labels')),
       driver: textAt(objectAt(spec, 'csi'), 'driver'),
       claim: textAt(reference, 'name') === '' ? '' : `${textAt(reference, 'namespace')}/${textAt(reference, 'name')}`,
-      usable: phase === '' || phase === 'Available' || phase === 'Bound' || phase === 'Pending',
+      // Pending: the volume controller has not looked at it yet. Without a phase it is nobody's word but the caller's.
+      usable: (phase === '' || phase === 'Available') && metadata['deletionTimestamp'] === undefined,
     }
     this.#volumes.set(name, one)
     this.#byRow[row] = one
@@ -162,6 +166,7 @@ export class Volumes {
       if (claim.modes.includes('ReadWriteOncePod') && (this.#users[claim.row] as number) > 0) return 'VolumeInUse'
       const answer = this.#place(claim, `${namespace}/${name}`, facts, node, picked)
       if (typeof answer === 'string') return answer
+      if (answer !== null && claim.volumeName !== '' && !isInZone(answer, facts)) return 'VolumeZone'
       const driver = answer?.driver ?? this.#classes.get(claim.className)?.provisioner ?? ''
       if (driver !== '') drivers.set(driver, (drivers.get(driver) ?? 0) + 1)
     }
@@ -287,6 +292,31 @@ export class Volumes {
       return [{ claim: name, volume: given >= 0 ? (this.#byRow[given] as Volume).name : null }]
     })
   }
+}
+
+const ZONE_LABELS = [
+  'topology.kubernetes.io/zone',
+  'topology.kubernetes.io/region',
+  'failure-domain.beta.kubernetes.io/zone',
+  'failure-domain.beta.kubernetes.io/region',
+]
+
+/** Several zones stand in one label with `__` between them. */
+function zonesOf(labels: JsonObject): ReadonlyMap<string, ReadonlySet<string>> {
+  const zones = new Map<string, ReadonlySet<string>>()
+  for (const label of ZONE_LABELS)
+    if (textAt(labels, label) !== '') zones.set(label, new Set(textAt(labels, label).split('__')))
+  return zones
+}
+
+/** A node that says nothing of zones is in a cluster that has but one. */
+function isInZone(volume: Volume, node: NodeFacts): boolean {
+  if (volume.zones.size === 0 || !ZONE_LABELS.some((label) => node.labels[label] !== undefined)) return true
+  for (const [label, values] of volume.zones) {
+    const value = node.labels[label] ?? node.labels[label.replace('failure-domain.beta.', 'topology.')]
+    if (value === undefined || !values.has(value)) return false
+  }
+  return true
 }
 
 function reaches(volume: Volume, node: NodeFacts): boolean {
