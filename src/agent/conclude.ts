@@ -9,7 +9,7 @@ import type { SiteManifest } from '../core/protocol/messages.ts'
 import { pinnedWaiting } from './box/words.ts'
 import type { BatchFinding } from './batch/desired.ts'
 import type { Desired, Intent } from './desired.ts'
-import { findingOf } from './findings.ts'
+import { findingOf, lastSeen, saidOfInUse } from './findings.ts'
 import type { Library } from './library.ts'
 import { LOOK_MS, podReason } from './pods.ts'
 import type { StoredManifest, WorkloadRecord } from './ports.ts'
@@ -44,6 +44,8 @@ export async function concludeTurn(end: TurnEnd, signal: AbortSignal): Promise<n
   const monoMs = clock.monotonicMs()
   const blindMs = end.observer.takeBlindMs()
   const settledBefore = settledOf(end)
+  const blindSinceMs = end.observer.blindSinceMs()
+  const silentMs = blindSinceMs === null ? 0 : monoMs - blindSinceMs
   const findings = await findingsOf(end, signal)
   const records = new Map<string, WorkloadRecord | null>()
   for (const intent of desired.intents) {
@@ -55,7 +57,7 @@ export async function concludeTurn(end: TurnEnd, signal: AbortSignal): Promise<n
       kept === undefined || intent.fault !== undefined ? kept : recordOf({ ...end, blindMs }, intent, kept, found)
     if (record !== undefined && kept !== undefined && !jsonEqual(record as unknown as Json, kept as unknown as Json))
       records.set(entry.workload, record)
-    observe(end, intent, record, found, monoMs)
+    observe(end, intent, record, silentMs > AWAY_MS ? found.map((it) => lastSeen(it, silentMs)) : found, monoMs)
   }
   dropGone(end, records)
   if (records.size > 0) store.write({ workloads: records })
@@ -246,7 +248,7 @@ function conditions({ steps, outcomes, state, current, observer, ports, words }:
       `${keys.length} deletions in one turn wait: if they are meant, add ${digest} to deletionBrake.confirmed ` +
       `in the root file`
     setCondition(state, 'Cluster', { reason: 'DeletionBrake', message, deletions: digest }, nowMs)
-  } else setCondition(state, 'Cluster', null, nowMs)
+  } else setCondition(state, 'Cluster', saidOfInUse(steps), nowMs)
 }
 
 /** Told by the site itself, so that nobody wonders why it stands still or runs something else. */

@@ -1,4 +1,5 @@
 /** What a turn found of each desired object: what was decided, what became of it, and how it is. */
+import { formatDuration } from '../core/calendar/duration.ts'
 import { isOlder } from './observe.ts'
 import { isJob, isProtected } from '../core/diff/marks.ts'
 import type { Difference, InventoryEntry, Outcome, Step } from '../core/diff/types.ts'
@@ -103,6 +104,19 @@ function saidOfLeave(step: Extract<Step, { kind: 'leave' }>): Said {
     default:
       return { sync: 'Synced', applied: true }
   }
+}
+
+/** Of the site, for nothing desired is this object any more: it has its yes and cannot go. */
+export function saidOfInUse(steps: readonly Step[]): { readonly reason: string; readonly message: string } | null {
+  const step = steps.find((it) => it.kind === 'leave' && it.because === 'in-use')
+  if (step?.kind !== 'leave') return null
+  return { reason: 'InUse', message: `${formatRef(step.ref)} stays: ${step.message ?? 'what it defines is in use'}` }
+}
+
+/** What was seen before the API server fell silent is no news of now. A soak goes by what was seen, and ends by itself. */
+export function lastSeen(finding: ObjectFinding, silentMs: number): ObjectFinding {
+  const message = `the API server is silent for ${formatDuration(Math.floor(silentMs / 1_000) * 1_000)}; last seen ${finding.health}`
+  return { ...finding, health: 'Unknown', reason: 'Unreachable', message }
 }
 
 function saidOfOutcome(outcome: Outcome): Said {

@@ -2,7 +2,7 @@
  * One turn of a site: gather, plan, write down what is intended, act, write down what is owned, report. The decisions are in
  * `plan` and `desiredOf`; a turn in which nothing changed writes nothing and reads nothing but its watches.
  */
-import { brakedBy, confirmBraked, confirmedKeys, type Confirmed } from '../core/diff/confirmed.ts'
+import { brakedBy, confirmBraked, confirmedKeys } from '../core/diff/confirmed.ts'
 import { endedJobs, intend } from '../core/diff/inventory.ts'
 import type { Inventory, InventoryChange, Outcome, PlanInput, Step, WriteStep } from '../core/diff/types.ts'
 import { plan } from '../core/diff/plan.ts'
@@ -20,6 +20,7 @@ import { execute, type ExecutePorts } from './execute.ts'
 import { gather } from './gather.ts'
 import { keeper, type Keeper } from './keep.ts'
 import { createLibrary, type Library } from './library.ts'
+import { countInstances } from './instances.ts'
 import { isOlder } from './observe.ts'
 import { beginsOwn, NOTE_UPGRADE, stuckOwn } from './own-upgrade.ts'
 import { ensureParent } from './parent.ts'
@@ -80,7 +81,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       settled: (workload) => isSettled(workload, current.manifest, store.workloads(), state),
     })
     const gathered = await gather(observer, before, desired, signal)
-    const input: Omit<PlanInput, 'confirmed'> = {
+    const input: Omit<PlanInput, 'confirmed' | 'instances'> = {
       marks,
       workloads: desired.intents.map(({ desired }) => desired),
       gone: new Map([...desired.gone].map(([name, { rules }]) => [name, rules] as const)),
@@ -94,7 +95,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       suspected: (key) => state.suspected.get(key) ?? [],
       fought: (key, differences) => state.attempts.fought(key, differences, clock.monotonicMs()),
     }
-    const steps = planned(input, current.manifest)
+    const steps = await planned(input, current.manifest, desired, signal)
     rememberVerified(steps, gathered.actual, before)
     const idle = mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
@@ -104,7 +105,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
     if (idle === undefined && (tookBack(desired) || deps.uplink.revert(current.manifest))) return { nextMs: 0 }
     const doubtful = steps.some(
-      (step) => step.kind === 'leave' && (step.because === 'unread' || step.because === 'terminating'),
+      (step) => step.kind === 'leave' && ['unread', 'terminating', 'uncounted'].includes(step.because),
     )
     const sick = [...state.observations.values()].some(({ health, begun }) => begun && !isGood(health))
     const looks = [doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity]
@@ -112,15 +113,24 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   }
 
   /** With every yes that this site has: by the lists that the hub made for it, and to what its own fuse would stop. */
-  function planned(input: Omit<PlanInput, 'confirmed'>, manifest: SiteManifest): readonly Step[] {
-    const by = (confirmed: Confirmed): readonly Step[] => plan({ ...input, confirmed: confirmedKeys(confirmed) })
-    const now = confirmedHere(store, manifest, input.inventory)
-    const steps = by(now)
-    const braked = brakedBy(steps, manifest.siteId)
-    const yes = braked === null ? null : confirmBraked(now, manifest.deletionsConfirmed, braked)
-    if (yes === null) return steps
-    store.write({ notes: confirmedNote(yes) })
-    return by(yes)
+  async function planned(
+    input: Omit<PlanInput, 'confirmed' | 'instances'>,
+    manifest: SiteManifest,
+    desired: Desired,
+    signal: AbortSignal,
+  ): Promise<readonly Step[]> {
+    let confirmed = confirmedHere(store, manifest, input.inventory)
+    let instances: PlanInput['instances'] = new Map()
+    const steps = (): readonly Step[] => plan({ ...input, confirmed: confirmedKeys(confirmed), instances })
+    const first = steps()
+    const braked = brakedBy(first, manifest.siteId)
+    const yes = braked === null ? null : confirmBraked(confirmed, manifest.deletionsConfirmed, braked)
+    if (yes !== null) {
+      store.write({ notes: confirmedNote(yes) })
+      confirmed = yes
+    }
+    instances = await countInstances(first, input.actual, (step) => clusterOf(step, desired), ports.log, signal)
+    return yes === null && instances.size === 0 ? first : steps()
   }
 
   async function act(
@@ -132,7 +142,11 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const before = store.inventory()
     // On the disk first: what is made after this can be found again, and what is ours is told from what is not.
     const intended = new Map([...endedJobs(before, actual), ...intend(before, steps)])
-    commit({ inventory: intended, workloads: desired.begins, notes: new Map([...beginsOwn(desired, options), ...deps.uplink.begins(desired)]) })
+    commit({
+      inventory: intended,
+      workloads: desired.begins,
+      notes: new Map([...beginsOwn(desired, options), ...deps.uplink.begins(desired)]),
+    })
     const acting = steps.some((step) => step.kind === 'delete' || 'desired' in step)
     if (!acting) return []
     await parent(signal)

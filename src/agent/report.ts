@@ -4,7 +4,7 @@ import { sameGeneration, type ObjectReport, type Stamped, type WorkloadObservati
 import { formatWaiting, worstHealth, type HealthState, type SyncState, type Waiting } from '../core/model/state.ts'
 import type { ManifestEntry } from '../core/protocol/messages.ts'
 import type { WorkloadRecord } from './ports.ts'
-import type { Soak } from './soak.ts'
+import { isGood, type Soak } from './soak.ts'
 
 /** Enough to name what is wrong; the rest is counted. */
 export const MAX_REPORTS = 20
@@ -52,7 +52,9 @@ export function observationOf(input: ReportInput): WorkloadObservation {
   const { sync, waiting } = syncOf(input)
   const health = input.unknown !== undefined || record === undefined ? 'Unknown' : healthOfWorkload(input.findings)
   const healthyForMs =
-    soak === undefined || soak.healthySinceMs === null ? 0 : input.nowMonotonicMs - soak.healthySinceMs
+    soak === undefined || soak.healthySinceMs === null || !isGood(health)
+      ? 0
+      : input.nowMonotonicMs - soak.healthySinceMs
   const failure = input.findings.find(({ refused }) => refused)
   return {
     workload: entry.workload,

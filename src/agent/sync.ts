@@ -111,6 +111,7 @@ export function createSync(deps: SyncDeps): SyncSite {
       blob: (digest: Parameters<typeof store.has>[0]) => store.blob('object', digest) ?? store.blob('release', digest),
     }
     const sentMonotonicMs = machine.uptimeMs()
+    deps.uplink.asked(sentMonotonicMs)
     const answer = await link.sync(sent, bases, signal).catch((error: unknown) => {
       deps.uplink.missed(error, sentMonotonicMs)
       throw error

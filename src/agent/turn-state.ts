@@ -4,7 +4,7 @@ import type { WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
 import type { Resting } from '../core/protocol/ports.ts'
 import { createAttempts, type Attempts } from './attempts.ts'
-import type { Soak } from './soak.ts'
+import { isGood, type Soak } from './soak.ts'
 
 export interface TurnState {
   readonly attempts: Attempts
@@ -96,7 +96,7 @@ export function agedObservations(state: TurnState, untilMs: number): ReadonlyMap
   return new Map(
     [...state.observations].map(([name, observation]) => {
       const since = state.soaks.get(name)?.healthySinceMs
-      if (since === undefined || since === null) return [name, observation]
+      if (since === undefined || since === null || !isGood(observation.health)) return [name, observation]
       return [name, { ...observation, healthyForMs: Math.max(observation.healthyForMs, Math.floor(untilMs - since)) }]
     }),
   )

@@ -48,19 +48,22 @@ export interface Judged {
   readonly heard: Pick<HubTime, 'boot'> | undefined
   /** Exchanges that failed since the change. */
   readonly misses: number
+  /** How long the one that is under way has had no answer since the change; 0: none is. */
+  readonly silentMs: number
   readonly confirmMs: number
 }
 
 export type Verdict = { readonly kind: 'revert' } | { readonly kind: 'wait'; readonly ms: number }
 
 /** Whether a site goes back by itself. A boot since the change leaves nothing to tell an outage from its doing. */
-export function judgeTrial({ trial, uptimeMs, boot, heard, misses, confirmMs }: Judged): Verdict {
+export function judgeTrial({ trial, uptimeMs, boot, heard, misses, silentMs, confirmMs }: Judged): Verdict {
   const evident = trial.state === 'open' && trial.boot === boot && heard?.boot === boot
   if (!evident) return { kind: 'wait', ms: Infinity }
   const leftMs = trial.changedMs + confirmMs - uptimeMs
   if (leftMs > 0) return { kind: 'wait', ms: leftMs }
-  // Each miss is followed by another try, and that by a turn.
-  return misses < LEAST_MISSES ? { kind: 'wait', ms: Infinity } : { kind: 'revert' }
+  // A connection that was open when the wire was cut fails late: that nothing comes for half of T says as much.
+  if (misses >= LEAST_MISSES || silentMs >= confirmMs / 2) return { kind: 'revert' }
+  return { kind: 'wait', ms: silentMs === 0 ? Infinity : confirmMs / 2 - silentMs }
 }
 
 /** Whether an answer to an exchange that began at `sentMs` shows that the change left the link alone. */
@@ -76,6 +79,8 @@ export interface Uplink {
   begins(desired: Desired): ReadonlyMap<string, JsonObject>
   /** What a turn did. */
   acted(outcomes: readonly Outcome[]): void
+  /** An exchange begins at this uptime. */
+  asked(sentMs: number): void
   /** An exchange that began at this uptime was answered. */
   reached(sentMs: number): void
   /** An exchange failed. */
@@ -102,6 +107,8 @@ export function createUplink({ ports, options, words, heard, onChange }: UplinkP
   const { confirmMs } = options
   let trials = read(store.note(NOTE))
   const misses = new Map<string, number>()
+  /** The exchange that is under way; they come one after another. */
+  let askedMs: number | null = null
 
   const noteOf = (next: ReadonlyMap<string, Trial>): ReadonlyMap<string, JsonObject | null> =>
     new Map([[NOTE, next.size === 0 ? null : ({ trials: [...next.values()] } as unknown as JsonObject)]])
@@ -117,11 +124,13 @@ export function createUplink({ ports, options, words, heard, onChange }: UplinkP
       boot: machine.bootId,
       heard: heard(),
       misses: misses.get(trial.workload) ?? 0,
+      silentMs: askedMs === null ? 0 : machine.uptimeMs() - Math.max(askedMs, trial.changedMs),
       confirmMs,
     })
   const open = (): readonly Trial[] => [...trials.values()].filter(({ state }) => state === 'open')
 
   function reached(sentMs: number): void {
+    askedMs = null
     if (trials.size === 0) return
     const records = store.workloads()
     const next = new Map(trials)
@@ -171,8 +180,14 @@ export function createUplink({ ports, options, words, heard, onChange }: UplinkP
       for (const { workload } of moved) misses.delete(workload)
       keep(new Map([...trials, ...moved.map((trial) => [trial.workload, { ...trial, ...at }] as const)]))
     },
+    asked(sentMs) {
+      askedMs = sentMs
+      // A turn is to come when it has had no answer for too long.
+      if (open().length > 0) onChange()
+    },
     reached,
     missed(error, sentMs) {
+      askedMs = null
       const { reason } = asFault(error)
       if (OURS.has(reason)) return
       if (!AWAY.has(reason)) return reached(sentMs)

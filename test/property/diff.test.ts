@@ -118,6 +118,7 @@ function inputOf(world: World, wanted: Extract<Event, { do: 'want' }>, held: boo
     prune: 'on',
     fuse: { objects: 100 },
     confirmed: new Set(),
+    instances: new Map(),
     applied: (digest) => blobs.get(digest),
     verified: () => false,
     healthy: () => true,

@@ -71,8 +71,12 @@ function managedByUs(live: Manifest): boolean {
 export function isProtected(ref: ObjectRef): boolean {
   return (
     (ref.group === '' && ['PersistentVolumeClaim', 'PersistentVolume', 'Namespace'].includes(ref.kind)) ||
-    (ref.group === 'apiextensions.k8s.io' && ref.kind === 'CustomResourceDefinition')
+    isDefinition(ref)
   )
+}
+
+export function isDefinition({ group, kind }: ObjectRef): boolean {
+  return group === 'apiextensions.k8s.io' && kind === 'CustomResourceDefinition'
 }
 
 export function isJob(manifest: Pick<Manifest, 'apiVersion' | 'kind'>): boolean {

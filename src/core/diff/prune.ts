@@ -2,12 +2,15 @@
  * What may go. Only what is in the inventory; an intended entry only where the live object carries our marks; an owned one only
  * where the live UID is the one we own and nothing desired is that same object. All doubts leave it where it is.
  */
-import { refKey, type Manifest, type ObjectRef } from '../model/object.ts'
+import { formatRef, refKey, type Manifest, type ObjectRef } from '../model/object.ts'
 import type { ReleaseRules } from '../model/release.ts'
 import { matches } from './drift.ts'
-import { carriesMarks, isProtected, PART_OF } from './marks.ts'
+import { carriesMarks, isDefinition, isProtected, PART_OF } from './marks.ts'
 import { allEdges } from './order.ts'
 import type { InventoryEntry, PlanInput, Step } from './types.ts'
+
+/** In the reason why a definition stays. */
+const MOST_NAMED = 3
 
 type LeaveReason = Extract<Step, { kind: 'leave' }>['because']
 type ForgetReason = Extract<Step, { kind: 'forget' }>['because']
@@ -57,7 +60,9 @@ export function prune(input: PlanInput, claims: Claims): readonly Step[] {
   const stopped = stoppedByFuse(candidates, input)
   for (const { entry } of stopped) if (entry.ref.namespace !== '') staying.add(entry.ref.namespace)
   const going = candidates.filter((candidate) => !stopped.has(candidate) && !holdsUp(candidate))
-  return [...steps, ...waiting(stopped), ...deletions(going, input)]
+  const goingToo = new Set(going.map(({ entry }) => refKey(entry.ref)))
+  const harmless = going.filter((candidate) => !takesAlong(candidate))
+  return [...steps, ...waiting(stopped), ...deletions(harmless, input)]
 
   /** A namespace takes along what stands in it. */
   function holdsUp({ entry }: Candidate): boolean {
@@ -66,6 +71,22 @@ export function prune(input: PlanInput, claims: Claims): readonly Step[] {
     if (held) leave(entry, 'protected', 'what stays of ours stands in it')
     return held
   }
+
+  /** A definition takes along all that it defines, whoever made it: no yes to the definition is a yes to that. */
+  function takesAlong({ entry }: Candidate): boolean {
+    if (!isDefinition(entry.ref)) return false
+    const instances = input.instances.get(refKey(entry.ref))
+    const others = instances?.filter((ref) => !goingToo.has(refKey(ref))) ?? []
+    if (instances === undefined) leave(entry, 'uncounted', 'what it defines was not counted')
+    else if (others.length > 0) leave(entry, 'in-use', `it would take along ${listed(others)}`)
+    return instances === undefined || others.length > 0
+  }
+}
+
+/** `Menu kitchen/lunch, Menu kitchen/dinner and 3 more`. */
+function listed(refs: readonly ObjectRef[]): string {
+  const more = refs.length - MOST_NAMED
+  return refs.slice(0, MOST_NAMED).map(formatRef).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
 interface Candidate {

@@ -97,6 +97,8 @@ export interface PlanInput {
   readonly fuse: Fuse
   /** refKeys that a confirmed list of this site names (`confirmed.ts`). */
   readonly confirmed: ReadonlySet<string>
+  /** Everything in the cluster that a CustomResourceDefinition (by refKey) defines. Not here: nobody looked, so it stays. */
+  readonly instances: ReadonlyMap<string, readonly ObjectRef[]>
   /** What was applied at a digest, for the three-way comparison; undefined: no longer known. */
   applied(digest: Digest): Manifest | undefined
   /** True: this digest was already found equal to the live object at this resourceVersion. */
@@ -199,6 +201,10 @@ export type Step =
         | 'prune-off'
         | 'rules-unknown'
         | 'protected'
+        /** A definition that may go, and what it would take along was not looked for yet. */
+        | 'uncounted'
+        /** A definition that may go, and would take along what may not. */
+        | 'in-use'
         | 'owned-by-another'
         | 'terminating'
         | 'unread'

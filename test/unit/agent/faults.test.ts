@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Fault, type FaultReason } from '../../../src/core/model/fault.ts'
-import type { Manifest } from '../../../src/core/model/object.ts'
+import { refOf, type Manifest } from '../../../src/core/model/object.ts'
 import type { Interference, SimRequest } from '../../../src/sim/cluster.ts'
 import { configMap, createSite, deployment, liveOf, SIGNAL, type Site } from './site.ts'
 
@@ -130,6 +130,24 @@ describe('what the API server says, and what the site makes of it', () => {
     expect(site.agent.status().conditions).toEqual([])
   })
 
+  test('while the server is silent health is unknown, with why, and neither a soak nor a crash is made of it', async () => {
+    const site = await started(() => undefined)
+    await site.settle()
+    expect(observed(site)?.health).toBe('Healthy')
+    const seen = observed(site)
+    site.cluster.power('down')
+    await site.clock.advance(20_000)
+    await site.agent.turn(SIGNAL)
+    const during = observed(site)
+    expect(during).toMatchObject({ health: 'Unknown', healthyForMs: 0, transitions: 0, healthy: seen?.healthy })
+    expect(during?.objects[0]).toMatchObject({ health: 'Unknown', reason: 'Unreachable' })
+    expect(during?.objects[0]?.message).toMatch(/^the API server is silent for \d+s; last seen Healthy$/)
+    site.cluster.power('up')
+    await site.clock.advance(310_000)
+    await site.settle()
+    expect(observed(site)).toMatchObject({ health: 'Healthy', transitions: 0, objects: [] })
+  })
+
   test('what is not healthy is explained from its pods', async () => {
     const site = createSite({
       sim: { controllers: { behaviour: () => 'image-missing' } },
@@ -172,5 +190,27 @@ describe('what the API server says, and what the site makes of it', () => {
     await site.settle()
     expect(await liveOf(site, menu)).toBeDefined()
     expect(observed(site)).toMatchObject({ sync: 'Synced' })
+
+    // Both are taken out of Git, with a yes to the definition; somebody else has a menu too.
+    const theirs: Manifest = { ...menu, metadata: { name: 'dinner', namespace: 'shop' } }
+    await site.cluster.create(theirs, { fieldManager: 'kubectl-create' }, SIGNAL)
+    const rules = { pruneConfirm: [{ kind: 'CustomResourceDefinition' }] }
+    site.hub.publish({ till: { objects: [configMap('stays')], rules } })
+    await site.agent.exchange(SIGNAL)
+    await site.settle(6)
+    expect(await liveOf(site, menu)).toBeUndefined()
+    expect(await liveOf(site, definition)).toBeDefined()
+    expect(await liveOf(site, theirs)).toBeDefined()
+    expect(site.agent.status().conditions).toMatchObject([
+      {
+        reason: 'InUse',
+        message:
+          'CustomResourceDefinition menus.kitchen.example stays: it would take along kitchen.example/Menu shop/dinner',
+      },
+    ])
+    await site.cluster.delete(theirs, refOf(theirs), {}, SIGNAL)
+    await site.settle(6)
+    expect(await liveOf(site, definition)).toBeUndefined()
+    expect(site.agent.status().conditions).toEqual([])
   })
 })

@@ -25,6 +25,7 @@ const JUDGED: Judged = {
   boot: 'b1',
   heard: { boot: 'b1' },
   misses: 2,
+  silentMs: 0,
   confirmMs: T_MS,
 }
 
@@ -36,6 +37,8 @@ describe('goes back by itself', () => {
     ['not where it was never heard', { heard: undefined }, 'wait'],
     ['not where the machine was started anew since', { boot: 'b2', heard: { boot: 'b1' } }, 'wait'],
     ['not before it called and was not answered', { misses: 1 }, 'wait'],
+    ['where a call that was under way had no answer for long', { misses: 0, silentMs: T_MS / 2 }, 'revert'],
+    ['not where it had none for a while', { misses: 0, silentMs: T_MS / 2 - 1 }, 'wait'],
     ['not twice', { trial: { ...TRIAL, state: 'back' } }, 'wait'],
   ])('%s', (_case, part, kind) => {
     expect(judgeTrial({ ...JUDGED, ...part }).kind).toBe(kind)

@@ -87,6 +87,7 @@ function input(
     prune: 'on',
     fuse: { objects: 50 },
     confirmed: new Set(),
+    instances: new Map(),
     applied: () => undefined,
     verified: () => false,
     healthy: () => true,
@@ -322,6 +323,58 @@ describe('what goes', () => {
     expect(said(steps)).toContain('leave Namespace shop: protected')
     expect(said(steps).filter((it) => it.startsWith('delete'))).toEqual([])
   })
+})
+
+describe('a definition that has its yes', () => {
+  const MENUS = object('CustomResourceDefinition', 'menus.kitchen.example', {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    namespace: '',
+  })
+  const definition: Manifest = { ...MENUS, spec: { group: 'kitchen.example', names: { kind: 'Menu' } } }
+  const lunch = object('Menu', 'lunch', { apiVersion: 'kitchen.example/v1' })
+  const key = refKey(refOf(definition))
+  const both = [entry(definition, 'u1'), entry(lunch, 'u2')]
+  const live = [ours(definition, 'u1'), ours(lunch, 'u2')]
+  const steps = (desired: readonly Manifest[], more: Partial<PlanInput>): readonly Step[] =>
+    plan(input([workload('till', desired)], live, both, { confirmed: new Set([key]), ...more }))
+  const stays = (all: readonly Step[]): Step | undefined => all.find(({ ref }) => ref.name === MENUS.metadata.name)
+
+  test('goes with all that it defines, after it', () => {
+    const all = steps([], { instances: new Map([[key, [refOf(lunch)]]]) })
+    expect(stays(all)).toMatchObject({ kind: 'delete', needs: [refKey(refOf(lunch))] })
+  })
+
+  test('stays until it was counted what it defines', () => {
+    expect(stays(steps([], {}))).toMatchObject({ kind: 'leave', because: 'uncounted' })
+  })
+
+  test('stays where others have objects of it, and says whose', () => {
+    const theirs = { ...refOf(lunch), name: 'theirs' }
+    const all = steps([], { instances: new Map([[key, [refOf(lunch), theirs]]]) })
+    expect(stays(all)).toMatchObject({
+      kind: 'leave',
+      because: 'in-use',
+      message: 'it would take along kitchen.example/Menu shop/theirs',
+    })
+    expect(all.find(({ ref }) => ref.name === 'lunch')?.kind).toBe('delete')
+  })
+
+  test('stays where one of ours stays', () => {
+    const all = steps([lunch], { instances: new Map([[key, [refOf(lunch)]]]) })
+    expect(stays(all)).toMatchObject({ kind: 'leave', because: 'in-use' })
+  })
+})
+
+test('an account stays while objects applied under it remain, and goes in the turn after them', () => {
+  const account = object('ServiceAccount', 'deployer')
+  const rules = { serviceAccount: 'deployer' }
+  const told = (entries: readonly OwnedEntry[]): readonly string[] =>
+    said(plan(input([workload('till', [], rules)], [ours(MAP, 'u1'), ours(account, 'u2')], entries)))
+  expect(told([entry(MAP, 'u1'), entry(account, 'u2')])).toEqual([
+    'delete ConfigMap a: removed',
+    'leave ServiceAccount deployer: protected',
+  ])
+  expect(told([entry(account, 'u2')])).toEqual(['delete ServiceAccount deployer: removed'])
 })
 
 /** Three removed objects before a fuse of one. */
