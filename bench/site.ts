@@ -11,7 +11,7 @@ import { promisify } from 'node:util'
 import { Pool } from 'undici'
 import { readCredentials } from '../src/adapters/cluster/credentials.ts'
 import { openAgentStore } from '../src/adapters/store/agent-store.ts'
-import { NODE_FLAGS } from '../src/cli/agent/manifests.ts'
+import { MEMORY_ENV, NODE_FLAGS } from '../src/cli/agent/manifests.ts'
 import { marksOf, withMarks } from '../src/core/diff/marks.ts'
 import type { JsonObject } from '../src/core/model/json.ts'
 import type { Manifest } from '../src/core/model/object.ts'
@@ -268,7 +268,7 @@ async function alone(plane: ControlPlane, dir: string): Promise<Alone> {
   fs.copyFileSync(path.join(plane.dir, 'pki/ca.crt'), path.join(dir, 'ca.crt'))
   const { server } = await readCredentials({ from: 'kubeconfig', path: plane.kubeconfig })
   const argv = [path.join(dir, 'dist/alone.js'), path.join(dir, 'store'), server.hostname, server.port, dir]
-  const env = { ...process.env, NODE_OPTIONS: NODE_FLAGS }
+  const env = { ...process.env, NODE_OPTIONS: NODE_FLAGS, ...MEMORY_ENV }
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'], env })
   try {
     const startMs = performance.now()

@@ -17,6 +17,7 @@ import type { Publisher } from './publish.ts'
 import { adoptRemembered, adoptShown, ASK_MANIFEST, awaitsAdoption, shownManifest } from './recover.ts'
 import type { Releases } from './releases.ts'
 import type { Have, SiteRecord } from './store.ts'
+import { saidEvents } from './said.ts'
 import { sameObservation, type Draft, type World } from './world.ts'
 
 /** A manifest that ends sooner than this is given anew to a site that does not have it yet. */
@@ -112,7 +113,9 @@ export function createHandler(parts: ObserveParts): SyncHandler {
           v: PROTOCOL_VERSION,
           ack: up.seq,
           ackOutbox,
-          ...(awaitsAdoption(world, now) ? { nextDueMs: SHOW_MS, asks: [ASK_MANIFEST] } : { nextDueMs, ...(unknown ? { asks: [ASK_FACTS] } : {}) }),
+          ...(awaitsAdoption(world, now)
+            ? { nextDueMs: SHOW_MS, asks: [ASK_MANIFEST] }
+            : { nextDueMs, ...(unknown ? { asks: [ASK_FACTS] } : {}) }),
         },
         manifest: told?.reply,
         blobs: await answers.blobs(now, told, up.want ?? []),
@@ -204,7 +207,11 @@ async function receive(
           atMs: nowMs,
           body: { ...item.body, siteAtMs: item.atMs },
         })),
-        events: [...eventsOf(now, next, nowMs), ...(lost > 0 ? [droppedEvent(site.name, lost, up, nowMs)] : [])],
+        events: [
+          ...eventsOf(now, next, nowMs),
+          ...saidEvents(site.name, up, nowMs),
+          ...(lost > 0 ? [droppedEvent(site.name, lost, up, nowMs)] : []),
+        ],
       }
     })
   if (!late) latest.set(site.name, { of, seq: up.seq, dropped })

@@ -17,7 +17,12 @@ const DATA_FLAG: Flag = {
   help: 'the store of the agent; else FLOTILLA_DATA, else .flotilla/agent',
 }
 const BY_FLAG: Flag = { type: 'string', placeholder: 'NAME', help: 'who says so, for the audit; else the user' }
-const REASON_FLAG: Flag = { type: 'string', placeholder: 'TEXT', help: 'why, for whoever finds it' }
+const REASON_FLAG: Flag = {
+  type: 'string',
+  placeholder: 'TEXT',
+  help: 'why, for whoever finds it',
+  default: 'no reason given',
+}
 
 const status: Command<CliPorts> = {
   name: 'agent status',
@@ -58,10 +63,10 @@ const pause: Command<CliPorts> = {
     data: DATA_FLAG,
   },
   async run(_args, flags, ports, io) {
-    const reason = reasonOf(flags, io)
+    const reason = String(flags['reason'])
     const forMs = typeof flags['for'] === 'string' ? parseDuration(flags['for']) : null
     if (forMs === undefined) io.err(`error: --for found ${String(flags['for'])}, expected such as 90s, 2h or 1h30m`)
-    if (reason === undefined || forMs === undefined) return EXIT.failed
+    if (forMs === undefined) return EXIT.failed
     const word: BoxWord = { kind: 'pause', by: whoSays(flags), reason, forMs }
     return say(word, flags, ports, io, (view) => {
       const ends = view.paused?.leftMs == null ? 'until `agent resume`' : `for ${age(view.paused.leftMs)}`
@@ -77,8 +82,7 @@ const rollback: Command<CliPorts> = {
   arguments: [{ name: 'WORKLOAD', help: 'as `agent status` names it' }],
   flags: { reason: REASON_FLAG, by: BY_FLAG, output: OUTPUT_FLAG, data: DATA_FLAG },
   async run([workload = ''], flags, ports, io) {
-    const reason = reasonOf(flags, io)
-    if (reason === undefined) return EXIT.failed
+    const reason = String(flags['reason'])
     return say({ kind: 'rollback', by: whoSays(flags), reason, workload }, flags, ports, io, (view) => {
       const waits = view.paused === null ? '' : '; it waits until the pause ends'
       return `workload/${bare(workload)} goes back, until the hub's next word about it or \`agent resume ${bare(workload)}\`${waits}`
@@ -114,13 +118,6 @@ async function say(
       value.agent.state === 'stopped' ? `${text(value)} (from the agent's next start on)` : text(value),
     name: ({ site }) => [`site/${site ?? ''}`],
   })
-}
-
-function reasonOf(flags: Values, io: Io): string | undefined {
-  const { reason } = flags
-  if (typeof reason === 'string' && reason.trim() !== '') return reason
-  io.err('error: --reason is missing: whoever finds the site like this must see why')
-  return undefined
 }
 
 function whoSays(flags: Values): string {
