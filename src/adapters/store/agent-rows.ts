@@ -13,6 +13,9 @@ import { storeFault } from './node-sqlite.ts'
  */
 const AGENT_FORMAT = 1
 const SUM_BYTES = 16
+const SQLITE_ERROR = 1
+/** No group of rows: counts the transactions. */
+const COMMITS = '#'
 /** Beside the format's number, so that a flipped bit of it is not taken for a newer agent's store: 'FL' and the format. */
 const STAMP = 0x464c0000
 
@@ -24,6 +27,8 @@ export interface AgentRows {
   keys(group: string): readonly string[]
   /** One transaction; on the disk when it returns, or with the next that is. A null value drops the row. */
   write(changes: readonly RowChange[], outlives?: 'power' | 'process'): void
+  /** How many transactions there were. An agent of before this was counted adds none. */
+  commits(): number
   /** No older agent is to read this any more. */
   confirmFormat(): void
   close(): void
@@ -36,12 +41,15 @@ export interface RowChange {
 }
 
 /** Fault StoreCorrupt where the file is no store of ours or its pages are damaged. */
-export function openAgentRows(file: string, newest = AGENT_FORMAT): AgentRows {
+export function openAgentRows(file: string, newest = AGENT_FORMAT, onDisk?: (commits: number) => void): AgentRows {
   const db = attempt(() => new DatabaseSync(file))
   try {
-    return attempt(() => rowsOf(db, newest))
+    return attempt(() => rowsOf(db, newest, onDisk))
   } catch (error) {
     db.close()
+    // A header that asks for what no SQLite can: our statements are the same at every start.
+    if (error instanceof Fault && error.facts['code'] === SQLITE_ERROR)
+      throw new Fault('StoreCorrupt', error.message, { cause: error })
     throw error
   }
 }
@@ -59,7 +67,7 @@ export function copyAgentRows(from: string, to: string): void {
   })
 }
 
-function rowsOf(db: DatabaseSync, newest: number): AgentRows {
+function rowsOf(db: DatabaseSync, newest: number, onDisk?: (commits: number) => void): AgentRows {
   db.exec(
     'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cell_size_check = ON',
   )
@@ -75,7 +83,7 @@ function rowsOf(db: DatabaseSync, newest: number): AgentRows {
     CREATE TABLE IF NOT EXISTS groups (grp TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL, sum BLOB NOT NULL) STRICT;`)
   if (format === 0) stampAs(db, newest)
   else if (stamp === 0) stampAs(db, format)
-  return attemptOn(() => statementsOf(db, newest))
+  return attemptOn(() => statementsOf(db, newest, onDisk))
 }
 
 /** A schema that does not say what it said: a bit of it flipped. */
@@ -95,13 +103,23 @@ function numberOf(db: DatabaseSync, pragma: 'user_version' | 'application_id'): 
   return Number(db.prepare(`PRAGMA ${pragma}`).get()?.[pragma] ?? 0)
 }
 
-function statementsOf(db: DatabaseSync, newest: number): AgentRows {
+function statementsOf(db: DatabaseSync, newest: number, onDisk?: (commits: number) => void): AgentRows {
   const one = db.prepare('SELECT value, sum FROM rows WHERE grp = ? AND key = ?')
   const all = db.prepare('SELECT key, value, sum FROM rows WHERE grp = ?')
   const names = db.prepare('SELECT key FROM rows WHERE grp = ? ORDER BY key')
   const known = db.prepare('SELECT 1 FROM rows WHERE grp = ? AND key = ?')
   const group = db.prepare('SELECT count, sum FROM groups WHERE grp = ?')
   const write = writer(db, one, group)
+  let doubtful = false
+  /**
+   * A sync that failed may have dropped what earlier commits left to it, and the next one would not say so: all of the log is
+   * written once more, into the database itself.
+   */
+  const settle = (): void => {
+    if (!doubtful) return
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    doubtful = false
+  }
   return {
     read: (name) => attempt(() => readGroup(name, all, group)),
     get: (name, key) =>
@@ -113,21 +131,36 @@ function statementsOf(db: DatabaseSync, newest: number): AgentRows {
     keys: (name) => attempt(() => names.all(name).map((row) => String(row['key']))),
     write: (changes, outlives = 'power') =>
       attempt(() => {
-        if (outlives === 'power') return write(changes)
-        // In WAL mode: written, and synced with the next commit that is.
-        db.exec('PRAGMA synchronous = NORMAL')
+        settle()
         try {
+          if (outlives === 'power') {
+            const commits = write(changes)
+            if (commits > 0) onDisk?.(commits)
+            return
+          }
+          // In WAL mode: written, and synced with the next commit that is.
+          db.exec('PRAGMA synchronous = NORMAL')
           write(changes)
+        } catch (error) {
+          doubtful = isBroken(error)
+          throw error
         } finally {
-          db.exec('PRAGMA synchronous = FULL')
+          if (outlives === 'process') db.exec('PRAGMA synchronous = FULL')
         }
       }),
+    commits: () => attempt(() => totalOf(group.get(COMMITS)).count),
     confirmFormat: () =>
       attempt(() => {
         if (numberOf(db, 'user_version') < newest) stampAs(db, newest)
       }),
     close: () => db.close(),
   }
+}
+
+/** https://sqlite.org/rescode.html#ioerr, whatever of it. */
+function isBroken(error: unknown): boolean {
+  const code = (error as { errcode?: unknown }).errcode
+  return typeof code === 'number' && (code & 0xff) === 10
 }
 
 /** Structure only: what a flip in a page header or a cell pointer does. Values have their own sums. */
@@ -164,12 +197,13 @@ function readGroup(
   return { rows, damaged }
 }
 
-function writer(db: DatabaseSync, one: StatementSync, group: StatementSync): (changes: readonly RowChange[]) => void {
+/** Returns how many transactions there were by then; 0: there was nothing to write. */
+function writer(db: DatabaseSync, one: StatementSync, group: StatementSync): (changes: readonly RowChange[]) => number {
   const put = db.prepare('INSERT OR REPLACE INTO rows (grp, key, value, sum) VALUES (?, ?, ?, ?)')
   const drop = db.prepare('DELETE FROM rows WHERE grp = ? AND key = ?')
   const total = db.prepare('INSERT OR REPLACE INTO groups (grp, count, sum) VALUES (?, ?, ?)')
   return (changes) => {
-    if (changes.length === 0) return
+    if (changes.length === 0) return 0
     db.exec('BEGIN IMMEDIATE')
     try {
       const totals = new Map<string, { count: number; readonly sum: Uint8Array }>()
@@ -187,7 +221,10 @@ function writer(db: DatabaseSync, one: StatementSync, group: StatementSync): (ch
         said.count += (value === null ? 0 : 1) - (before === undefined ? 0 : 1)
       }
       for (const [name, { count, sum }] of totals) total.run(name, count, sum)
+      const { count, sum } = totalOf(group.get(COMMITS))
+      total.run(COMMITS, count + 1, sum)
       db.exec('COMMIT')
+      return count + 1
     } catch (error) {
       if (db.isTransaction) db.exec('ROLLBACK')
       throw error

@@ -5,16 +5,19 @@
 import { randomUUID } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { AgentStore, SiteIdentity, StoredManifest, StoreWrite, WorkloadRecord } from '../../agent/ports.ts'
 import { digestBytes, isDigest } from '../../core/model/digest.ts'
-import { Fault } from '../../core/model/fault.ts'
+import { Fault, type FaultReason } from '../../core/model/fault.ts'
 import type { JsonObject } from '../../core/model/json.ts'
 import { compareGenerations } from '../../core/model/observation.ts'
 import type { BlobDomain } from '../../core/model/release.ts'
 import type { Floor } from '../../core/protocol/accept.ts'
 import type { OutboxItem } from '../../core/protocol/messages.ts'
 import type { HubTime } from '../../core/protocol/time.ts'
+import { openHead, type Head } from './agent-head.ts'
 import { onFiles, summedFile, summedMemory, type SummedFile } from './agent-files.ts'
+import { reserveAt, type Reserve } from './agent-reserve.ts'
 import { copyAgentRows, openAgentRows, type AgentRows, type RowChange } from './agent-rows.ts'
 
 type Inventory = ReturnType<AgentStore['inventory']>
@@ -23,6 +26,8 @@ type InventoryEntry = Inventory extends ReadonlyMap<string, infer Entry> ? Entry
 /** The current manifest and the one before. */
 const KEPT_MANIFESTS = 2
 const GROUPS = ['meta', 'manifest', 'workload', 'inventory', 'outbox', 'note', 'batch', 'blob'] as const
+/** The agent's note that it looked for its inventory in the cluster: without it, it does. */
+const LOOKED_FOR = 'recovered'
 const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config', 'deletions']
 
 /** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. `format`: the newest to know, else this code's. Faults as AgentStore. */
@@ -30,11 +35,42 @@ export function openAgentStore(dir: string, format?: number): AgentStore {
   if (dir === ':memory:') return storeOf(openAgentRows(':memory:', format), summedMemory(), summedMemory(), [])
   onFiles(() => mkdirSync(dir, { recursive: true, mode: 0o700 }))
   const file = join(dir, 'agent.db')
-  const { rows, rebuilt } = openOrRebuild(file, format)
+  const head = openHead(join(dir, 'head'))
+  const reserve = reserveAt(join(dir, 'reserve'))
+  const { rows, rebuilt } = withReserve(reserve, NO_ROOM, () => openOrRebuild(file, head, format))
   const floor = summedFile(join(dir, 'floor'))
   // A floor is written after the database: where only the floor is left, the database was lost whole.
   const lost = rebuilt.length === 0 && !rows.has('meta', 'floor') && readFloor(floor) !== undefined
-  return storeOf(rows, summedFile(join(dir, 'identity')), floor, lost ? GROUPS : rebuilt)
+  reserve.keep()
+  const store = storeOf(rows, summedFile(join(dir, 'identity')), floor, lost ? GROUPS : rebuilt)
+  return {
+    ...store,
+    // A word to the hub needs a small fact at times: it is not kept from speaking by what filled the disk.
+    write: (write, outlives) =>
+      withReserve(isSmall(write) ? reserve : undefined, FULL, () => store.write(write, outlives)),
+    close: () => {
+      store.close()
+      head.close()
+    },
+  }
+}
+
+const FULL: ReadonlySet<FaultReason> = new Set(['StoreFull'])
+/** SQLite does not say of every file that it cannot make why. */
+const NO_ROOM: ReadonlySet<FaultReason> = new Set(['StoreFull', 'StoreFailed'])
+
+/** Once more with the reserve given up, where that may help. The reserve is taken again when a store is opened with room. */
+function withReserve<T>(reserve: Reserve | undefined, reasons: ReadonlySet<FaultReason>, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof Fault) || !reasons.has(error.reason) || reserve?.spend() !== true) throw error
+    return work()
+  }
+}
+
+function isSmall({ inventory, workloads, batch, outbox }: StoreWrite): boolean {
+  return [inventory, workloads, batch, outbox].every((it) => it === undefined)
 }
 
 /** What another process has open, as it is now, for one that only wants to look. Faults as AgentStore. */
@@ -50,32 +86,39 @@ export function copyAgentStore(from: string, to: string): void {
 
 function openOrRebuild(
   file: string,
+  head: Head,
   format?: number,
 ): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
   let rows: AgentRows
+  const open = (): AgentRows => openAgentRows(file, format, (commits) => head.moved(commits))
   try {
-    rows = openAgentRows(file, format)
+    rows = open()
   } catch (error) {
     if (!(error instanceof Fault) || error.reason !== 'StoreCorrupt') throw error
     setAside(file)
-    return { rows: openAgentRows(file, format), rebuilt: GROUPS }
+    return { rows: open(), rebuilt: GROUPS }
   }
   const read = new Map<string, { readonly rows: ReadonlyMap<string, Uint8Array>; readonly damaged: boolean }>()
   // Blobs name their own bytes and are checked when they are read: reading all of them at each start would cost too much.
   for (const group of GROUPS) if (group !== 'blob') read.set(group, rows.read(group))
   const rebuilt = GROUPS.filter((group) => read.get(group)?.damaged === true)
-  if (rebuilt.length === 0) return { rows, rebuilt }
+  if (rebuilt.length === 0) return rows.commits() < head.atLeast ? goneBack(rows) : { rows, rebuilt }
   const blobs = rows.read('blob').rows
   rows.close()
   setAside(file)
-  const fresh = openAgentRows(file, format)
-  // A site without notes looks for its inventory in the cluster.
-  if (rebuilt.includes('inventory')) read.delete('note')
+  const fresh = open()
   const kept = [...read, ['blob', { rows: blobs }] as const].flatMap(([group, found]) =>
     [...found.rows].map(([key, value]) => ({ group, key, value })),
   )
-  fresh.write(kept)
+  const again = rebuilt.includes('inventory') ? [{ group: 'note', key: LOOKED_FOR, value: null }] : []
+  fresh.write([...kept, ...again])
   return { rows: fresh, rebuilt }
+}
+
+/** Whole, and of before what was once kept: what it says is a beginning, and the inventory is looked for in the cluster as well. */
+function goneBack(rows: AgentRows): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
+  rows.write([{ group: 'note', key: LOOKED_FOR, value: null }])
+  return { rows, rebuilt: GROUPS.filter((group) => group !== 'blob') }
 }
 
 /** Kept once for people to look at, not for ever. */
@@ -101,6 +144,15 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
   const floorOf = (): Floor | null => {
     const stored = rows.get('meta', 'floor')
     return higher(stored === undefined ? undefined : (decode(stored) as Floor), readFloor(floorFile))
+  }
+  const ahead = floorOf()
+  /** Not in the file yet: nothing else is written before it is. */
+  let owed =
+    ahead !== null && !isDeepStrictEqual(readFloor(floorFile)?.generation, ahead.generation) ? ahead : undefined
+  const raise = (): void => {
+    if (owed === undefined) return
+    floorFile.write(owed as unknown as JsonObject)
+    owed = undefined
   }
   const identityOf = (): SiteIdentity | null => {
     const body = identityHeld === undefined ? identity.read() : undefined
@@ -150,7 +202,12 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
         { group: 'meta', key: 'floor', value: encode(floor) },
         ...dropped.map((it) => ({ group: 'manifest', key: key(it), value: null })),
       ])
-      floorFile.write(floor as unknown as JsonObject)
+      owed = floor
+      try {
+        raise()
+      } catch {
+        // The manifest counts from here on: whoever wants to write the first step of it is told.
+      }
     },
     has: (digest) => rows.has('blob', digest),
     blob: (domain, digest) => {
@@ -186,6 +243,7 @@ function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, r
     batch: () => readAll<JsonObject>('batch'),
     outbox: () => [...readAll<OutboxItem>('outbox').values()].toSorted((a, b) => a.seq - b.seq),
     write: (write, outlives) => {
+      raise()
       rows.write(changesOf(write, rows), outlives)
       // Memory follows the disk, never the other way round; readers hold the map they were given.
       if (write.inventory !== undefined && inventory !== undefined) {

@@ -184,5 +184,5 @@ describe('a process that is killed', () => {
       }
     }
     expect(killed).toBe(calm.calls * 2)
-  })
+  }, 120_000)
 })

@@ -207,7 +207,7 @@ export function createSite(options: SiteOptions = {}): Site {
   const cluster = new SimCluster({ clock, seed: 1, ...options.sim })
   const hub = new HubStub(() => clock.nowMs())
   const store = openAgentStore(options.dir ?? ':memory:')
-  store.saveIdentity(IDENTITY)
+  if (store.identity() === null) store.saveIdentity(IDENTITY)
   const machine = { bootId: 'boot', uptimeMs: () => clock.monotonicMs() }
   const make = (link: HubLink | null, changed: Partial<AgentOptions> = {}): Agent =>
     createAgent(
