@@ -11,6 +11,8 @@ USER 65532:65532
 ENV NODE_ENV=production
 # A heap that stays below the memory of a small pod; `agent manifests` sets a smaller one of its own.
 ENV NODE_OPTIONS=--max-old-space-size=512
+# What glibc keeps of freed buffers otherwise: 100 KB for each of a hub's connections, half of what the hub takes at 10,000 sites.
+ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=32768 MALLOC_TRIM_THRESHOLD_=65536
 VOLUME /data
 ENTRYPOINT ["node", "/app/dist/flotilla.js"]
 CMD ["--help"]

@@ -9,6 +9,8 @@ import { openPki } from '../src/adapters/link/pki.ts'
 import type { HubAsk, HubLook } from './fleet-hub.ts'
 import type { SitesAsk, SitesLook } from './fleet-sites.ts'
 
+/** As in the image. */
+const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '32768', MALLOC_TRIM_THRESHOLD_: '65536' }
 /** Sockets and files of one process stay far below its limit. */
 const SITES_PER_PROCESS = 2_500
 const LEAST_PROCESSES = 2
@@ -18,7 +20,10 @@ class Child<Ask, Look> {
   readonly process: ChildProcess
 
   constructor(file: string, start: object) {
-    this.process = fork(join(import.meta.dirname, file), [JSON.stringify(start)], { serialization: 'advanced' })
+    this.process = fork(join(import.meta.dirname, file), [JSON.stringify(start)], {
+      serialization: 'advanced',
+      env: { ...process.env, ...MALLOC },
+    })
   }
 
   /** The next message; rejects where the process ends first. */

@@ -51,7 +51,7 @@ export function encodeFrame(frame: Frame, dictionary: Dictionary): Buffer {
     at.set(digest, table.push(Buffer.from(digest.slice('sha256:'.length), 'hex')) - 1)
     return NEXT_DIGEST
   })
-  const head = deflateRawSync(packed, { level: 9, memLevel: 9, dictionary: Buffer.from(known) })
+  const head = deflateRawSync(packed, { level: 9, memLevel: 8, dictionary: Buffer.from(known) })
   const sum = Buffer.alloc(4)
   sum.writeUInt32BE(crc32(frame.head))
   const lengths = [head.length, table.length, frame.parts.length, ...frame.parts.map((part) => part.length)]

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 const TUNEM = fileURLToPath(new URL('../../../../shared/tools/tunem.py', import.meta.url))
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url))
-const FIRST_MS = 120_000
+const FIRST_MS = 200_000
 
 export interface Profile {
   /** 0..1, of packets, each way. */
