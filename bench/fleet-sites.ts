@@ -1,4 +1,5 @@
 /** Some of a bench's light sites as a process: their keys and certificates made, and what came back of them counted. Part of `storm` and `deployments`. */
+import { SecretText } from '../src/core/model/secret.ts'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -55,7 +56,7 @@ async function shard({ dir, port, from, to }: SitesStart): Promise<void> {
       root: Buffer.from(pki.root).toString('base64'),
       trust: pki.chain.at(-1)!,
       certificate: await pki.certify({ site, siteId, publicKey }),
-      privateKey: key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+      privateKey: new SecretText(key.privateKey.export({ type: 'pkcs8', format: 'pem' })),
       ageKey: age.secret,
       recipient: age.recipient,
     })

@@ -1,6 +1,7 @@
 /** X25519 keys in age's text form: bech32 (BIP 173) of 32 bytes, `age1…` and `AGE-SECRET-KEY-1…`. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { Fault } from '../../core/model/fault.ts'
+import { SecretText } from '../../core/model/secret.ts'
 
 const ALPHABET = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l'
 const GENERATOR = [0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3]
@@ -12,12 +13,12 @@ const KEY_WORDS = 52
 export interface AgeKeys {
   readonly recipient: string
   /** `AGE-SECRET-KEY-1…` */
-  readonly secret: string
+  readonly secret: SecretText
 }
 
 export function makeAgeKeys(): AgeKeys {
   const jwk = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
-  const secret = encodeBech32(SECRET_PREFIX, Buffer.from(jwk.d!, 'base64url')).toUpperCase()
+  const secret = new SecretText(encodeBech32(SECRET_PREFIX, Buffer.from(jwk.d!, 'base64url')).toUpperCase())
   return { recipient: encodeBech32(PUBLIC_PREFIX, Buffer.from(jwk.x!, 'base64url')), secret }
 }
 
@@ -29,7 +30,7 @@ export function recipientKey(recipient: string): KeyObject {
 
 /** Fault InvalidInput. */
 export function secretKey(keys: AgeKeys): KeyObject {
-  const d = decodeBech32(SECRET_PREFIX, keys.secret.toLowerCase()).toString('base64url')
+  const d = decodeBech32(SECRET_PREFIX, keys.secret.reveal().toLowerCase()).toString('base64url')
   const x = decodeBech32(PUBLIC_PREFIX, keys.recipient).toString('base64url')
   return createPrivateKey({ key: { kty: 'OKP', crv: 'X25519', d, x }, format: 'jwk' })
 }

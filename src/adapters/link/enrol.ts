@@ -1,6 +1,7 @@
 /** At the site: makes the keys, checks the hub against the token's pin before the secret leaves, proves possession, gets a name. */
 import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { Fault } from '../../core/model/fault.ts'
+import { SecretText } from '../../core/model/secret.ts'
 import { spkiOf } from '../../core/protocol/envelope.ts'
 import { acceptTrust, followTrust } from '../../core/protocol/trust.ts'
 import { makeAgeKeys, secretKey } from './age-keys.ts'
@@ -64,7 +65,7 @@ export async function enrolSite(
       root: spkiOf(followed.trust.signedBy).toString('base64'),
       trust: admitted.trust,
       certificate: admitted.certificate,
-      privateKey: tlsKey.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+      privateKey: new SecretText(tlsKey.privateKey.export({ type: 'pkcs8', format: 'pem' })),
       ageKey: age.secret,
       recipient: age.recipient,
       ...(admitted.floor === undefined ? {} : { floor: admitted.floor }),

@@ -56,7 +56,7 @@ export function hubLine(options: LinkClientOptions): HubLine {
     const wire = await dial(
       {
         hubUrl: identity.hubUrl,
-        key: identity.privateKey,
+        key: identity.privateKey.reveal(),
         certificate: identity.certificate,
         ...(session === undefined ? {} : { session }),
         keyExchange: options.keyExchange ?? 'hybrid',

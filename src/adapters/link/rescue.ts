@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { Fault } from '../../core/model/fault.ts'
+import { SecretText } from '../../core/model/secret.ts'
 import { spkiOf } from '../../core/protocol/envelope.ts'
 import { catchUpTrust, type Trust } from '../../core/protocol/trust.ts'
 import { judgeHub } from './judge-hub.ts'
@@ -34,7 +35,7 @@ export async function renewSite(
   limits: Partial<ClientLimits> = {},
 ): Promise<RenewedKeys> {
   return atHub(identity, '/v1/rescue/renew', limits, signal, async (wire, offered, rescued) => {
-    const held = createPrivateKey(identity.privateKey)
+    const held = createPrivateKey(identity.privateKey.reveal())
     const next = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const nextKey = spkiOf(next.publicKey)
     const claim = { site: identity.site, siteId: identity.siteId, heldKey: spkiOf(createPublicKey(held)), nextKey }
@@ -49,7 +50,8 @@ export async function renewSite(
       keyHashOf(certificate) !== keyHash(nextKey)
     )
       throw new Fault('InvalidInput', 'the hub certified another key or name than ours')
-    return { ...rescued, certificate: pem, privateKey: next.privateKey.export({ type: 'pkcs8', format: 'pem' }) }
+    const privateKey = new SecretText(next.privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    return { ...rescued, certificate: pem, privateKey }
   })
 }
 

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { AgentStore, SiteIdentity, StoredManifest, StoreWrite, WorkloadRecord } from '../../agent/ports.ts'
 import { digestBytes, isDigest } from '../../core/model/digest.ts'
+import { SecretText } from '../../core/model/secret.ts'
 import { Fault, type FaultReason } from '../../core/model/fault.ts'
 import type { JsonObject } from '../../core/model/json.ts'
 import { compareGenerations } from '../../core/model/observation.ts'
@@ -329,10 +330,21 @@ function manifestFrom(body: JsonObject): readonly StoredManifest[] {
   return [{ envelope, generation: it.generation, body: it.body, acceptedAtMs: it.acceptedAtMs }]
 }
 
-function identityBody({ trust, ...rest }: SiteIdentity): JsonObject {
+interface StoredIdentity extends Omit<SiteIdentity, 'trust' | 'privateKey' | 'ageKey' | 'previous'> {
+  readonly trust: { readonly payload: string; readonly sig: string }
+  readonly privateKey: string
+  readonly ageKey: string
+  readonly previous?: { readonly certificate: string; readonly privateKey: string }
+}
+
+/** With its keys in the clear: for a file of mode 0600, and the Secret beside the agent. */
+function identityBody({ trust, privateKey, ageKey, previous, ...rest }: SiteIdentity): JsonObject {
   return {
     format: 1,
     ...rest,
+    privateKey: privateKey.reveal(),
+    ageKey: ageKey.reveal(),
+    ...(previous === undefined ? {} : { previous: { ...previous, privateKey: previous.privateKey.reveal() } }),
     trust: { payload: base64(trust.payload), sig: base64(trust.sig) },
   } as unknown as JsonObject
 }
@@ -340,9 +352,12 @@ function identityBody({ trust, ...rest }: SiteIdentity): JsonObject {
 function identityFrom(body: JsonObject): SiteIdentity {
   const { format, ...rest } = body
   if (format !== 1) throw new Fault('StoreFailed', 'the identity has a format that this agent does not know')
-  const trust = rest['trust'] as { readonly payload: string; readonly sig: string }
+  const { trust, privateKey, ageKey, previous, ...plain } = rest as unknown as StoredIdentity
   return {
-    ...(rest as unknown as SiteIdentity),
+    ...plain,
+    privateKey: new SecretText(privateKey),
+    ageKey: new SecretText(ageKey),
+    ...(previous === undefined ? {} : { previous: { ...previous, privateKey: new SecretText(previous.privateKey) } }),
     trust: { payload: bytesFrom(trust.payload), sig: bytesFrom(trust.sig) },
   }
 }

@@ -1,4 +1,5 @@
 /** One site for tests: the agent unmodified, a simulated cluster, a virtual clock, and a hub of a few lines that really signs. */
+import { SecretText } from '../../../src/core/model/secret.ts'
 import { createAgent, type Agent } from '../../../src/agent/agent.ts'
 import type { AgentOptions, AgentStore, LeasePort, SiteIdentity } from '../../../src/agent/ports.ts'
 import { openAgentStore } from '../../../src/adapters/store/agent-store.ts'
@@ -29,8 +30,8 @@ export const IDENTITY: SiteIdentity = {
   root: spkiOf(ROOT.publicKey).toString('base64'),
   trust: STATEMENT,
   certificate: 'certificate',
-  privateKey: 'key',
-  ageKey: 'AGE-SECRET-KEY-1',
+  privateKey: new SecretText('key'),
+  ageKey: new SecretText('AGE-SECRET-KEY-1'),
   recipient: 'age1',
 }
 

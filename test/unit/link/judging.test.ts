@@ -1,4 +1,5 @@
 /** Who is let in, with every date wrong: both ends judge each other by chain, role and standing, on full and resumed handshakes. */
+import { SecretText } from '../../../src/core/model/secret.ts'
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openLink } from '../../../src/adapters/link/client.ts'
@@ -55,8 +56,8 @@ async function identityFrom(
     root: Buffer.from(trusted.root).toString('base64'),
     trust: trusted.chain.at(-1)!,
     certificate: await pki.certify({ site, siteId, publicKey: spkiOf(publicKey) }),
-    privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-    ageKey: '',
+    privateKey: new SecretText(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+    ageKey: new SecretText(''),
     recipient: '',
   }
 }
@@ -128,7 +129,7 @@ describe('the hub judges the site', async () => {
     const wrong = {
       ...(await identityFrom(now, now, bench.server.url)),
       certificate: now.tls.cert,
-      privateKey: now.tls.key,
+      privateKey: new SecretText(now.tls.key),
     }
     expect(await visits(wrong, bench.server)).toBe('KeyUnknown, KeyUnknown resumed')
   })

@@ -14,7 +14,7 @@ const signal = (): AbortSignal => AbortSignal.timeout(10_000)
 function raw(bench: Bench, me: SiteIdentity | undefined, bytes: string | Buffer, until?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let got = ''
-    const client = me === undefined ? {} : { key: me.privateKey, cert: me.certificate }
+    const client = me === undefined ? {} : { key: me.privateKey.reveal(), cert: me.certificate }
     const socket = connectTls(
       { port: bench.server.port, host: '127.0.0.1', rejectUnauthorized: false, ca: [], ...client },
       () => socket.write(bytes),

@@ -1,4 +1,5 @@
 /** Keys that are renewed, lost, fenced and rescued: a real hub, real sockets, one real agent. */
+import { SecretText } from '../../../src/core/model/secret.ts'
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { keyHashOf } from '../../../src/adapters/link/peers.ts'
@@ -76,7 +77,7 @@ async function keysOfNobody(
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return {
     certificate: await world.pki.certify({ site, siteId, publicKey: spkiOf(publicKey) }),
-    privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    privateKey: new SecretText(privateKey.export({ type: 'pkcs8', format: 'pem' })),
   }
 }
 
@@ -93,12 +94,13 @@ describe('renewal at half life', () => {
     await world.rig.clock.advance(2 * DAY_MS)
     await box.agent.exchange(soon())
     const renewed = box.identity()
-    expect(renewed.privateKey).not.toBe(before.privateKey)
+    expect(renewed.privateKey.reveal()).not.toBe(before.privateKey.reveal())
     expect(renewed.siteId).toBe(before.siteId)
     expect(
       new X509Certificate(renewed.certificate).publicKey.equals(new X509Certificate(before.certificate).publicKey),
     ).toBe(false)
-    expect(renewed.previous).toEqual({ certificate: before.certificate, privateKey: before.privateKey })
+    expect(renewed.previous?.certificate).toBe(before.certificate)
+    expect(renewed.previous?.privateKey.reveal()).toBe(before.privateKey.reveal())
     expect([standing(world, before), standing(world, renewed)]).toEqual(['active', 'active'])
     await box.agent.exchange(soon())
     expect([standing(world, before), standing(world, renewed)]).toEqual(['retired', 'active'])
@@ -147,7 +149,7 @@ describe('renewal at half life', () => {
     await world.rotate()
     const back = world.start(box.dir)
     expect(await reason(back.agent.exchange(soon()))).toBe('none')
-    expect(back.identity().privateKey).toBe(before.privateKey)
+    expect(back.identity().privateKey.reveal()).toBe(before.privateKey.reveal())
   })
 })
 
@@ -179,7 +181,7 @@ describe('rescue', () => {
     // It renewed on the way, and holds the newest word of the root.
     await back.agent.exchange(soon())
     await back.agent.exchange(soon())
-    expect(back.identity().privateKey).not.toBe(before.privateKey)
+    expect(back.identity().privateKey.reveal()).not.toBe(before.privateKey.reveal())
     expect(Buffer.from(back.identity().trust.payload)).toEqual(Buffer.from(world.pki.chain.at(-1)!.payload))
     const alive = (await world.rig.store.load()).keys.filter(({ state }) => state !== 'retired')
     expect(alive.map(({ hash }) => hash)).toEqual([hashOf(back.identity())])

@@ -92,7 +92,7 @@ async function post(wire: Wire, application: RenewalApplication): Promise<string
   return answer.status === 200 ? 'renewed' : faultOf(answer).reason
 }
 
-const keyOf = (me: SiteIdentity) => createPrivateKey(me.privateKey)
+const keyOf = (me: SiteIdentity) => createPrivateKey(me.privateKey.reveal())
 const fresh = () => generateKeyPairSync('ec', { namedCurve: 'P-256' })
 function claimOf(me: SiteIdentity, next = fresh()) {
   const heldKey = spkiOf(createPublicKey(keyOf(me)))

@@ -173,7 +173,7 @@ async function raw(
   path = '/v1/link',
 ): Promise<string> {
   // prettier-ignore
-  const client = me === undefined ? {} : { key: me.privateKey, cert: me.certificate }
+  const client = me === undefined ? {} : { key: me.privateKey.reveal(), cert: me.certificate }
   const socket = connectTls({ port: bench.server.port, host: '127.0.0.1', rejectUnauthorized: false, ca: [], ...client }) // prettier-ignore
   socket.on('error', noop)
   await new Promise((resolve) => socket.once('secureConnect', resolve))
