@@ -9,16 +9,16 @@ import { IDENTITY } from '../unit/agent/site.ts'
 import { read, startRoom } from './scheduling-rig.ts'
 import { type LiveSite, liveSite } from './site-rig.ts'
 
-const DEADLINE_MS = 60_000
-const LIMIT_MS = 15_000
+const DEADLINE_MS = 120_000
+const LIMIT_MS = 30_000
 
 let plane: ControlPlane
 
 beforeAll(async () => {
   plane = await startControlPlane(['--controller-manager'])
   await plane.nodes(4, '4', '8Gi')
-}, 120_000)
-afterAll(async () => plane?.stop(), 60_000)
+}, 300_000)
+afterAll(async () => plane?.stop(), 120_000)
 
 function job(name: string, replicas: number, cpu: string, more: JsonObject = {}): Manifest {
   const containers = [{ name: 'main', image: 'none', resources: { requests: { cpu, memory: '256Mi' } } }]
@@ -108,7 +108,7 @@ test('where each pod goes, when it can start, and that it never can', async () =
     const view = await predicted(site, next)
     expect(view.fit).toBe('at')
     const endsMs = (runs('limited')?.startedMs ?? 0) + LIMIT_MS
-    expect(Math.abs((view.atMs ?? 0) - endsMs)).toBeLessThan(5_000)
+    expect(Math.abs((view.atMs ?? 0) - endsMs)).toBeLessThan(10_000)
     await begin(next)
     await eventually(() => placed('next'), (seen) => whole(seen, 4), evidence('next')) // prettier-ignore
     const limited = runs('limited')
@@ -117,4 +117,4 @@ test('where each pod goes, when it can start, and that it never can', async () =
   } finally {
     await stop()
   }
-}, 240_000)
+}, 600_000)

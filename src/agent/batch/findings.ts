@@ -23,6 +23,9 @@ export interface FindingInput {
   readonly placement: PlacementSource | null
 }
 
+/** Of what stands in the brackets. */
+const MOST_DETAIL = 300
+
 const PARSE = { BatchQueue: parseBatchQueue, BatchJob: parseBatchJob, CronBatchJob: parseCronBatchJob } as const
 
 export function findingOf(input: FindingInput): BatchFinding {
@@ -82,11 +85,14 @@ function ofJob({ wanted, journal, waits, troubles, placement }: FindingInput): B
     return { applied: true, health: retry === 'on-change' ? 'Degraded' : 'Progressing', reason, message }
   }
   const wait = waits.get(key) ?? null
-  const message = explainJob(row.record, wait, placement?.waiting(`${wanted.ref.namespace}/${wanted.ref.name}`))
+  const placed = placement?.waiting(`${wanted.ref.namespace}/${wanted.ref.name}`)
+  const message = explainJob(row.record, wait, placed)
   const health = healthOfJob(row.record)
   const said = { ...fine(health, message), reason: health === 'Healthy' ? '' : row.record.phase }
   if (wait === null || health !== 'Progressing') return said
-  return { ...said, waiting: { reason: wait.reason, detail: wait.detail } }
+  // The scheduler knows better which nodes have too little of what.
+  const detail = wait.reason === 'Capacity' && placed !== undefined ? placed.message : wait.detail
+  return { ...said, waiting: { reason: wait.reason, detail: detail.slice(0, MOST_DETAIL) } }
 }
 
 /** A person stopped it: nothing is wrong with what was rolled out. */

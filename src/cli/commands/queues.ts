@@ -1,5 +1,6 @@
 /** Queues and jobs in the words of Volcano's people. */
 import type { BatchView, QueueRowView } from '../../core/batch/view.ts'
+import { SLURM_STATES } from '../../core/batch/slurm-state.ts'
 import { formatUsed } from '../../core/batch/slurm-time.ts'
 import { type Command, OUTPUT_FLAG } from '../command.ts'
 import { EXIT } from '../exit.ts'
@@ -125,8 +126,43 @@ function jobWord(action: 'suspend' | 'resume', summary: string): Command<CliPort
   }
 }
 
+const jobs: Command<CliPorts> = {
+  name: 'get jobs',
+  group: 'Batch',
+  summary: 'Batch jobs of the fleet, those under way first',
+  flags: { output: OUTPUT_FLAG, ...BATCH_FLAGS },
+  async run(_args, flags, ports, io) {
+    const format = formatOf(flags, io)
+    if (format === undefined) return EXIT.failed
+    const views = await batchViews(flags, ports, (view) => view.jobs.length > 0)
+    if (views.more > 0) io.err(`${views.more} more sites; name them with -M, or raise --limit`)
+    return print(
+      views.sites.flatMap((view) => view.jobs),
+      format,
+      io,
+      {
+        text: (all) =>
+          table(
+            ['SITE', 'JOB', 'QUEUE', 'STATE', 'TIME', 'REASON'],
+            all.map((job) => [
+              job.cluster,
+              job.arrayTask === null ? job.id : `${job.arrayJobId}_[${job.arrayTask}]`,
+              job.partition,
+              SLURM_STATES[job.code].toLowerCase(),
+              formatUsed(job.usedMs),
+              job.reason,
+            ]),
+          ),
+        name: (all) => all.map(({ cluster, id }) => `${cluster}/${id}`),
+      },
+    )
+  },
+}
+
 export const QUEUES: readonly Command<CliPorts>[] = [
   list,
+  { ...list, name: 'get queues' },
+  jobs,
   describe,
   word('hold', 'At this box: nothing new of the queue starts, what runs goes on', 'is held'),
   word('drain', 'At this box: nothing new starts, and what runs goes back to waiting', 'is held and drained'),

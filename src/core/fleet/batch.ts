@@ -1,6 +1,6 @@
 /**
  * BatchQueue, BatchJob and CronBatchJob as workloads of one object each, so that they have targets, rollouts, holds, rights and
- * releases as everything that a site gets (ADR 0007). What the batch room would refuse at a site is said here, with its place.
+ * releases as everything that a site gets (ADR 0010). What the batch room would refuse at a site is said here, with its place.
  */
 import { dependencyCircles } from '../batch/dependencies.ts'
 import { parseCronBatchJob } from '../batch/cron.ts'

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Fault } from '../../../src/core/model/fault.ts'
+import type { JsonObject } from '../../../src/core/model/json.ts'
 import type { Manifest } from '../../../src/core/model/object.ts'
 import { batchJob, batchSite, queue, task } from './batch-site.ts'
 import { SIGNAL } from './site.ts'
@@ -211,5 +212,65 @@ describe('queues', () => {
     expect(site.made).toEqual(['y-main-0'])
     expect(site.health('batchqueue.a')).toMatch(/Degraded/)
     expect(site.health('batchjob.x')).toMatch(/HeldByError\(queue a: its parents run in a circle: a -> b -> a\)/)
+  })
+})
+
+describe('what is done to a site while jobs run', () => {
+  const NODES = [
+    { name: 'n1', capacity: { cpu: '4', memory: '8Gi', pods: '20' } },
+    { name: 'n2', capacity: { cpu: '4', memory: '8Gi', pods: '20' } },
+  ]
+  const heavy = (replicas: number): JsonObject => {
+    const containers = [{ name: 'main', image: 'task:1', resources: { requests: { cpu: '2' } } }]
+    return { ...task('main', replicas), template: { spec: { schedulerName: 'default-scheduler', containers } } }
+  }
+
+  test('a node vanishes in the middle of a gang: its pods are made anew elsewhere, and it costs no retry', async () => {
+    const site = batchSite({ sim: { controllers: { nodes: NODES, delays: { jobMs: 2 * MINUTE } } } })
+    await site.publish(batchJob('train', { tasks: [heavy(2)], maxRetry: 1 }))
+    await site.pass(3_000)
+    const nodeOf = async (): Promise<readonly string[]> => {
+      const { items } = await site.cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace: 'shop' }, SIGNAL)
+      return items.map(({ spec }) => (spec as { readonly nodeName?: string }).nodeName ?? '')
+    }
+    expect((await nodeOf()).every((node) => node !== '')).toBe(true)
+    const [lost = ''] = await nodeOf()
+    await site.cluster.delete({ apiVersion: 'v1', kind: 'Node' }, { group: '', kind: 'Node', namespace: '', name: lost }, {}, SIGNAL) // prettier-ignore
+    await site.pass(MINUTE)
+    expect(new Set(await nodeOf())).toEqual(new Set(['n1', 'n2'].filter((name) => name !== lost)))
+    await site.pass(5 * MINUTE)
+    expect(await site.pods()).toEqual(['train-main-0 Succeeded', 'train-main-1 Succeeded'])
+    expect(site.health('batchjob.train')).toBe('Synced Healthy')
+  })
+
+  test('a job larger than the site waits and says so; the next one goes on', async () => {
+    const site = batchSite({ sim: { controllers: { nodes: NODES } } })
+    await site.publish(batchJob('huge', { tasks: [heavy(9)] }), batchJob('small'))
+    await site.pass(5_000)
+    expect(site.health('batchjob.small')).toBe('Synced Healthy')
+    expect(site.health('batchjob.huge')).toMatch(/^Waiting Progressing Capacity/)
+  })
+
+  test('the API server is away for long: nothing is taken for gone, and the job is finished after it', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: 5 * MINUTE } } } })
+    await site.publish(batchJob('train'))
+    await site.pass(3_000)
+    site.cluster.power('down')
+    await site.pass(2 * MINUTE)
+    site.cluster.power('up')
+    await site.pass(10 * MINUTE)
+    expect(site.made).toEqual(['train-main-0'])
+    expect(site.health('batchjob.train')).toBe('Synced Healthy')
+  })
+
+  test('a pod that somebody deletes is made again', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: MINUTE } } } })
+    await site.publish(batchJob('train'))
+    await site.pass(3_000)
+    const ref = { group: '', kind: 'Pod', namespace: 'shop', name: 'train-main-0' }
+    await site.cluster.delete({ apiVersion: 'v1', kind: 'Pod' }, ref, { gracePeriodSeconds: 0 }, SIGNAL)
+    await site.pass(3 * MINUTE)
+    expect(site.made).toEqual(['train-main-0', 'train-main-0'])
+    expect(await site.pods()).toEqual(['train-main-0 Succeeded'])
   })
 })

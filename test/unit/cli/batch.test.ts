@@ -179,6 +179,10 @@ test('over the fleet: each site that has something to show, under its name', asy
   expect(await fleet('squeue --noheader -o %i --limit 1')).toBe(
     'CLUSTER: dk-0101\nearly\n! 1 more sites; name them with -M, or raise --limit',
   )
+  expect(await fleet('get jobs')).toMatch(
+    /^SITE +JOB +QUEUE +STATE +TIME +REASON\ndk-0101 +early +night +running +\d:\d\d +None\ndk-0101 +early/,
+  )
+  expect(await fleet('get queues -o name')).toContain('queue/night')
   expect(await fleet('squeue -t WALKING')).toBe('! error: Invalid job state specified: WALKING\nexit 2')
   expect(await fleet('squeue -o %')).toContain('is no field')
 })
