@@ -58,4 +58,6 @@ async function thoughtless(): Promise<void> {
     }
   }
   await Promise.all(Array.from({ length: CONNECTIONS }, worker))
+  // Whoever started it reads its figures from the live process.
+  await systemClock.sleep(2 ** 31 - 1, never)
 }

@@ -64,6 +64,8 @@ export class Volumes {
   #rows = 0
   #volumeRows = 0
   readonly #byRow: Volume[] = []
+  /** Claims that pods on nodes name and that were not here when these were placed. */
+  readonly #missed = new Set<string>()
   readonly devices: Devices
 
   constructor(state: State, devices: Devices) {
@@ -71,9 +73,20 @@ export class Volumes {
     this.devices = devices
   }
 
+  /** Must the pods on nodes be counted anew around this change? Not for a claim of pods that come after it, or that got its volume. */
+  concernsPlaced(claim: JsonObject, key: string): boolean {
+    const known = this.#claims.get(key)
+    if (known === undefined) return this.#missed.has(key)
+    return known.volumeName !== '' && known.volumeName !== textAt(objectAt(claim, 'spec'), 'volumeName')
+  }
+
   setClaim(claim: JsonObject, key: string): void {
     const spec = objectAt(claim, 'spec')
-    const row = this.#claims.get(key)?.row ?? this.#rows++
+    const known = this.#claims.get(key)
+    const row = known?.row ?? this.#rows++
+    this.#missed.delete(key)
+    // It got a volume: what was kept for it is no more.
+    if (known?.volumeName === '' && textAt(spec, 'volumeName') !== '') this.#takeBack(row)
     this.#users = grown(this.#users, this.#rows)
     this.#givenVolume = grown(this.#givenVolume, this.#rows)
     this.#givenNode = grown(this.#givenNode, this.#rows)
@@ -88,6 +101,14 @@ export class Volumes {
       selector: (spec['selector'] as LabelSelector | undefined) ?? null,
       selectedNode: textAt(objectAt(metadata, 'annotations'), 'volume.kubernetes.io/selected-node'),
     })
+  }
+
+  #takeBack(row: number): void {
+    const { log } = this.#state
+    const given = (this.#givenVolume[row] as number) - 1
+    if (given >= 0) log.set(this.#taken, given, 0)
+    log.set(this.#givenVolume, row, 0)
+    log.set(this.#givenNode, row, 0)
   }
 
   setVolume(volume: JsonObject): void {
@@ -263,7 +284,10 @@ export class Volumes {
     for (const name of podClass.spec.claims) {
       const key = `${namespace}/${name}`
       const claim = this.#claims.get(key)
-      if (claim === undefined) continue
+      if (claim === undefined) {
+        this.#missed.add(key)
+        continue
+      }
       log.add(this.#users, claim.row, sign)
       if (claim.volumeName !== '') continue
       if (sign > 0 && this.#users[claim.row] === 1) {
@@ -274,10 +298,7 @@ export class Volumes {
           log.set(this.#taken, answer.row, 1)
         }
       } else if (sign < 0 && this.#users[claim.row] === 0) {
-        const given = (this.#givenVolume[claim.row] as number) - 1
-        if (given >= 0) log.set(this.#taken, given, 0)
-        log.set(this.#givenVolume, claim.row, 0)
-        log.set(this.#givenNode, claim.row, 0)
+        this.#takeBack(claim.row)
       }
     }
   }

@@ -1,10 +1,10 @@
 /** The world as the scheduler was told it is: objects come in one by one, rows of the state and records of jobs and queues go out. */
 import type { JsonObject } from '../model/json.ts'
+import { Books } from './books.ts'
 import type { PodClass } from './classes.ts'
 import { Devices } from './devices.ts'
 import { hashText } from './hash.ts'
 import { DEFAULT_NAMESPACE, readPod, type PodRecord } from './ingest.ts'
-import { DEFAULT_QUEUE, ROOT_QUEUE, type Job, type Queue } from './ledger.ts'
 import { readNode, sameFacts } from './node.ts'
 import { numberAt, objectAt, textAt } from './object.ts'
 import { Registry } from './registry.ts'
@@ -19,27 +19,25 @@ import {
   PENDING,
   RELEASING,
   RUNNING,
-  STATUSES,
   SUCCEEDED,
 } from './status.ts'
-import type { Change, Delta, HyperNodeInput, JobInput, QueueInput } from './types.ts'
+import type { Change, Delta, HyperNodeInput, JobInput } from './types.ts'
 import { Volumes } from './volumes.ts'
-import { jobKey, newJob, newQueue, queueShape } from './records.ts'
+import { jobKey } from './records.ts'
 
 export class World {
   readonly state = new State()
   readonly registry = new Registry(this.state)
   readonly devices = new Devices(this.state)
   readonly volumes = new Volumes(this.state, this.devices)
-  readonly jobs: (Job | null)[] = []
-  readonly jobRows = new Map<string, number>()
-  readonly queues: (Queue | null)[] = []
-  readonly queueRows = new Map<string, number>()
   readonly taskFacts: (PodRecord | null)[] = []
   readonly nodeHash: number[] = []
   readonly budgets = new Map<string, JsonObject>()
   readonly quotas = new Map<string, JsonObject>()
   readonly priorities = new Map<string, number>()
+  readonly books = new Books(this.state, this.taskFacts, this.priorities)
+  readonly jobs = this.books.jobs
+  readonly queues = this.books.queues
   readonly hyperNodes = new Map<string, HyperNodeInput>()
   /** Pods without a node that are promised to one: ours and others'. */
   readonly nominated = new Set<number>()
@@ -49,18 +47,14 @@ export class World {
   readonly #ours: ReadonlySet<string>
   readonly #tasksBy: Map<string, number>[] = []
   readonly #incoming: PodRecord[] = []
-  readonly #freeJobs: number[] = []
   readonly #unplaced = new Map<string, Set<number>>()
   #pods = 0
-  #lastJob: { readonly record: PodRecord; readonly job: Job } | null = null
   #reclassify = false
-  #shapeQueues = true
 
   constructor(seed: string, schedulerNames: readonly string[]) {
     this.#seed = hashText(seed)
     this.#ours = new Set(schedulerNames)
     this.state.attached = (podClass, node, sign) => this.volumes.moved(podClass, node, sign)
-    this.#setQueue({ name: DEFAULT_QUEUE })
   }
 
   get pods(): number {
@@ -75,8 +69,8 @@ export class World {
   }
 
   #set(delta: Extract<Delta, { set: unknown }>): void {
-    if (delta.kind === 'Job') return this.#setJob(delta.set)
-    if (delta.kind === 'Queue') return this.#setQueue(delta.set)
+    if (delta.kind === 'Job') return this.books.setJob(delta.set)
+    if (delta.kind === 'Queue') return this.books.setQueue(delta.set)
     if (delta.kind === 'HyperNode') return void this.hyperNodes.set(delta.set.name, delta.set)
     const object = delta.set
     const metadata = objectAt(object, 'metadata')
@@ -96,13 +90,13 @@ export class World {
       case 'PriorityClass':
         return void this.priorities.set(name, numberAt(object, 'value', 0))
       case 'PersistentVolumeClaim':
-        return this.#volumesChanged(() => this.volumes.setClaim(object, key))
+        return this.#volumesChanged(() => this.volumes.setClaim(object, key), this.volumes.concernsPlaced(object, key))
       case 'PersistentVolume':
-        return this.#volumesChanged(() => this.volumes.setVolume(object))
+        return this.#volumesChanged(() => this.volumes.setVolume(object), false)
       case 'StorageClass':
-        return this.#volumesChanged(() => this.volumes.setClass(object))
+        return this.#volumesChanged(() => this.volumes.setClass(object), false)
       case 'CSINode':
-        return this.#volumesChanged(() => this.volumes.setLimits(object))
+        return this.#volumesChanged(() => this.volumes.setLimits(object), false)
       case 'ResourceClaim':
         return this.#volumesChanged(() => this.devices.setClaim(object, key))
       case 'DeviceClass':
@@ -112,14 +106,13 @@ export class World {
     }
   }
 
-  /** Volumes are asked for by few: all that was remembered of nodes is looked at again. */
-  #volumesChanged(change: () => void): void {
+  /** Volumes are asked for by few: what was remembered of nodes is looked at again; the pods that stand there, where it concerns them. */
+  #volumesChanged(change: () => void, recount = true): void {
     this.flush()
-    for (let node = 0; node < this.state.nodeRows; node++)
-      if (this.state.isAlive(node)) this.state.recountNode(node, 'out')
+    const nodes = recount ? this.state.nodeRows : 0
+    for (let node = 0; node < nodes; node++) if (this.state.isAlive(node)) this.state.recountNode(node, 'out')
     change()
-    for (let node = 0; node < this.state.nodeRows; node++)
-      if (this.state.isAlive(node)) this.state.recountNode(node, 'in')
+    for (let node = 0; node < nodes; node++) if (this.state.isAlive(node)) this.state.recountNode(node, 'in')
     this.state.changes++
     this.state.log.add(this.state.tally, 0, 1)
   }
@@ -134,9 +127,9 @@ export class World {
         this.flush()
         return this.#dropPod(gone.namespace ?? DEFAULT_NAMESPACE, gone.name)
       case 'Job':
-        return this.#dropJob(jobKey(gone.namespace ?? DEFAULT_NAMESPACE, gone.name))
+        return this.books.dropJob(jobKey(gone.namespace ?? DEFAULT_NAMESPACE, gone.name))
       case 'Queue':
-        return this.#dropQueue(gone.name)
+        return this.books.dropQueue(gone.name)
       case 'HyperNode':
         return void this.hyperNodes.delete(gone.name)
       case 'Namespace':
@@ -242,6 +235,11 @@ export class World {
     else waiting.add(task)
   }
 
+  /** It does not wait for its node to come back any more: by its own word, or by what we assumed of it. */
+  #unwait(task: number): void {
+    for (const waiting of this.#unplaced.values()) waiting.delete(task)
+  }
+
   // Pods.
 
   task(namespace: string, name: string): number {
@@ -253,7 +251,10 @@ export class World {
   applyForNow(change: Change): () => void {
     this.flush()
     const { version } = this
-    const replaced: JobInput | null = change.job === undefined ? null : (this.#known(change.job)?.input ?? null)
+    const replaced: JobInput | null =
+      change.job === undefined
+        ? null
+        : (this.books.job(change.job.namespace || DEFAULT_NAMESPACE, change.job.name)?.input ?? null)
     for (const { namespace, name } of change.remove ?? []) this.apply({ kind: 'Pod', gone: { namespace, name } })
     if (change.job !== undefined) this.apply({ kind: 'Job', set: change.job })
     for (const set of change.pods) this.apply({ kind: 'Pod', set })
@@ -264,18 +265,13 @@ export class World {
         this.#dropPod(textAt(metadata, 'namespace') || DEFAULT_NAMESPACE, textAt(metadata, 'name'))
       }
       if (change.job !== undefined) {
-        if (replaced === null) this.#dropJob(jobKey(change.job.namespace || DEFAULT_NAMESPACE, change.job.name))
-        else this.#setJob(replaced)
+        if (replaced === null) this.books.dropJob(jobKey(change.job.namespace || DEFAULT_NAMESPACE, change.job.name))
+        else this.books.setJob(replaced)
       }
       for (const set of change.restore ?? []) this.apply({ kind: 'Pod', set })
       this.flush()
       this.version = version
     }
-  }
-
-  #known(input: JobInput): Job | null {
-    const row = this.jobRows.get(jobKey(input.namespace || DEFAULT_NAMESPACE, input.name))
-    return row === undefined ? null : (this.jobs[row] ?? null)
   }
 
   /** Takes in the pods that came since: first all their terms, so that each gets its class once. */
@@ -289,7 +285,7 @@ export class World {
       for (let k = 0; k < incoming.length; k++) this.#takePod(incoming[k] as PodRecord, specs[k] as PodClass['spec'])
     }
     if (this.#reclassify || this.registry.stale || this.registry.isCrowded()) this.#classifyAnew('used')
-    if (this.#shapeQueues) this.#shape()
+    this.books.settle()
   }
 
   /** `all`: pods that wait to be taken in were compiled already, and their specs must stay. */
@@ -342,7 +338,7 @@ export class World {
     state.taskStatus[task] = INVALID
     state.taskNode[task] = -1
     state.taskCounted[task] = 0
-    if (ours) this.#join(task, record)
+    if (ours) this.books.join(task, record)
     const status = record.status === PENDING && spec.problem !== null ? INVALID : record.status
     const node = record.node === '' ? -1 : (state.nodeIds.get(record.node) ?? -1)
     if (isOnNode(status) && state.isAlive(node)) state.place(task, node, status)
@@ -386,11 +382,10 @@ export class World {
     const { state } = this
     const task = this.task(namespace, name)
     if (task < 0) return
-    const facts = this.taskFacts[task] as PodRecord
     if ((state.taskNode[task] as number) >= 0) state.remove(task, FAILED)
     else state.setStatus(task, FAILED)
-    this.#unplaced.get(facts.node)?.delete(task)
-    this.#leave(task)
+    this.#unwait(task)
+    this.books.leave(task)
     this.nominated.delete(task)
     ;(state.taskClass[task] as PodClass).pods--
     state.taskClass[task] = null
@@ -410,200 +405,17 @@ export class World {
     const task = this.task(namespace, name)
     if (task < 0) return
     const status = state.taskStatus[task]
-    if (status === BINDING) state.remove(task, PENDING)
-    else if (status === RELEASING) {
+    if (status === BINDING) {
+      // Its node may have gone meanwhile: then it stands nowhere.
+      if ((state.taskNode[task] as number) >= 0) return state.remove(task, PENDING)
+      this.#unwait(task)
+      state.setStatus(task, PENDING)
+      state.log.add(state.tally, 0, 1)
+    } else if (status === RELEASING) {
       const node = state.taskNode[task] as number
       state.remove(task, RELEASING)
       state.setStatus(task, PENDING)
       state.place(task, node, RUNNING)
-    }
-  }
-
-  #join(task: number, record: PodRecord): void {
-    const { state } = this
-    const implicit = record.job === null
-    const job = this.#jobOf(record)
-    if (implicit && job.input === null) {
-      job.implicit = true
-      this.#seat(job, record.queue || DEFAULT_QUEUE)
-      job.phase = 'Inqueue'
-      job.priority = Math.max(
-        job.tasks.size === 0 ? Number.NEGATIVE_INFINITY : job.priority,
-        state.taskPriority[task] as number,
-      )
-      job.createdMs = job.tasks.size === 0 ? record.createdMs : Math.min(job.createdMs, record.createdMs)
-    }
-    job.tasks.add(task)
-    state.taskJob[task] = job.row
-    const role = job.roles.get(record.role)
-    state.taskRole[task] = role === undefined ? -1 : role.group
-    state.taskGroup[task] = -1
-    // Rows start in INVALID, and every group must agree.
-    state.groupCount[job.group * STATUSES + INVALID] = state.count(job.group, INVALID) + 1
-    if (role !== undefined) state.groupCount[role.group * STATUSES + INVALID] = state.count(role.group, INVALID) + 1
-  }
-
-  /** Pods of one job mostly come one after the other. */
-  #jobOf(record: PodRecord): Job {
-    const last = this.#lastJob
-    if (
-      last !== null &&
-      last.record.job === record.job &&
-      last.record.owner === record.owner &&
-      last.record.namespace === record.namespace &&
-      last.record.queue === record.queue &&
-      this.jobs[last.job.row] === last.job
-    )
-      return last.job
-    const name = record.job ?? record.owner
-    const key = jobKey(record.namespace, record.job ?? `${record.owner}\u0000${record.queue}`)
-    const job = this.#job(key, record.namespace, name)
-    this.#lastJob = { record, job }
-    return job
-  }
-
-  #leave(task: number): void {
-    const { state } = this
-    const row = state.taskJob[task] as number
-    if (row < 0) return
-    const job = this.jobs[row] as Job
-    const status = state.taskStatus[task] as number
-    for (const group of [job.group, state.taskRole[task] as number, state.taskGroup[task] as number])
-      if (group >= 0) state.groupCount[group * STATUSES + status] = state.count(group, status) - 1
-    state.taskJob[task] = -1
-    state.taskRole[task] = -1
-    state.taskGroup[task] = -1
-    job.tasks.delete(task)
-    if (job.tasks.size === 0 && job.input === null) this.#forgetJob(job)
-  }
-
-  // Jobs.
-
-  #job(key: string, namespace: string, name: string): Job {
-    const known = this.jobRows.get(key)
-    if (known !== undefined) return this.jobs[known] as Job
-    const { state } = this
-    const row = this.#freeJobs.pop() ?? this.jobs.length
-    state.fitJobs(row + 1)
-    for (const column of state.jobHeld) column[row] = 0
-    const job = newJob(row, key, namespace, name, state.newGroup())
-    this.jobs[row] = job
-    this.jobRows.set(key, row)
-    state.jobGroup[row] = job.group
-    state.jobQueues[row] = []
-    return job
-  }
-
-  #forgetJob(job: Job): void {
-    this.jobRows.delete(job.key)
-    this.jobs[job.row] = null
-    this.#freeJobs.push(job.row)
-    this.state.freeGroups.push(job.group)
-    for (const role of job.roles.values()) this.state.freeGroups.push(role.group)
-    for (const subJob of job.subJobs.values()) this.state.freeGroups.push(subJob.group)
-  }
-
-  #setJob(input: JobInput): void {
-    const namespace = input.namespace || DEFAULT_NAMESPACE
-    const job = this.#job(jobKey(namespace, input.name), namespace, input.name)
-    const { state } = this
-    // A job that is told anew stays where it is, unless it is told otherwise.
-    job.phase = input.phase ?? (job.input === null ? 'Pending' : job.phase)
-    job.input = input
-    job.implicit = false
-    job.uid = input.uid ?? job.key
-    this.#seat(job, input.queue === undefined || input.queue === '' ? DEFAULT_QUEUE : input.queue)
-    job.priority = input.priority ?? this.priorities.get(input.priorityClassName ?? '') ?? 0
-    job.minMember = input.minMember ?? 0
-    job.createdMs = input.createdMs ?? 0
-    job.allocatedHyperNode = input.annotations?.['volcano.sh/job-allocated-hypernode'] ?? ''
-    const read = state.dimensions.read(input.minResources)
-    job.minResources = input.minResources === undefined ? null : read.amounts
-    job.problem = read.problems.length > 0 ? read.problems.join('; ') : null
-    state.fitDimensions()
-    const roles = new Map<string, Job['roles'] extends Map<string, infer R> ? R : never>()
-    job.minTaskTotal = 0
-    for (const [name, min] of Object.entries(input.minTaskMember ?? {})) {
-      roles.set(name, { name, min, group: job.roles.get(name)?.group ?? state.newGroup() })
-      job.minTaskTotal += min
-    }
-    for (const [name, role] of job.roles) if (!roles.has(name)) state.freeGroups.push(role.group)
-    job.roles = roles
-    for (const role of roles.values()) state.groupCount.fill(0, role.group * STATUSES, (role.group + 1) * STATUSES)
-    for (const task of job.tasks) {
-      const role = roles.get((this.taskFacts[task] as PodRecord).role)
-      state.taskRole[task] = role === undefined ? -1 : role.group
-      if (role === undefined) continue
-      const at = role.group * STATUSES + (state.taskStatus[task] as number)
-      state.groupCount[at] = (state.groupCount[at] as number) + 1
-    }
-  }
-
-  /** Gives the job its queue. One that holds nothing yet changes no sums. */
-  #seat(job: Job, queueName: string): void {
-    if (job.queueName === queueName && job.queue >= 0) return
-    job.queueName = queueName
-    job.queue = this.queueRows.get(queueName) ?? -1
-    const queue = this.queues[job.queue]
-    if (job.tasks.size > 0) this.#shapeQueues = true
-    else this.state.jobQueues[job.row] = queue === null || queue === undefined ? [] : [queue.row, ...queue.ancestors]
-  }
-
-  #dropJob(key: string): void {
-    const row = this.jobRows.get(key)
-    if (row === undefined) return
-    const job = this.jobs[row] as Job
-    job.input = null
-    if (job.tasks.size === 0) this.#forgetJob(job)
-  }
-
-  // Queues.
-
-  #setQueue(input: QueueInput): void {
-    const { state } = this
-    let row = this.queueRows.get(input.name)
-    const known = row === undefined ? null : this.queues[row]
-    if (row === undefined) {
-      row = this.queues.length
-      this.queueRows.set(input.name, row)
-      state.fitQueues(row + 1)
-    }
-    this.queues[row] = newQueue(row, input, state.dimensions, known ?? null)
-    state.fitDimensions()
-    this.#shapeQueues = true
-  }
-
-  #dropQueue(name: string): void {
-    const row = this.queueRows.get(name)
-    if (row === undefined || name === DEFAULT_QUEUE) return
-    this.queueRows.delete(name)
-    this.queues[row] = null
-    this.#shapeQueues = true
-  }
-
-  /** Parents, children and ancestors, then what every queue holds: after queues or the queues of jobs changed. */
-  #shape(): void {
-    this.#shapeQueues = false
-    const { state } = this
-    if (!this.queueRows.has(ROOT_QUEUE) && [...this.queues].some((queue) => queue?.input.parent !== undefined))
-      this.#setQueue({ name: ROOT_QUEUE })
-    this.#shapeQueues = false
-    queueShape(this.queues, this.queueRows)
-    for (const column of state.queueHeld) column.fill(0)
-    for (const job of this.jobs) {
-      if (job === null) continue
-      job.queue = this.queueRows.get(job.queueName) ?? -1
-      const queue = job.queue < 0 ? null : this.queues[job.queue]
-      const chain = queue === null || queue === undefined ? [] : [queue.row, ...queue.ancestors]
-      state.jobQueues[job.row] = chain
-      for (let dim = 0; dim < state.queueHeld.length; dim++) {
-        const held = (state.jobHeld[dim] as Float64Array)[job.row] as number
-        if (held !== 0)
-          for (const row of chain) {
-            const column = state.queueHeld[dim] as Float64Array
-            column[row] = (column[row] as number) + held
-          }
-      }
     }
   }
 }
