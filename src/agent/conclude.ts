@@ -8,7 +8,7 @@ import { formatWaiting, type Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
 import { pinnedWaiting } from './box/words.ts'
 import type { BatchFinding } from './batch/desired.ts'
-import type { Desired, Intent } from './desired.ts'
+import { healthChecksOf, type Desired, type Intent } from './desired.ts'
 import { findingOf, lastSeen, saidOfInUse } from './findings.ts'
 import type { Library } from './library.ts'
 import { LOOK_MS, podReason } from './pods.ts'
@@ -103,6 +103,7 @@ async function findingsOf(end: TurnEnd, signal: AbortSignal): Promise<ReadonlyMa
   const inventory = ports.store.inventory()
   const named = new Set(end.desired.intents.flatMap(({ desired }) => desired.objects.map(({ ref }) => refKey(ref))))
   const findings = new Map<string, ObjectFinding[]>()
+  const checks = healthChecksOf(end.desired)
   let looks = LOOKS_A_TURN
   for (const step of steps) {
     const key = refKey(step.ref)
@@ -119,6 +120,7 @@ async function findingsOf(end: TurnEnd, signal: AbortSignal): Promise<ReadonlyMa
       because: undefined,
       idle: end.idle,
       nowMs: ports.clock.nowMs(),
+      checks: checks.get(step.workload) ?? [],
     }
     let finding = findingOf(input)
     if (!isGood(finding.health) && live !== null && live !== undefined && POD_OWNERS.has(step.ref.kind)) {

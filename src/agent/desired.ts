@@ -1,6 +1,7 @@
 /** What this site should have, from its store: per entry whether it may begin, and the objects that are to be there now. */
 import { type BatchKind, isBatchRef } from '../core/batch/release.ts'
 import type { DesiredWorkload } from '../core/diff/types.ts'
+import type { HealthCheck } from '../core/health/checks.ts'
 import type { Digest } from '../core/model/digest.ts'
 import { asFault } from '../core/model/fault.ts'
 import type { Manifest, ObjectRef } from '../core/model/object.ts'
@@ -201,6 +202,11 @@ function made(
   const state = target.rules.suspend ? 'held' : 'active'
   const desired: DesiredWorkload = { name: entry.workload, order: entry.order, rules, objects, reserved, state }
   return { entry, record, waiting, instead: undefined, release, digest, desired, batch, fault: undefined }
+}
+
+/** How each workload reads the kinds that it brings, by name. */
+export function healthChecksOf({ intents }: Pick<Desired, 'intents'>): ReadonlyMap<string, readonly HealthCheck[]> {
+  return new Map(intents.map(({ entry, desired }) => [entry.workload, desired.rules.healthChecks]))
 }
 
 /** What is the batch room's of a turn. A release that cannot be read takes nothing away from it. */

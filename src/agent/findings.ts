@@ -3,6 +3,7 @@ import { formatDuration } from '../core/calendar/duration.ts'
 import { isOlder } from './observe.ts'
 import { isJob, isProtected } from '../core/diff/marks.ts'
 import type { Difference, InventoryEntry, Outcome, Step } from '../core/diff/types.ts'
+import type { HealthCheck } from '../core/health/checks.ts'
 import { healthOf } from '../core/health/health.ts'
 import { formatRef, parseRefKey, type Manifest, type ObjectRef } from '../core/model/object.ts'
 import { REASONS } from '../core/model/fault.ts'
@@ -22,6 +23,8 @@ export interface FindingInput {
   /** Why nothing is done about what was decided. */
   readonly idle: Waiting | undefined
   readonly nowMs: number
+  /** Its Workload's own. */
+  readonly checks: readonly HealthCheck[]
 }
 
 interface Said {
@@ -143,7 +146,7 @@ function allowedBy(ref: ObjectRef): string {
 }
 
 /** Counts only from what our apply returned, or later. */
-function healthNow({ step, entry, live, because, nowMs }: FindingInput): {
+function healthNow({ step, entry, live, because, nowMs, checks }: FindingInput): {
   readonly health: HealthState
   readonly reason: string
   readonly message: string
@@ -155,7 +158,7 @@ function healthNow({ step, entry, live, because, nowMs }: FindingInput): {
   if (live === null) return { health: 'Progressing', reason: 'NotFound', message: 'the object is not in the cluster' }
   if (entry?.state === 'owned' && entry.uid === live.metadata.uid && isOlder(live, versioned(entry.resourceVersion)))
     return { health: 'Progressing', reason: 'Stale', message: 'not read since it was applied' }
-  const { health, reason, message } = healthOf(live, { nowMs })
+  const { health, reason, message } = healthOf(live, { nowMs, checks })
   if (health === 'Healthy' || because === undefined || isJob(live)) return { health, reason, message }
   return { health, reason, message: because }
 }

@@ -15,7 +15,7 @@ import type { Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
 import { pausedWaiting } from './box/words.ts'
 import { confirmedHere, confirmedNote } from './confirmed.ts'
-import { batchOf, desiredOf, type Desired } from './desired.ts'
+import { batchOf, desiredOf, healthChecksOf, type Desired } from './desired.ts'
 import { execute, type ExecutePorts } from './execute.ts'
 import { gather } from './gather.ts'
 import { keeper, type Keeper } from './keep.ts'
@@ -28,6 +28,7 @@ import { newestManifest, type Current } from './newest.ts'
 import type { LeasePort, StoreWrite } from './ports.ts'
 import { recoverInventory } from './recover.ts'
 import { isGood } from './soak.ts'
+import { clusterFor } from './account.ts'
 import { concludeTurn } from './conclude.ts'
 import { isSettled, type ReconcileDeps } from './settled.ts'
 
@@ -80,6 +81,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       pins: words.pins(),
       settled: (workload) => isSettled(workload, current.manifest, store.workloads(), state),
     })
+    const checks = healthChecksOf(desired)
     const gathered = await gather(observer, before, desired, signal)
     const input: Omit<PlanInput, 'confirmed' | 'instances'> = {
       marks,
@@ -91,7 +93,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       fuse: { objects: options.fuseObjects },
       applied: (digest) => library.past(digest),
       verified: (key, resourceVersion, digest) => state.verified.get(key) === `${resourceVersion} ${digest}`,
-      healthy: (key, live) => isReady(before, key, live),
+      healthy: (key, live) => isReady(before, key, live, checks),
       suspected: (key) => state.suspected.get(key) ?? [],
       fought: (key, differences) => state.attempts.fought(key, differences, clock.monotonicMs()),
     }
@@ -183,11 +185,12 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   }
 
   function executePorts(desired: Desired, kept: Keeper): ExecutePorts {
+    const checks = healthChecksOf(desired)
     return {
       marks,
       parallel: options.parallelApplies,
       clusterOf: (step) => clusterOf(step, desired),
-      healthy: (key, live) => isReady(kept.inventory, key, live),
+      healthy: (key, live) => isReady(kept.inventory, key, live, checks),
       entry: (key) => kept.inventory.get(key),
       done: (outcome) => kept.done(outcome),
       held: (step) => state.attempts.held(refKey(step.ref), attemptDigest(step, desired), clock.monotonicMs()),
@@ -222,8 +225,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   function clusterOf(step: Step, desired: Desired): Cluster {
     // A namespace made by need is the site's own doing.
     if (step.kind === 'create' && step.because === 'needed') return ports.cluster
-    const release = releaseOf(step, desired)
-    return release?.rules.serviceAccount === undefined ? ports.cluster : impersonated(ports.cluster, release)
+    return clusterFor(ports.cluster, releaseOf(step, desired))
   }
 
   function remember(outcome: Outcome): void {
@@ -272,13 +274,18 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     return inventory.size > 0
   }
 
-  function isReady(inventory: Inventory, key: string, live: Manifest): boolean {
+  function isReady(
+    inventory: Inventory,
+    key: string,
+    live: Manifest,
+    checksOf: ReturnType<typeof healthChecksOf>,
+  ): boolean {
     const entry = inventory.get(key)
     if (entry?.state === 'owned' && entry.uid === live.metadata.uid) {
       const applied = { apiVersion: '', kind: '', metadata: { name: '', resourceVersion: entry.resourceVersion } }
       if (isOlder(live, applied)) return false
     }
-    return isGood(healthOf(live, { nowMs: clock.nowMs() }).health)
+    return isGood(healthOf(live, { nowMs: clock.nowMs(), checks: checksOf.get(entry?.workload ?? '') ?? [] }).health)
   }
 
   return { turn, manifest, library }
@@ -300,16 +307,4 @@ function attemptDigest(step: WriteStep | Extract<Step, { kind: 'delete' }>, desi
 
 function releaseOf({ workload }: Step, desired: Desired): Release | undefined {
   return desired.intents.find(({ entry }) => entry.workload === workload)?.release ?? desired.gone.get(workload)
-}
-
-/** `name` in the release's namespace, or `namespace/name`. */
-function impersonated(cluster: Cluster, release: Release): Cluster {
-  const { serviceAccount = '' } = release.rules
-  const slash = serviceAccount.indexOf('/')
-  const namespace = slash < 0 ? release.namespace : serviceAccount.slice(0, slash)
-  const name = serviceAccount.slice(slash + 1)
-  return cluster.as({
-    user: `system:serviceaccount:${namespace}:${name}`,
-    groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
-  })
 }

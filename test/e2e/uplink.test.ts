@@ -168,7 +168,7 @@ beforeAll(async () => {
   const given = hub.cli('token', 'create', '--site', 's1', '-o', 'json')
   line = (JSON.parse(given.out) as { line: string }).line
   startAgentProcess('--join', line)
-  await applied('first', 20_000)
+  await applied('first', 60_000)
   // What completed here is what a later change may go back to.
   await eventually('the first route is complete', async () => {
     const { phase } = await hub.get<RolloutView>('/v1/rollouts/net')

@@ -45,7 +45,6 @@ const FIELDS: readonly Field[] = [
   field('Workload', 'spec.images.stage', 'notice', 'images are pulled when pods start', (v) => v !== 'off'),
   field('Workload', 'spec.images.requireDigest', 'hold', 'tags would be accepted', (v) => v === 'error'),
   field('Workload', 'spec.images.requireDigest', 'notice', 'tags are accepted without a word', (v) => v !== 'error'),
-  field('Workload', 'spec.healthChecks', 'warning', 'health is read by the built-in rules alone'),
   field('Workload', 'spec.scheduling', 'notice', 'there is no batch scheduler whose pods could take its room'),
 ]
 

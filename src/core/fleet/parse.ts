@@ -15,6 +15,7 @@ import { sortProblems } from './sort.ts'
 import { resolveSource } from './source-path.ts'
 import { ownerOf } from './teams.ts'
 import type { Fleet, ParsedFleet, ParseOptions, SourceTree, Team } from './types.ts'
+import { badHealthChecks } from './health-checks.ts'
 import { readWindow } from './windows.ts'
 import { formatPath } from './yaml-text.ts'
 
@@ -121,7 +122,8 @@ function judgeOne(document: OurDocument): readonly Problem[] {
     place: document.at(path, at),
     path: formatPath(path),
   }))
-  if (kind === 'Workload' && problems.length === 0) problems.push(...escapingSource(document))
+  if (kind === 'Workload' && problems.length === 0)
+    problems.push(...escapingSource(document), ...badHealthChecks(document))
   if (kind === 'RolloutPolicy' && problems.length === 0) problems.push(...wavesOfOneName(document))
   return problems
 }

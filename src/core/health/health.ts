@@ -1,6 +1,7 @@
 /** One object's health: kstatus' reading, the delivery engine's, and the worse of both. Pure: `nowMs` is an input. */
 import type { Manifest } from '../model/object.ts'
 import { type HealthState, worstHealth } from '../model/state.ts'
+import { checkedHealth, type HealthCheck } from './checks.ts'
 import { engineHealthOf } from './engine.ts'
 import { kstatusOf } from './kstatus.ts'
 import type { EngineHealth, Status } from './status.ts'
@@ -15,8 +16,13 @@ const STATE_OF: Readonly<Record<KStatus, HealthState>> = {
   Unknown: 'Unknown',
 }
 
-/** An object as it was read from the cluster, status included. */
-export function healthOf(object: Manifest, { nowMs }: { readonly nowMs: number }): ObjectHealth {
+/** An object as it was read from the cluster, status included. `checks`: its Workload's own. */
+export function healthOf(
+  object: Manifest,
+  { nowMs, checks = [] }: { readonly nowMs: number; readonly checks?: readonly HealthCheck[] },
+): ObjectHealth {
+  const checked = checkedHealth(object, checks)
+  if (checked !== undefined) return checked
   const status = kstatusOf(object, nowMs)
   const state = STATE_OF[status.kstatus]
   const engine = engineHealthOf(object) ?? { state, reason: status.reason, message: status.message }

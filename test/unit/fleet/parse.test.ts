@@ -47,6 +47,7 @@ describe('what stops a revision, with its place', () => {
       'apps/web/workload.yaml': workload('web', '  rollout: p\n'),
     }, ['FLT2108 apps/web/workload.yaml:7:12']],
     ['a former name that is in use', { 'sites/d.yaml': site('d', 'country: dk', '  formerNames: [a]\n') }, ['FLT1022 sites/d.yaml:5:17']],
+    ['a health check that is no expression', { 'apps/web/workload.yaml': workload('web') + '  healthChecks: [{ apiVersion: db.example/v1, kind: Cluster, current: "status.phase ==" }]\n' }, ['FLT1003 apps/web/workload.yaml:7:71']],
     ['a source outside the repository', { 'apps/web/workload.yaml': workload('web').replace('./base', '../../../etc') }, ['FLT1020 apps/web/workload.yaml:5:19']],
     ['a file of a team that holds a Site', {
       't.yaml': `${HEAD}kind: Team\nmetadata: { name: t }\nspec: { paths: [apps] }\n`,
