@@ -96,6 +96,7 @@ interface SiteSpec {
   readonly vars: JsonObject
   readonly link: { readonly class?: string }
   readonly mode: 'enforce' | 'observe'
+  readonly nodes: readonly { readonly capacity?: JsonObject }[]
   readonly hold: { readonly reason: string; readonly until?: string }
   readonly overlays: readonly OverlaySpec[]
   readonly formerNames: readonly string[]
@@ -116,6 +117,7 @@ export function readSite(document: OurDocument): Site {
       hold === undefined
         ? null
         : { reason: hold.reason, untilMs: hold.until === undefined ? null : Date.parse(hold.until) },
+    ...(spec.nodes === undefined ? {} : { nodes: spec.nodes.map(({ capacity }) => ({ capacity: capacity ?? {} })) }),
     overlays: readBoundOverlays(document, spec.overlays),
     formerNames: spec.formerNames ?? [],
     place: document.place,

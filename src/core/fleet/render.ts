@@ -7,6 +7,7 @@ import type { BlobDomain, Release } from '../model/release.ts'
 import { matches } from '../kube/selector.ts'
 import { collectBlobs, RENDERER_VERSION, renderClasses } from './classes.ts'
 import { holdSharedObjects, holdUnmetDependencies } from './conflicts.ts'
+import { holdGuarantees } from './guarantees.ts'
 import { Holds } from './holds.ts'
 import { declaredScopes, prepare, type PreparedWorkload, type Scopes } from './objects.ts'
 import { sortProblems } from './sort.ts'
@@ -64,6 +65,7 @@ export function renderFleet(fleet: Fleet, tree: SourceTree, cache: FleetCache): 
   for (const key of cache.renders.keys()) if (!used.has(key)) cache.renders.delete(key)
   holdUnmetDependencies(fleet, targets, holds)
   holdSharedObjects(prepared, assigned, releases, holds)
+  holdGuarantees(fleet, targets, holds)
   holds.spread(fleet, targets)
   for (const [site, workloads] of assigned) {
     for (const workload of workloads.keys()) if (holds.isHeld(workload, site)) workloads.delete(workload)

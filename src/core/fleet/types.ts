@@ -65,6 +65,8 @@ export interface Site {
   readonly vars: JsonObject
   readonly link: { readonly class: string }
   readonly mode: 'enforce' | 'observe'
+  /** What its nodes hold, as Git says it; absent where Git does not. */
+  readonly nodes?: readonly { readonly capacity: JsonObject }[]
   readonly hold: { readonly reason: string; readonly untilMs: number | null } | null
   readonly overlays: readonly (Overlay & { readonly workload: string })[]
   readonly formerNames: readonly string[]

@@ -100,3 +100,58 @@ describe('what holds it, with its place, and holds nothing else', () => {
     expect(codesOf(lint({ ...files, 'apps/t/j.yaml': job('j') }))).toEqual(['FLT2110 apps/t/j.yaml:1:1'])
   })
 })
+
+describe('guarantees above what a site has', () => {
+  const nodes = (cpu: number): string =>
+    `  nodes: [{ name: n1, capacity: { cpu: ${cpu}, memory: 8Gi } }, { name: n2, capacity: { cpu: ${cpu} } }]\n`
+  const fleet = (more: Files): Files => ({
+    ...SMALL,
+    'sites/a.yaml': site('a', 'country: dk', nodes(4)),
+    'sites/b.yaml': site('b', 'country: dk', nodes(16)),
+    ...more,
+  })
+  const heldAt = (files: Files): unknown =>
+    lint(files).rendered?.held.map(({ workload, sites, problem }) => [workload, sites, problem.code, problem.message])
+
+  test('hold the queues at the sites that are too small, and nowhere else', () => {
+    const files = fleet({
+      'q.yaml': queue('night', '  guarantee: { cpu: 6 }\n'),
+      'r.yaml': queue('day', '  guarantee: { cpu: 3500m }\n'),
+    })
+    expect(heldAt(files)).toEqual([
+      [
+        'batchqueue.day',
+        ['a'],
+        'FLT2106',
+        'queue day is promised more than its sites have: cpu 9.5 is promised, the nodes have 8',
+      ],
+      [
+        'batchqueue.night',
+        ['a'],
+        'FLT2106',
+        'queue night is promised more than its sites have: cpu 9.5 is promised, the nodes have 8',
+      ],
+    ])
+  })
+
+  test.each([
+    ['what just fits', fleet({ 'q.yaml': queue('night', '  guarantee: { cpu: 8, memory: 8Gi }\n') })],
+    [
+      'a child shares its parent`s',
+      fleet({
+        'q.yaml': queue('night', '  guarantee: { cpu: 8 }\n'),
+        'r.yaml': queue('late', '  parent: night\n  guarantee: { cpu: 8 }\n'),
+      }),
+    ],
+    ['where Git does not say what a site has', { ...SMALL, 'q.yaml': queue('night', '  guarantee: { cpu: 800 }\n') }],
+  ])('nothing is held: %s', (_, files) => {
+    expect(heldAt(files)).toEqual([])
+  })
+
+  test('a resource that no node has', () => {
+    const files = fleet({ 'q.yaml': queue('night', '  guarantee: { nvidia.com/gpu: 1 }\n') })
+    expect(lint(files).rendered?.held).toMatchObject([
+      { workload: 'batchqueue.night', sites: ['a', 'b'], problem: { code: 'FLT2106' } },
+    ])
+  })
+})
