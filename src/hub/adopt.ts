@@ -50,8 +50,12 @@ export async function changeTargets(
     const record = records.get(name) ?? world.sites.get(name)
     if (record !== undefined) records.set(name, { ...record, published: 'behind' })
   }
+  const retired = [...records.values()].filter(
+    ({ name, standing }) => standing === 'retired' && world.sites.get(name)?.standing === 'active',
+  )
   return {
     draft: {
+      ...retirement(world, retired, facts),
       blobs: yes.blobs,
       sites: [...records.values()],
       rollouts: rollouts.map((record) => ({ record, whole: true, sites: new Map() })),
@@ -59,6 +63,23 @@ export async function changeTargets(
       entriesGone,
     },
     fleet: fleetStateOf(fleet, facts.held),
+  }
+}
+
+/** Keys that Git retires are refused from this commit on, whatever session they are in. */
+function retirement(world: World, retired: readonly SiteRecord[], facts: AdoptFacts): Pick<Draft, 'keys' | 'audit'> {
+  const names = new Set(retired.map(({ name }) => name))
+  return {
+    keys: [...world.keys.values()]
+      .filter(({ site, state }) => names.has(site) && state !== 'retired')
+      .map((key) => ({ ...key, state: 'retired' as const })),
+    audit: retired.map(({ name, gitRetired = '' }) => ({
+      atMs: facts.nowMs,
+      actor: `git ${facts.revision.slice(0, 12)}`,
+      action: 'retire',
+      subject: name,
+      detail: { reason: gitRetired },
+    })),
   }
 }
 
@@ -203,7 +224,20 @@ export function expected(name: string): SiteRecord {
 function asInGit(record: SiteRecord, site: Site, listed: boolean): SiteRecord {
   const { labels, mode, link, hold, location } = site
   const { timeZone } = location
-  return { ...record, inGit: true, listed, labels: { ...labels }, linkClass: link.class, timeZone, mode, gitHold: hold }
+  const { gitRetired: _before, ...rest } = record
+  return {
+    ...rest,
+    inGit: true,
+    listed,
+    labels: { ...labels },
+    linkClass: link.class,
+    timeZone,
+    mode,
+    gitHold: hold,
+    // Git retires whoever stands there now; taken back, the name needs a new token, as after `retire`.
+    ...(site.retired === null ? {} : { gitRetired: site.retired }),
+    standing: site.retired !== null && record.standing === 'active' ? 'retired' : record.standing,
+  }
 }
 
 function withConfirmed(site: SiteRecord, digests: readonly Digest[]): SiteRecord {

@@ -33,6 +33,10 @@ export async function enrolSite(parts: EnrolParts, request: EnrolRequest): Promi
   if (latest === undefined) throw new Fault('Unexpected', 'this hub has no statement of its keys')
   const site = await world.turn(async (commit) => {
     const before = world.sites.get(request.site) ?? expected(request.site)
+    if (before.gitRetired !== undefined)
+      throw new Fault('TokenRefused', `Git retires ${request.site}: ${before.gitRetired}`, {
+        facts: { site: request.site },
+      })
     const key = world.keys.get(request.keyHash)
     if (key !== undefined && (key.site !== request.site || key.state === 'retired'))
       throw new Fault('TokenRefused', 'this key was used before', { facts: { site: request.site } })

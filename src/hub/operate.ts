@@ -163,6 +163,8 @@ export function createApi(parts: OperateParts): HubApi {
       allow(actor, 'admin')
       if (!SITE_NAME.test(site)) throw new Fault('InvalidInput', `${site} is not a site name: a DNS label is`)
       within(world, actor, [site])
+      const retired = world.sites.get(site)?.gitRetired
+      if (retired !== undefined) throw new Fault('Conflict', `Git retires ${site}: ${retired}`)
       if (!(ttlMs > 0 && ttlMs <= MOST_TOKEN_MS)) throw new Fault('InvalidInput', 'a token lives for an hour at most')
       const secret = makeSecret()
       const expiresAtMs = nowMs() + ttlMs

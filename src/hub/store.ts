@@ -32,6 +32,8 @@ export interface SiteRecord {
   /** IANA name; absent: rows of before it was kept, read as UTC. */
   readonly timeZone?: string
   readonly mode: 'enforce' | 'observe'
+  /** Why Git retires it; absent: it does not. */
+  readonly gitRetired?: string
   readonly gitHold: { readonly reason: string; readonly untilMs: number | null } | null
   readonly agent: string | null
   readonly recipient: string | null

@@ -33,7 +33,9 @@ export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
     }
     for (const { type, reason, message, sinceMs } of view.conditions) add(reason, type, message, sinceMs, null)
     const { lastContactMs, dueAtMs } = contacts.get(name)
-    if (site.siteId === null)
+    if (site.standing === 'retired' || site.gitRetired !== undefined)
+      add('Retired', `site/${name}`, `its key is refused: ${site.gitRetired ?? 'an operator retired it'}`, null, null)
+    else if (site.siteId === null)
       add('NotEnrolled', `site/${name}`, `it has never joined: \`flotilla token create --site ${name}\``, null, null)
     else if (view.link === 'Never') add('NeverHeard', `site/${name}`, 'it joined and was never heard since', null, null)
     else if (view.link !== 'Online')

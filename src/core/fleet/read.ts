@@ -98,6 +98,7 @@ interface SiteSpec {
   readonly mode: 'enforce' | 'observe'
   readonly nodes: readonly { readonly capacity?: JsonObject }[]
   readonly hold: { readonly reason: string; readonly until?: string }
+  readonly retired: { readonly reason: string }
   readonly overlays: readonly OverlaySpec[]
   readonly formerNames: readonly string[]
 }
@@ -117,6 +118,7 @@ export function readSite(document: OurDocument): Site {
       hold === undefined
         ? null
         : { reason: hold.reason, untilMs: hold.until === undefined ? null : Date.parse(hold.until) },
+    retired: spec.retired?.reason ?? null,
     ...(spec.nodes === undefined ? {} : { nodes: spec.nodes.map(({ capacity }) => ({ capacity: capacity ?? {} })) }),
     overlays: readBoundOverlays(document, spec.overlays),
     formerNames: spec.formerNames ?? [],

@@ -68,6 +68,8 @@ export interface Site {
   /** What its nodes hold, as Git says it; absent where Git does not. */
   readonly nodes?: readonly { readonly capacity: JsonObject }[]
   readonly hold: { readonly reason: string; readonly untilMs: number | null } | null
+  /** Why its key is refused; null: it is not. */
+  readonly retired: string | null
   readonly overlays: readonly (Overlay & { readonly workload: string })[]
   readonly formerNames: readonly string[]
   readonly place: Place

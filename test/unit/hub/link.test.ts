@@ -80,6 +80,50 @@ describe('joining', () => {
   })
 })
 
+describe('retirement in Git', () => {
+  test('refuses the key at once, new tokens too, and what runs there is not touched', async () => {
+    const rig = await Rig.open()
+    await using _ = rig
+    rig.git.commit(shops())
+    await rig.settle()
+    const [site, s2] = [await rig.join('s1'), await rig.join('s2')]
+    await rig.run([site, s2], 60)
+    const { token } = await rig.hub.api.createToken(ADMIN, 's1', 60_000)
+    const retired = (name: string): string => (name === 's1' ? '  retired: { reason: the store is closed }\n' : '')
+    const revision = rig.git.commit(shops({ site: retired }))
+    await rig.hub.turns.source(never)
+    expect(rig.hub.handler.standing(site.keyHash)?.state).toBe('retired')
+    await expect(site.sync()).rejects.toMatchObject({ reason: 'KeyRetired' })
+    const request = { site: 's1', secret: token, keyHash: 'another', publicKey: Buffer.from('x'), recipient: 'age1x' }
+    await expect(rig.hub.handler.enrol(request)).rejects.toMatchObject({ reason: 'TokenRefused' })
+    await expect(rig.hub.api.createToken(ADMIN, 's1', 60_000)).rejects.toMatchObject({ reason: 'Conflict' })
+    expect((await rig.hub.api.why('site', 's1')).causes).toContainEqual(
+      expect.objectContaining({ reason: 'Retired', message: 'its key is refused: the store is closed' }),
+    )
+    expect((await rig.hub.api.audit(0, 500)).items.at(-1)).toMatchObject({
+      actor: `git ${revision.slice(0, 12)}`,
+      action: 'retire',
+      subject: 's1',
+      detail: { reason: 'the store is closed' },
+    })
+    // The others go on, and a restart remembers.
+    await rig.restart()
+    expect(rig.hub.handler.standing(site.keyHash)?.state).toBe('retired')
+    const before = s2.releaseOf('web')
+    rig.git.commit(shops({ tag: '2', site: retired }))
+    await rig.settle()
+    await rig.run([s2], 120)
+    expect(s2.releaseOf('web')).not.toBe(before)
+    expect(site.releaseOf('web')).toBe(before)
+    // Taken back in Git, the name needs a new token and inherits nothing.
+    rig.git.commit(shops({ tag: '2' }))
+    await rig.settle()
+    await expect(site.sync()).rejects.toMatchObject({ reason: 'KeyRetired' })
+    const again = await rig.join('s1')
+    expect(again.siteId).not.toBe(site.siteId)
+  })
+})
+
 describe('who knows more', () => {
   test('a site of a higher generation is told nothing, and no rollout moves it', async () => {
     const { rig, site } = await oneSite()
