@@ -53,7 +53,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await agent?.stop('SIGKILL')
   await hub?.program.stop('SIGKILL')
-  spawnSync('gpgconf', ['--kill', 'gpg-agent'], { env: { ...process.env, GNUPGHOME: path.join(dir, 'gpg') } })
+  for (const home of ['gpg', 'gpg2'])
+    if (fs.existsSync(path.join(dir, home))) run('gpgconf', ['--kill', 'gpg-agent'], path.join(dir, home))
   fs.rmSync(dir, { recursive: true, force: true })
 })
 
