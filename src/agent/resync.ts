@@ -5,6 +5,7 @@ import { fieldDifferences, normalise } from '../core/diff/normalise.ts'
 import type { Difference } from '../core/diff/types.ts'
 import { asFault } from '../core/model/fault.ts'
 import type { Manifest } from '../core/model/object.ts'
+import { clusterFor } from './account.ts'
 import type { Reconciler } from './reconcile.ts'
 import type { ReconcileDeps } from './settled.ts'
 
@@ -57,19 +58,21 @@ async function lookDeeper(
   if (live === undefined || live === null || entry.ref.kind === 'Job') return undefined
   const applied = library.past(entry.applied)
   const record = ports.store.workloads().get(entry.workload)
-  const rules = record === undefined ? undefined : library.pastRelease(record.release)?.rules
-  if (applied === undefined || rules === undefined || rules.serviceAccount !== undefined) return undefined
+  const release = record === undefined ? undefined : library.pastRelease(record.release)
+  if (applied === undefined || release === undefined) return undefined
   const desired = withMarks(applied, entry.workload, marks)
   const { send } = drift({
     desired,
     applied: desired,
     live,
     settled: entry.settled,
-    ignore: rules.drift.ignore,
+    ignore: release.rules.drift.ignore,
     scaled: false,
   })
   state.counts.dryRuns += 1
-  const would = await ports.cluster.apply(send, { fieldManager: FIELD_MANAGER, force: true, dryRun: true }, signal)
+  // What an account may not see it may not compare either: its own rights judge the dry-run as they judge the write.
+  const cluster = clusterFor(ports.cluster, release)
+  const would = await cluster.apply(send, { fieldManager: FIELD_MANAGER, force: true, dryRun: true }, signal)
   if (would.metadata.uid !== live.metadata.uid) return undefined
   return differencesOf(normalise(would), live)
 }
