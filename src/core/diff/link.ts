@@ -5,8 +5,7 @@
 import { refKey, type Manifest, type ObjectRef, formatRef } from '../model/object.ts'
 import { allEdges, inSets } from './order.ts'
 import type { DesiredWorkload, PlanInput, Step, WriteStep } from './types.ts'
-
-export const SYNC_WAVE = 'argocd.argoproj.io/sync-wave'
+import { lowerWaves, waveOf } from './waves.ts'
 
 export function link(steps: readonly Step[], input: PlanInput, workloads: readonly DesiredWorkload[]): readonly Step[] {
   const writes = steps.filter((step): step is WriteStep => 'desired' in step)
@@ -71,7 +70,7 @@ function manifestsOf(
   return manifests
 }
 
-/** Each object of a higher wave waits for all of the next lower one; those wait for the ones below them in turn. */
+/** Each object of a higher wave waits for all of the lower ones of its workload. */
 function waveTargets(
   workloads: readonly DesiredWorkload[],
   writes: readonly WriteStep[],
@@ -81,27 +80,11 @@ function waveTargets(
   const targets = new Map<string, readonly string[]>()
   for (const { name, objects } of workloads) {
     if (!changing.has(name)) continue
-    const waves = new Map<number, string[]>()
-    for (const { ref } of objects) {
-      const key = refKey(ref)
-      const wave = waveOf(manifests.get(key))
-      waves.set(wave, [...(waves.get(wave) ?? []), key])
-    }
-    if (waves.size < 2) continue
-    const below: string[] = []
-    for (const wave of [...waves.keys()].toSorted((a, b) => a - b)) {
-      const keys = waves.get(wave) ?? []
-      const needed = [...below]
-      for (const key of keys) targets.set(key, needed)
-      below.push(...keys)
-    }
+    const keys = objects.map(({ ref }) => refKey(ref))
+    for (const [key, lower] of lowerWaves(new Map(keys.map((key) => [key, waveOf(manifests.get(key))]))))
+      targets.set(key, lower)
   }
   return targets
-}
-
-function waveOf(manifest: Manifest | undefined): number {
-  const text = manifest?.metadata.annotations?.[SYNC_WAVE]
-  return text !== undefined && /^-?\d{1,6}$/.test(text) ? Number(text) : 0
 }
 
 function refOfManifest(manifest: Manifest): ObjectRef {

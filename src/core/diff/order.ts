@@ -1,9 +1,10 @@
 /**
  * Which object waits for which: a namespace for what stands in it, a CustomResourceDefinition for its objects, and the
- * annotation `config.kubernetes.io/depends-on`. Deletion goes the other way round.
+ * annotations `config.kubernetes.io/depends-on` (cli-utils, Config Sync) and kapp's. Deletion goes the other way round.
  */
 import { byUtf16, isObject } from '../model/json.ts'
 import { groupOf, refKey, refOf, type Manifest, type ObjectRef } from '../model/object.ts'
+import { kappOrder } from './order-kapp.ts'
 
 export const DEPENDS_ON = 'config.kubernetes.io/depends-on'
 
@@ -89,10 +90,11 @@ export function crdEdges(objects: readonly Manifest[]): readonly Edge[] {
 export function allEdges(objects: readonly Manifest[]): Edges {
   const named = dependsOnEdges(objects)
   const all = new Map<string, Edge>()
-  for (const edge of [...crdEdges(objects), ...namespaceEdges(objects), ...named.edges]) {
+  const kapp = kappOrder(objects)
+  for (const edge of [...crdEdges(objects), ...namespaceEdges(objects), ...named.edges, ...kapp.applies]) {
     all.set(`${refKey(edge.from)} ${refKey(edge.to)}`, edge)
   }
-  return { edges: [...all.values()], errors: named.errors }
+  return { edges: [...all.values()], errors: [...named.errors, ...kapp.errors] }
 }
 
 /** Sets to be done one after another, or the objects that wait for each other in a circle (and those behind them). */

@@ -2,12 +2,14 @@
  * What may go. Only what is in the inventory; an intended entry only where the live object carries our marks; an owned one only
  * where the live UID is the one we own and nothing desired is that same object. All doubts leave it where it is.
  */
-import { formatRef, refKey, type Manifest, type ObjectRef } from '../model/object.ts'
+import { formatRef, parseRefKey, refKey, type Manifest, type ObjectRef } from '../model/object.ts'
 import type { ReleaseRules } from '../model/release.ts'
 import { matches } from './drift.ts'
 import { carriesMarks, isDefinition, isProtected, PART_OF } from './marks.ts'
-import { allEdges } from './order.ts'
+import { kappOrder } from './order-kapp.ts'
+import { allEdges, inSets, type Edge } from './order.ts'
 import type { InventoryEntry, PlanInput, Step } from './types.ts'
+import { lowerWaves, waveOf } from './waves.ts'
 
 /** In the reason why a definition stays. */
 const MOST_NAMED = 3
@@ -161,13 +163,35 @@ function foreignOwner(live: Manifest, { marks }: PlanInput): string | undefined 
   return set === undefined || set === marks.applySetId ? undefined : `ApplySet ${set}`
 }
 
-/** Dependents go before what they depend on. */
-function deletions(candidates: readonly Candidate[], input: PlanInput): readonly Step[] {
+/** Of a workload's waves the higher go first. */
+function waveEdges(candidates: readonly Candidate[]): readonly Edge[] {
+  const byWorkload = Map.groupBy(candidates, ({ entry }) => entry.workload)
+  return [...byWorkload.values()].flatMap((all) =>
+    [...lowerWaves(new Map(all.map(({ entry, actual }) => [refKey(entry.ref), waveOf(actual)])))].flatMap(
+      ([key, lower]) => lower.map((other) => ({ from: parseRefKey(other), to: parseRefKey(key) })),
+    ),
+  )
+}
+
+/** By key: what goes before it. Dependents go before what they depend on. */
+function deletionOrder(candidates: readonly Candidate[]): ReadonlyMap<string, readonly string[]> {
+  const objects = candidates.map(({ actual }) => actual)
+  const reversed = allEdges(objects).edges.map(({ from, to }): Edge => ({ from: to, to: from }))
+  const said = [...reversed, ...waveEdges(candidates), ...kappOrder(objects).deletes]
+  const refs = candidates.map(({ entry }) => entry.ref)
+  // What waits for itself would never go: then less is heeded.
+  const heeded = [said, reversed].find((edges) => inSets(refs, edges).kind === 'sets') ?? []
   const needs = new Map<string, string[]>()
-  for (const { from, to } of allEdges(candidates.map(({ actual }) => actual)).edges) {
-    const key = refKey(to)
-    needs.set(key, [...(needs.get(key) ?? []), refKey(from)])
+  for (const { from, to } of heeded) {
+    const list = needs.get(refKey(from))
+    if (list === undefined) needs.set(refKey(from), [refKey(to)])
+    else list.push(refKey(to))
   }
+  return needs
+}
+
+function deletions(candidates: readonly Candidate[], input: PlanInput): readonly Step[] {
+  const needs = deletionOrder(candidates)
   const present = new Set(input.workloads.flatMap(({ name, rules }) => [name, ...rules.formerNames]))
   return candidates.map(({ entry, actual, rules }) => ({
     kind: 'delete',

@@ -248,6 +248,28 @@ describe('what goes', () => {
     expect(first).toMatchObject({ kind: 'delete', needs: [refKey(refOf(user))] })
   })
 
+  test('the higher wave goes first, and a kapp rule is heeded as long as nothing waits for itself', () => {
+    const wave = (name: string, number: string): Manifest =>
+      object('ConfigMap', name, { annotations: { 'argocd.argoproj.io/sync-wave': number } })
+    const rule = (name: string, text: string): Manifest =>
+      object('ConfigMap', name, { annotations: { 'kapp.k14s.io/change-group': 'g', 'kapp.k14s.io/change-rule': text } })
+    const needs = (objects: readonly Manifest[]): readonly (readonly string[])[] =>
+      plan(
+        input(
+          [workload('till', [])],
+          objects.map((it, i) => ours(it, `u${i}`)),
+          objects.map((it, i) => entry(it, `u${i}`)),
+        ),
+      )
+        .toSorted((a, b) => (a.ref.name < b.ref.name ? -1 : 1))
+        .map((step) => ('needs' in step ? step.needs.map((key) => key.split('/')[3] ?? '') : []))
+    expect(needs([wave('a', '1'), wave('b', '2')])).toEqual([['b'], []])
+    expect(needs([object('ConfigMap', 'a'), rule('b', 'x')])).toEqual([[], []])
+    const first = object('ConfigMap', 'a', { annotations: { 'kapp.k14s.io/change-group': 'first' } })
+    expect(needs([first, rule('b', 'delete after deleting first')])).toEqual([[], ['a']])
+    expect(needs([rule('a', 'delete after deleting g'), rule('b', 'delete after deleting g')])).toEqual([[], []])
+  })
+
   test('what pruneFirst names goes before anything is made, the rest after', () => {
     const rules = { pruneFirst: [{ name: 'a' }] }
     const old = object('ConfigMap', 'old')
