@@ -13,15 +13,18 @@ const NOTE = 'keys-copy'
 const FIELD = 'keys.json'
 const KIND = { apiVersion: 'v1', kind: 'Secret' }
 
-/** Where the store has no identity, or one that cannot be read. Nothing where there is no copy; a cluster that is away is no copy. */
-export async function restoreKeys(
+/**
+ * Where the store has no identity, or one that cannot be read: what the cluster keeps of it, for `store.restoreKeys`. undefined
+ * where there is no copy, or none that is whole; a cluster that is away is no copy.
+ */
+export async function copyOfKeys(
   cluster: Cluster,
   store: AgentStore,
   namespace: string,
   log: Logger,
   signal: AbortSignal,
-): Promise<void> {
-  if (hasIdentity(store)) return
+): Promise<JsonObject | undefined> {
+  if (hasIdentity(store)) return undefined
   const ref = { group: '', kind: 'Secret', namespace, name: KEYS_SECRET }
   let secret: Manifest | undefined
   try {
@@ -29,17 +32,14 @@ export async function restoreKeys(
   } catch (error) {
     const { reason, message } = asFault(error)
     log.warn({ reason, because: message }, 'cannot look for a copy of the keys')
-    return
+    return undefined
   }
   const text = (secret?.['data'] as JsonObject | undefined)?.[FIELD]
-  if (typeof text !== 'string') return
+  if (typeof text !== 'string') return undefined
   const keys = keysIn(text)
-  if (keys === undefined) {
+  if (keys === undefined)
     log.warn({ from: `${namespace}/${KEYS_SECRET}` }, 'the copy of the keys does not match its sum: it says nothing')
-    return
-  }
-  store.restoreKeys(keys)
-  log.warn({ from: `${namespace}/${KEYS_SECRET}` }, 'the store was lost: keys and floor are those of their copy')
+  return keys
 }
 
 function keysIn(text: string): JsonObject | undefined {

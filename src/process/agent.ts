@@ -11,7 +11,7 @@ import { type Agent, createAgent } from '../agent/agent.ts'
 import { nextBackoffMs } from '../agent/backoff.ts'
 import { AGENT_DEFAULTS } from '../agent/defaults.ts'
 import { enrolSite } from '../agent/enrol.ts'
-import { keepKeys, restoreKeys } from '../agent/keys-copy.ts'
+import { copyOfKeys, keepKeys } from '../agent/keys-copy.ts'
 import { createLease, fenced, type Lease } from '../agent/lease.ts'
 import type { AgentOptions, AgentStore, Machine, SiteIdentity } from '../agent/ports.ts'
 import type { AgentProcessOptions } from '../cli/ports.ts'
@@ -52,7 +52,11 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
   const { clock, claim } = start
   const store = openAgentStore(start.data)
   const place = (start.options.applySet ?? AGENT_DEFAULTS.applySet).namespace
-  if (claim !== undefined) await restoreKeys(start.cluster, store, place, start.log, signal)
+  const copy = claim === undefined ? undefined : await copyOfKeys(start.cluster, store, place, start.log, signal)
+  if (copy !== undefined && !(await joinedAnew(store, start, signal))) {
+    store.restoreKeys(copy)
+    start.log.warn({}, 'the store was lost: keys and floor are those of their copy in the cluster')
+  }
   const identity = await enrolled(store, start, signal)
   const log = start.log.child({ site: identity.site })
   const direct = openLink({
@@ -124,6 +128,19 @@ async function leaseLoop(
     onAnswer()
     if (lease.state().held === 'yes') await underLease()
     await clock.sleep(nextMs, signal).catch(() => undefined)
+  }
+}
+
+/** A token that is still good was given for a reason: this site is to be somebody new. One that was used is that of the first start. */
+async function joinedAnew(store: AgentStore, start: AgentStart, signal: AbortSignal): Promise<boolean> {
+  if (start.join === undefined) return false
+  try {
+    await enrolSite({ enrol: enrolOverLink }, store, start.join, { existing: 'replace' }, signal)
+    return true
+  } catch (error) {
+    const { reason, message } = asFault(error)
+    start.log.info({ reason, because: message }, 'the token is not used: there is a copy of the keys')
+    return false
   }
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { copyAgentStore, openAgentStore } from '../../../src/adapters/store/agent-store.ts'
 import { takeStoreLock } from '../../../src/adapters/store/store-lock.ts'
-import { keepKeys, KEYS_SECRET, restoreKeys } from '../../../src/agent/keys-copy.ts'
+import { copyOfKeys, keepKeys, KEYS_SECRET } from '../../../src/agent/keys-copy.ts'
 import type { AgentStore, WorkloadRecord } from '../../../src/agent/ports.ts'
 import { digestBytes } from '../../../src/core/model/digest.ts'
 import { Fault } from '../../../src/core/model/fault.ts'
@@ -136,7 +136,10 @@ describe('the lock of a store', () => {
 describe('the copy of keys and floor in the cluster', () => {
   const cluster = () => new SimCluster({ clock: new VirtualClock(), seed: 1 })
   const keep = (to: SimCluster, store: AgentStore) => keepKeys(to, store, 'kube-system', SILENT, SIGNAL)
-  const restore = (from: SimCluster, store: AgentStore) => restoreKeys(from, store, 'kube-system', SILENT, SIGNAL)
+  const restore = async (from: SimCluster, store: AgentStore): Promise<void> => {
+    const keys = await copyOfKeys(from, store, 'kube-system', SILENT, SIGNAL)
+    if (keys !== undefined) store.restoreKeys(keys)
+  }
   const kept = async () => {
     const there = cluster()
     const store = openAgentStore(folder('kept'))
