@@ -1,8 +1,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { predict, predictOn } from '../../src/core/scheduler/predict.ts'
-import { createScheduler, schedule } from '../../src/core/scheduler/scheduler.ts'
-import type { CycleResult, Options } from '../../src/core/scheduler/types.ts'
+import { predictOn } from '../../src/core/scheduler/predict.ts'
+import type { PluginFactory } from '../../src/core/scheduler/plugin.ts'
+import { createScheduler, schedule, type LiveScheduler } from '../../src/core/scheduler/scheduler.ts'
+import type { CycleResult, Options, Snapshot } from '../../src/core/scheduler/types.ts'
 import {
   after,
   belowGuarantee,
@@ -13,6 +14,7 @@ import {
   NOW_MS,
   overAllocated,
   podObject,
+  type PodIn,
   snapshotOf,
   type WorldIn,
   worlds,
@@ -23,6 +25,82 @@ const OPTIONS: Options = { seed: 'site', nowMs: NOW_MS, minRunMs: 1000 }
 const run = (world: WorldIn, more: Options = {}): CycleResult => schedule(snapshotOf(world), { ...OPTIONS, ...more })
 const law = (numRuns: number, terms: boolean, check: (world: WorldIn) => void): void =>
   fc.assert(fc.property(worlds({ terms, limits: false }), check), { seed: SEED, numRuns })
+
+// The laws that compare runs: each takes what runs, so that a broken one can be put in its place.
+
+type Run = (world: WorldIn, more?: Options) => CycleResult
+type Make = (snapshot: Snapshot) => LiveScheduler
+
+function schedulerOf(snapshot: Snapshot): LiveScheduler {
+  return createScheduler(OPTIONS, snapshot)
+}
+
+function anyOrder(world: WorldIn, runs: Run): void {
+  const shuffled = {
+    ...world,
+    nodes: world.nodes.toReversed(),
+    pods: world.pods.toReversed(),
+    jobs: world.jobs.toReversed(),
+    queues: world.queues.toReversed(),
+  }
+  expect(deeds(runs(shuffled))).toEqual(deeds(runs(world)))
+}
+
+function withoutCache(world: WorldIn, runs: Run): void {
+  expect(runs(world, { cache: 'off' })).toEqual(runs(world))
+}
+
+function nothingTwice(world: WorldIn, runs: Run): void {
+  const first = runs(world, { actions: ['enqueue', 'allocate', 'backfill'] })
+  const second = runs(after(world, first, NOW_MS), { actions: ['enqueue', 'allocate', 'backfill'] })
+  expect(deeds({ ...second, nominations: [] })).toEqual({ binds: [], evictions: [], nominations: [] })
+  const scheduler = createScheduler(OPTIONS, snapshotOf(world))
+  scheduler.cycle(NOW_MS)
+  expect(scheduler.cycle(NOW_MS + 1)).toMatchObject({ binds: [], evictions: [], phases: [] })
+}
+
+function noTurns(world: WorldIn, runs: Run): void {
+  const gaveWay = new Map<string, Set<string>>()
+  const jobOf = new Map(world.pods.map(({ name, job }) => [name, job]))
+  let now = world
+  for (let k = 0; k < 6; k++) {
+    const nowMs = NOW_MS + k * 100_000
+    const result = runs(now, { nowMs })
+    for (const { name, for: taker } of result.evictions) {
+      const [loser, winner] = [jobOf.get(name) as string, jobOf.get(taker.slice(3)) as string]
+      expect(gaveWay.get(winner)?.has(loser) ?? false, `${winner} and ${loser} take turns`).toBe(false)
+      gaveWay.set(loser, (gaveWay.get(loser) ?? new Set()).add(winner))
+    }
+    now = after(now, result, nowMs)
+  }
+}
+
+const NEW_POD: PodIn = { name: '', job: 'new', app: 'new', cpu: 2, mem: 1, priority: 50, node: null, startedMs: 0, term: 'none', limitS: null } // prettier-ignore
+
+function asPredicted(world: WorldIn, make: Make): void {
+  const job = { namespace: 'ns', name: 'new', uid: 'new', queue: 'q0', minMember: 2, priority: 50, createdMs: 99 }
+  const pods = [0, 1].map((k) => podObject({ ...NEW_POD, name: `new-p${k}` }))
+  const before = snapshotOf(world)
+  const kept = make(before)
+  const prediction = predictOn(kept, { pods, job }, NOW_MS)
+  const actual = make({ ...before, pods: [...before.pods, ...pods], jobs: [...world.jobs, job] }).cycle(NOW_MS)
+  const bound = actual.binds.filter(({ name }) => name.startsWith('new-'))
+  const nominated = actual.nominations.filter(({ name }) => name.startsWith('new-'))
+  expect(prediction).toEqual(predictOn(make(before), { pods, job }, NOW_MS))
+  if (prediction.fit === 'now') expect(prediction.binds).toEqual(bound)
+  else if (prediction.fit === 'after-evicting') expect(prediction.binds).toHaveLength(bound.length + nominated.length)
+  else expect(bound.length + nominated.length).toBeLessThan(2)
+  expect(deeds(kept.cycle(NOW_MS))).toEqual(deeds(make(before).cycle(NOW_MS)))
+}
+
+/** Everybody in one queue without limits, and nobody bound to a gang: room on nodes is all that anyone can lack. */
+function ofOneQueue(world: WorldIn): WorldIn {
+  return {
+    ...world,
+    queues: [{ name: 'q0' }],
+    jobs: world.jobs.map((one) => ({ ...one, queue: 'q0', minMember: 0 })),
+  }
+}
 
 describe('laws of the scheduler', () => {
   it('no node is over-allocated', () =>
@@ -53,79 +131,40 @@ describe('laws of the scheduler', () => {
     }))
 
   it('the same input gives the same placement, in whatever order it comes', () =>
-    law(200, true, (world) => {
-      const shuffled = {
-        ...world,
-        nodes: world.nodes.toReversed(),
-        pods: world.pods.toReversed(),
-        jobs: world.jobs.toReversed(),
-        queues: world.queues.toReversed(),
-      }
-      expect(deeds(run(shuffled))).toEqual(deeds(run(world)))
-    }))
+    law(200, true, (world) => anyOrder(world, run)))
 
-  it('with the cache off the result is the same', () =>
-    law(200, true, (world) => {
-      expect(run(world, { cache: 'off' })).toEqual(run(world))
-    }))
+  it('with the cache off the result is the same', () => law(200, true, (world) => withoutCache(world, run)))
 
-  it('a second cycle on an unchanged cluster does nothing', () =>
-    law(300, true, (world) => {
-      const first = run(world, { actions: ['enqueue', 'allocate', 'backfill'] })
-      const second = run(after(world, first, NOW_MS), { actions: ['enqueue', 'allocate', 'backfill'] })
-      expect(deeds({ ...second, nominations: [] })).toEqual({ binds: [], evictions: [], nominations: [] })
-      const scheduler = createScheduler(OPTIONS, snapshotOf(world))
-      scheduler.cycle(NOW_MS)
-      expect(scheduler.cycle(NOW_MS + 1)).toMatchObject({ binds: [], evictions: [], phases: [] })
-    }))
+  it('a second cycle on an unchanged cluster does nothing', () => law(300, true, (world) => nothingTwice(world, run)))
 
   it('no pod is evicted for one that was evicted for it within 6 cycles', () =>
-    law(300, false, (world) => {
-      const gaveWay = new Map<string, Set<string>>()
-      const jobOf = new Map(world.pods.map(({ name, job }) => [name, job]))
-      let now = world
-      for (let k = 0; k < 6; k++) {
-        const nowMs = NOW_MS + k * 100_000
-        const result = schedule(snapshotOf(now), { ...OPTIONS, nowMs })
-        for (const { name, for: taker } of result.evictions) {
-          const [loser, winner] = [jobOf.get(name) as string, jobOf.get(taker.slice(3)) as string]
-          expect(gaveWay.get(winner)?.has(loser) ?? false, `${winner} and ${loser} take turns`).toBe(false)
-          gaveWay.set(loser, (gaveWay.get(loser) ?? new Set()).add(winner))
-        }
-        now = after(now, result, nowMs)
-      }
-    }))
+    law(300, false, (world) => noTurns(world, run)))
 
   it('what is predicted is what happens, and predicting changes nothing', () =>
-    law(300, true, (world) => {
-      const job = { namespace: 'ns', name: 'new', uid: 'new', queue: 'q0', minMember: 2, priority: 50, createdMs: 99 }
-      const pods = [0, 1].map((k) =>
-        podObject({
-          name: `new-p${k}`,
-          job: 'new',
-          app: 'new',
-          cpu: 2,
-          mem: 1,
-          priority: 50,
-          node: null,
-          startedMs: 0,
-          term: 'none',
-          limitS: null,
-        }),
-      )
-      const before = snapshotOf(world)
-      const kept = createScheduler(OPTIONS, before)
-      const prediction = predictOn(kept, { pods, job }, NOW_MS)
-      const actual = schedule({ ...before, pods: [...before.pods, ...pods], jobs: [...world.jobs, job] }, OPTIONS)
-      const bound = actual.binds.filter(({ name }) => name.startsWith('new-'))
-      const nominated = actual.nominations.filter(({ name }) => name.startsWith('new-'))
-      expect(prediction).toEqual(predict(before, { pods, job }, OPTIONS))
-      if (prediction.fit === 'now') expect(prediction.binds).toEqual(bound)
-      else if (prediction.fit === 'after-evicting')
-        expect(prediction.binds).toHaveLength(bound.length + nominated.length)
-      else expect(bound.length + nominated.length).toBeLessThan(2)
-      expect(deeds(kept.cycle(NOW_MS))).toEqual(deeds(run(world)))
-    }))
+    law(300, true, (world) => asPredicted(world, schedulerOf)))
+
+  it('a job before all others gets room exactly where it would with all that may leave gone', () =>
+    fc.assert(
+      fc.property(
+        worlds({ terms: false, limits: false }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 4 }),
+        (world, count, cpu) => {
+          // prettier-ignore
+          const { pods: all, ...crowd } = ofOneQueue(world)
+          // Nobody else waits: who is allocated in this very cycle cannot be asked to leave in it.
+          const running = all.filter(({ node }) => node !== null)
+          const pods = Array.from({ length: count }, (_, k) => ({ ...NEW_POD, name: `top-p${k}`, job: 'top', app: 'top', cpu, priority: 1000 })) // prettier-ignore
+          const top = { namespace: 'ns', name: 'top', uid: 'top', queue: 'q0', minMember: count, priority: 1000, createdMs: 99 } // prettier-ignore
+          const result = run({ ...crowd, pods: [...running, ...pods], jobs: [...crowd.jobs, top] })
+          const given = [...result.binds, ...result.nominations].filter(({ name }) => name.startsWith('top-')).length
+          // The oracle: everybody leaves, then as many as fit on each empty node.
+          const room = crowd.nodes.reduce((sum, node) => sum + Math.min(Math.floor(node.cpu / cpu), node.mem, node.pods), 0) // prettier-ignore
+          expect(given).toBe(room >= count ? count : 0)
+        },
+      ),
+      { seed: SEED, numRuns: 300 },
+    ))
 })
 
 describe('a scheduler that lives', () => {
@@ -192,4 +231,58 @@ describe('each law sees a planted mistake', () => {
     expect(needlessEviction(world, { ...nothing, evictions: [evict('a', 'preempt')], nominations: [bind('b')] })).toBe(
       'a',
     ))
+})
+
+describe('each law that compares runs sees a planted mistake', () => {
+  const CALM = ['priority', 'gang', 'conformance', 'overcommit', 'sla', 'capacity', 'predicates', 'nodeorder', 'backfill'] // prettier-ignore
+  const tier = CALM.map((name) => ({ name }))
+  const fault = { name: 'fault' }
+
+  /** A scheduler with a plugin that is wrong, beside the others or before them. */
+  const broken =
+    (plugin: PluginFactory, where: 'beside' | 'before' = 'beside') =>
+    (snapshot: Snapshot, more: Options = {}): LiveScheduler =>
+      createScheduler(
+        { ...OPTIONS, tiers: where === 'beside' ? [[...tier, fault]] : [[fault], tier], ...more },
+        snapshot,
+        { fault: plugin },
+      )
+  const runs =
+    (make: ReturnType<typeof broken>): Run =>
+    (world, more = {}) =>
+      make(snapshotOf(world), more).cycle(more.nowMs ?? NOW_MS)
+  const fails = (terms: boolean, check: (world: WorldIn) => void): void =>
+    expect(() => law(200, terms, check)).toThrow(/Property failed/)
+
+  it('a score by the order in which nodes came', () =>
+    fails(true, (world) => anyOrder(world, runs(broken(() => ({ localScore: (_podClass, node) => 1000 * node }))))))
+
+  it('an answer that is remembered, of a filter that changes its mind', () => {
+    let asked = 0
+    const fickle = broken(() => ({ filters: [{ kind: 'node', refuses: () => (asked++ % 3 === 0 ? 'Zone' : null) }] }))
+    fails(true, (world) => withoutCache(world, runs(fickle)))
+  })
+
+  it('a cycle that does the half and leaves the rest to the next', () => {
+    let cycles = 0
+    const lazy = broken(() => {
+      const skips = cycles++ % 2 === 0
+      return { filters: [{ kind: 'live', refuses: (_podClass, node) => (skips && node === 0 ? 'Zone' : null) }] }
+    })
+    fails(true, (world) => nothingTwice(world, runs(lazy)))
+  })
+
+  it('pods that give way to those who are no better', () => {
+    const rude = broken(() => ({ preemptable: (_task, candidates) => candidates }), 'before')
+    fails(false, (world) => noTurns(ofOneQueue(world), runs(rude)))
+  })
+
+  it('a prediction that is not asked of the same world', () => {
+    let cycles = 0
+    const moody = broken(() => {
+      const closes = cycles++ % 3 === 0
+      return { filters: [{ kind: 'live', refuses: () => (closes ? 'Zone' : null) }] }
+    })
+    fails(true, (world) => asPredicted(world, moody))
+  })
 })

@@ -1,5 +1,5 @@
 /** Jobs that starve take the place of pods of less worth in their own queue, and within one job the lesser pods give way. */
-import { placesAllow } from '../choose.ts'
+import { choose, NO_LIMITS, placesAllow } from '../choose.ts'
 import type { Cycle } from '../cycle.ts'
 import type { Job } from '../ledger.ts'
 import { Statement } from '../statement.ts'
@@ -116,6 +116,7 @@ export function takeRoom(
   wanted: (victim: number) => boolean,
 ): boolean {
   if (!mayAsk(cycle, task)) return false
+  if (takeFreeRoom(cycle, statement, task)) return true
   const podClass = cycle.classOf(task)
   const attempt = `${because} ${from} ${cycle.sharedFate(cycle.jobOf(task), from)} ${podClass.id} ${cycle.state.tally[0]} ${cycle.state.tally[1]}`
   // A pod just like it asked in this very state, and in vain.
@@ -148,6 +149,22 @@ export function takeRoom(
   for (const { task: victim, breaksBudget } of best.victims)
     statement.do({ kind: 'evict', task: victim, because, for: task, breaksBudget })
   statement.do({ kind: 'pipeline', task, node: best.node })
+  return true
+}
+
+/** Of a gang that lacks room, the pods that need nobody's place are promised what is free: the others are asked for the rest only. */
+function takeFreeRoom(cycle: Cycle, statement: Statement, task: number): boolean {
+  const job = cycle.jobOf(task)
+  if (job.minMember < 2 || cycle.options.profile !== 'calm' || !cycle.allocatable(cycle.queueOf(job), task))
+    return false
+  const { reservations } = cycle
+  const choice = choose(
+    cycle,
+    task,
+    reservations?.any === true ? { allows: (node) => reservations.allows(task, node) } : NO_LIMITS,
+  )
+  if (choice === null) return false
+  statement.do({ kind: 'pipeline', task, node: choice.node })
   return true
 }
 
