@@ -189,6 +189,7 @@ function made(
       ref,
       digest: blob,
       document: library.object(blob),
+      account: accountOf(rules.serviceAccount, (release ?? target).namespace),
     }))
   // What is the batch room's is never the API server's.
   const plain = all.filter(({ ref }) => !isBatchRef(ref))
@@ -207,6 +208,12 @@ function made(
 /** How each workload reads the kinds that it brings, by name. */
 export function healthChecksOf({ intents }: Pick<Desired, 'intents'>): ReadonlyMap<string, readonly HealthCheck[]> {
   return new Map(intents.map(({ entry, desired }) => [entry.workload, desired.rules.healthChecks]))
+}
+
+/** `namespace/name`; '' for the agent itself. */
+function accountOf(serviceAccount: string | undefined, namespace: string): string {
+  if (serviceAccount === undefined) return ''
+  return serviceAccount.includes('/') ? serviceAccount : `${namespace}/${serviceAccount}`
 }
 
 /** What is the batch room's of a turn. A release that cannot be read takes nothing away from it. */

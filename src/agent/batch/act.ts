@@ -7,6 +7,7 @@ import { isObject } from '../../core/model/json.ts'
 import { refOf, type Manifest, type ObjectRef } from '../../core/model/object.ts'
 import { nextBackoffMs } from '../backoff.ts'
 import type { JobAct } from './jobs.ts'
+import type { JobRow } from './journal.ts'
 
 const PARALLEL = 8
 /** A refusal stands until the job changes; the world may change too, so it is asked again now and then. */
@@ -80,7 +81,18 @@ async function inParallel<T>(items: readonly T[], run: (item: T) => Promise<void
   if (failed !== undefined) throw failed.error
 }
 
-async function removePod({ row }: JobAct, pod: PodDelete, { cluster }: ActPorts, signal: AbortSignal): Promise<void> {
+/** A team's jobs have the rights of its account and no more. */
+function actingFor({ account }: JobRow, { cluster }: ActPorts): Cluster {
+  if (account === '') return cluster
+  const [namespace = '', name = ''] = account.split('/', 2)
+  return cluster.as({
+    user: `system:serviceaccount:${namespace}:${name}`,
+    groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
+  })
+}
+
+async function removePod({ row }: JobAct, pod: PodDelete, ports: ActPorts, signal: AbortSignal): Promise<void> {
+  const cluster = actingFor(row, ports)
   const ref = { group: '', kind: 'Pod', namespace: row.record.namespace, name: pod.name }
   const grace = pod.how === 'force' ? { gracePeriodSeconds: 0 } : {}
   try {
@@ -93,18 +105,18 @@ async function removePod({ row }: JobAct, pod: PodDelete, { cluster }: ActPorts,
 
 async function makePod(act: JobAct, plan: PodPlan, ports: ActPorts, signal: AbortSignal): Promise<void> {
   const manifest = podManifest(act.spec, act.row.record, plan)
-  const there = await make(manifest, ports.cluster, signal)
+  const there = await make(manifest, actingFor(act.row, ports), ports, signal)
   if (annotation(there, POD_ANNOTATIONS.uid) !== act.row.record.uid) throw taken(refOf(manifest))
   ports.saw(there)
 }
 
 /** The object as it is after: ours, or what already stood there. */
-async function make(manifest: Manifest, cluster: Cluster, signal: AbortSignal): Promise<Manifest> {
+async function make(manifest: Manifest, cluster: Cluster, ports: ActPorts, signal: AbortSignal): Promise<Manifest> {
   try {
     return await cluster.create(manifest, MANAGER, signal)
   } catch (error) {
     if (isFault(error, 'NotFound')) {
-      await makeNamespace(manifest.metadata.namespace ?? '', cluster, signal)
+      await makeNamespace(manifest.metadata.namespace ?? '', ports.cluster, signal)
       return cluster.create(manifest, MANAGER, signal)
     }
     if (!isFault(error, 'Conflict')) throw error
@@ -115,7 +127,7 @@ async function make(manifest: Manifest, cluster: Cluster, signal: AbortSignal): 
   }
 }
 
-/** By need, and never deleted for it. */
+/** By need, and never deleted for it: the site's own doing, whosever the job is. */
 async function makeNamespace(name: string, cluster: Cluster, signal: AbortSignal): Promise<void> {
   try {
     await cluster.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }, MANAGER, signal)
@@ -125,17 +137,19 @@ async function makeNamespace(name: string, cluster: Cluster, signal: AbortSignal
 }
 
 /** The Service and the list of hosts stand before the first pod. Those of an earlier job of the name give way. */
-async function provide({ spec, row }: JobAct, { cluster }: ActPorts, signal: AbortSignal): Promise<void> {
+async function provide({ spec, row }: JobAct, ports: ActPorts, signal: AbortSignal): Promise<void> {
+  const cluster = actingFor(row, ports)
   for (const object of jobObjects(spec, row.record)) {
-    const there = await make(object, cluster, signal)
+    const there = await make(object, cluster, ports, signal)
     if (annotation(there, POD_ANNOTATIONS.uid) === row.record.uid) continue
     if (!isOfJob(there, row.record.name)) throw taken(refOf(object))
     await drop(there, cluster, signal)
-    await make(object, cluster, signal)
+    await make(object, cluster, ports, signal)
   }
 }
 
-async function clean({ spec, row }: JobAct, { cluster }: ActPorts, signal: AbortSignal): Promise<void> {
+async function clean({ spec, row }: JobAct, ports: ActPorts, signal: AbortSignal): Promise<void> {
+  const cluster = actingFor(row, ports)
   for (const object of jobObjects(spec, row.record)) {
     const there = await cluster.get(object, refOf(object), signal)
     if (there !== undefined && annotation(there, POD_ANNOTATIONS.uid) === row.record.uid)

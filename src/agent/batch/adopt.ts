@@ -60,12 +60,13 @@ export function adopt(desired: BatchDesired, journal: Journal, nowMs: number): M
 }
 
 function adoptJob(wanted: Wanted, row: JobRow | undefined, rows: Map<string, Row | null>, nowMs: number): void {
-  const { workload, digest, document } = wanted
+  const { workload, digest, document, account } = wanted
   const uid = jobUid(document)
   if (row !== undefined) {
     if (row.leaving) return
     if (row.from === 'git' && row.record.uid === uid) {
-      if (row.digest !== digest) rows.set(jobKey(wanted.ref), { ...row, workload, digest, document })
+      if (row.digest !== digest || row.account !== account)
+        rows.set(jobKey(wanted.ref), { ...row, workload, digest, document, account })
     } else if (row.from === 'git' || isOver(row.record.phase)) {
       // Another job of this name: the one before has to be gone first, pods and all.
       rows.set(jobKey(wanted.ref), { ...row, leaving: true })
@@ -84,6 +85,7 @@ function adoptJob(wanted: Wanted, row: JobRow | undefined, rows: Map<string, Row
     group: parsed.value.name,
     timeZone,
     user: 'git',
+    account,
     record: beginJob(parsed.value, { uid, createdMs: nowMs, timeZone }),
     commands: [],
     leaving: false,
@@ -92,11 +94,11 @@ function adoptJob(wanted: Wanted, row: JobRow | undefined, rows: Map<string, Row
 }
 
 function adoptCron(wanted: Wanted, journal: Journal, rows: Map<string, Row | null>, nowMs: number): void {
-  const { workload, digest, document } = wanted
+  const { workload, digest, document, account } = wanted
   const key = cronKey(wanted.ref)
   const row = journal.crons().get(key)
-  if (row?.digest === digest) return
+  if (row?.digest === digest && row.account === account) return
   if (row === undefined && !parseCronBatchJob(document).ok) return
   const record = row?.record ?? beginCron(nowMs)
-  rows.set(key, { is: 'cron', workload, digest, document, timeZone: timeZoneOf(document), record })
+  rows.set(key, { is: 'cron', workload, digest, document, timeZone: timeZoneOf(document), account, record })
 }

@@ -57,7 +57,7 @@ function runRow(spec: CronSpec, cron: CronRow, run: CronRun, nowMs: number): Job
     metadata: { name: run.name, namespace, labels, annotations },
     spec: isObject(spec.template['spec']) ? spec.template['spec'] : {},
   }
-  const { timeZone } = cron
+  const { timeZone, account } = cron
   return {
     is: 'job',
     from: 'cron',
@@ -67,6 +67,7 @@ function runRow(spec: CronSpec, cron: CronRow, run: CronRun, nowMs: number): Job
     group,
     timeZone,
     user: 'git',
+    account,
     record: beginJob(parsed.value, { uid: jobUid(document), createdMs: nowMs, timeZone }),
     commands: [],
     leaving: false,

@@ -12,6 +12,8 @@ export interface Wanted {
   readonly ref: ObjectRef
   readonly digest: Digest
   readonly document: JsonObject
+  /** `namespace/name` of the service account that its objects are made with; '' for the agent itself. */
+  readonly account: string
 }
 
 export interface BatchDesired {

@@ -108,6 +108,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
       group: base,
       timeZone,
       user,
+      account: '',
       record: beginJob(spec.value, { uid, createdMs: nowMs, timeZone }),
       commands: [],
       leaving: false,

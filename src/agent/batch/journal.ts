@@ -20,6 +20,8 @@ export interface JobRow {
   readonly group: string
   readonly timeZone: string
   readonly user: string
+  /** As `Wanted.account`. */
+  readonly account: string
   readonly record: JobRecord
   /** Asked for and not carried out yet. */
   readonly commands: readonly Command[]
@@ -36,6 +38,7 @@ export interface CronRow {
   readonly digest: string
   readonly document: JsonObject
   readonly timeZone: string
+  readonly account: string
   readonly record: CronRecord
 }
 

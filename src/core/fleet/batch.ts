@@ -133,7 +133,11 @@ export function readBatch(
     vars: {},
     dependsOn: needs(document, spec),
     rollout: rollout ?? defaults.rollout,
-    rules: { ...RULES, drift: { mode: defaults.drift, ignore: [] } },
+    rules: {
+      ...RULES,
+      drift: { mode: defaults.drift, ignore: [] },
+      ...(team?.serviceAccount == null ? {} : { serviceAccount: team.serviceAccount }),
+    },
     confirm: null,
     team: team?.name ?? null,
     formerNames: [],

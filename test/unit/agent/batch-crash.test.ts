@@ -143,4 +143,4 @@ test('killed at any write, before or after, every job completes once and none is
         throw new Error(`killed ${when} call ${at}: ${ended.join(' ')}`, { cause: error })
       }
     }
-})
+}, 120_000)

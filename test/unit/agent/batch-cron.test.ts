@@ -30,12 +30,15 @@ async function siteAt(startMs: number, ...objects: readonly Manifest[]): Promise
 describe('a cron runs by the site`s own clock', () => {
   test('an hour that spring leaves out is left out, and one that autumn has twice comes twice', async () => {
     const spring = await siteAt(Date.parse('2026-03-28T20:00:00Z'), cron('nightly', '30 2 * * *'))
+    // In the dark, as it may well be.
+    spring.restart(null)
     await spring.pass(30 * HOUR)
     expect(dueOf(spring)).toEqual(['2026-03-30 02:30'])
     const autumn = await siteAt(Date.parse('2026-10-24T20:00:00Z'), cron('nightly', '30 2 * * *'))
+    autumn.restart(null)
     await autumn.pass(30 * HOUR)
     expect(dueOf(autumn)).toEqual(['2026-10-25 02:30', '2026-10-25 02:30', '2026-10-26 02:30'])
-  })
+  }, 120_000)
 
   test('what was missed while the power was off is run once, or is passed over as told', async () => {
     for (const [missed, runs] of [

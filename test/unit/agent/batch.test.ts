@@ -146,6 +146,26 @@ describe('a job from Git', () => {
   })
 })
 
+test('a team`s job has the rights of its account and no more', async () => {
+  const site = batchSite()
+  await site.cluster.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }, {}, SIGNAL)
+  site.hub.publish({ 'batchjob.train': { objects: [batchJob('train')], rules: { serviceAccount: 'shop/runner' } } })
+  await site.agent.exchange(SIGNAL)
+  await site.pass(5_000)
+  expect(site.made).toEqual([])
+  const seen = site.agent.status().workloads.find(({ workload }) => workload === 'batchjob.train')
+  expect(seen?.objects[0]?.reason).toBe('Forbidden')
+  const metadata = { name: 'runner', namespace: 'shop' }
+  const rules = [{ apiGroups: [''], resources: ['pods'], verbs: ['*'] }]
+  await site.cluster.create({ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata, rules }, {}, SIGNAL)
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'runner' }
+  const subjects = [{ kind: 'ServiceAccount', ...metadata }]
+  await site.cluster.create({ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', metadata, roleRef, subjects }, {}, SIGNAL) // prettier-ignore
+  await site.pass(30 * MINUTE)
+  expect(await site.pods()).toEqual(['train-main-0 Succeeded'])
+  expect(site.health('batchjob.train')).toBe('Synced Healthy')
+})
+
 describe('jobs that wait for jobs', () => {
   test('afterok, afternotok, and one that can never come', async () => {
     const site = batchSite()
