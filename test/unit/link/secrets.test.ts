@@ -71,7 +71,7 @@ test('canaries: what a hub and a site log, answer, throw and store besides their
     },
     signal,
   ) // prettier-ignore
-  for (let i = 0; i < 200 && agent.agent.status().generation === null; i++) await new Promise((r) => setTimeout(r, 50))
+  for (let i = 0; i < 800 && agent.agent.status().generation === null; i++) await new Promise((r) => setTimeout(r, 50))
   expect(agent.agent.status().generation).not.toBeNull()
   // Words that are refused are said again in the refusal.
   const { secret } = await hub.api.createApiToken('ann', 'operator', [], { by: ADMIN })
@@ -113,4 +113,4 @@ test('canaries: what a hub and a site log, answer, throw and store besides their
   }
   for (const file of files(dir).filter((name) => own.test(name) && !name.endsWith('.pem')))
     expect([file, (statSync(file).mode & 0o077).toString(8)]).toEqual([file, '0'])
-}, 60_000)
+}, 120_000)
