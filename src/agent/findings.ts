@@ -111,7 +111,7 @@ function saidOfLeave(step: Extract<Step, { kind: 'leave' }>): Said {
 
 /** Of the site, for nothing desired is this object any more: it has its yes and cannot go. */
 export function saidOfInUse(steps: readonly Step[]): { readonly reason: string; readonly message: string } | null {
-  const step = steps.find((it) => it.kind === 'leave' && it.because === 'in-use')
+  const step = steps.find((it) => it.kind === 'leave' && (it.because === 'in-use' || it.because === 'uncounted'))
   if (step?.kind !== 'leave') return null
   return { reason: 'InUse', message: `${formatRef(step.ref)} stays: ${step.message ?? 'what it defines is in use'}` }
 }

@@ -155,12 +155,14 @@ export function createUplink({ ports, options, words, heard, onChange }: UplinkP
       for (const { entry } of intents) {
         const { workload, since, release, fallback, confirm } = entry
         const record = begins.get(workload)
-        const before = store.workloads().get(workload)
-        if (record == null || record.release !== release || before?.release === release) continue
+        const here = store.workloads().get(workload)
+        if (record == null || record.release !== release || here?.release === release) continue
         const last = trials.get(workload)
         next.delete(workload)
         if (confirm !== 'uplink' || fallback === undefined || fallback === release) continue
-        const tries = last !== undefined && sameGeneration(last.since, since) ? last.tries + 1 : 1
+        // One that was written down and not begun, for a full disk, is still the same try.
+        const before = last !== undefined && sameGeneration(last.since, since) ? last : undefined
+        const tries = before === undefined ? 1 : before.tries + (before.state === 'back' ? 1 : 0)
         const at = { boot: machine.bootId, changedMs: machine.uptimeMs() }
         next.set(workload, { workload, since, release, fallback, tries, state: 'open', ...at })
         misses.delete(workload)

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { isConfirmed, judgeTrial, type Judged, type Trial } from '../../../src/agent/uplink.ts'
 import { digestJson } from '../../../src/core/model/digest.ts'
+import { Fault } from '../../../src/core/model/fault.ts'
 import { isObject } from '../../../src/core/model/json.ts'
 import type { Manifest } from '../../../src/core/model/object.ts'
 import type { ManifestEntry } from '../../../src/core/protocol/messages.ts'
@@ -162,6 +163,36 @@ describe('a change that cuts the link', () => {
     await told(site, BAD)
     expect(noted).toHaveLength(1)
     expect(noted[0]).toMatchObject([{ workload: 'till', state: 'open', tries: 1 }])
+  })
+
+  test('that the disk did not take is no try', async () => {
+    let full = true
+    const site = createSite({
+      storeOf: (store) =>
+        new Proxy(store, {
+          get(target, name) {
+            const member = Reflect.get(target, name, target) as unknown
+            if (typeof member !== 'function') return member
+            return (...args: Parameters<typeof store.write>) => {
+              if (name === 'write' && full && args[0].notes?.has('uplink') === true) {
+                full = false
+                throw new Fault('StoreFull', 'no room on the disk')
+              }
+              return (member as (...all: typeof args) => unknown).apply(target, args)
+            }
+          },
+        }),
+    })
+    publish(site, OLD)
+    await site.agent.exchange(SIGNAL)
+    await site.settle()
+    publish(site, BAD)
+    await site.agent.exchange(SIGNAL)
+    await expect(site.agent.turn(SIGNAL)).rejects.toThrow('no room')
+    expect(await route(site)).toBe('good')
+    await site.agent.turn(SIGNAL)
+    expect(await route(site)).toBe('none')
+    expect(site.store.note('uplink')).toMatchObject({ trials: [{ workload: 'till', state: 'open', tries: 1 }] })
   })
 
   test('is not taken back by a box that was started anew since: it cannot tell an outage from it', async () => {
