@@ -11,7 +11,9 @@ beforeAll(() => {
 })
 afterAll(() => field[Symbol.dispose]())
 
-test.each(PLANTED)('$bug: found as $law', (planted) => {
+const known = PLANTED.flatMap((planted) => (planted.seed === null ? [] : [{ ...planted, seed: planted.seed }]))
+
+test.each(known)('$bug: found as $law', (planted) => {
   const done = field.plant(planted, () => field.seeds(planted.seed, SEEDS))
   console.log(`${planted.bug}: ${done.found ? `seed ${done.seed}, ${done.says.slice(0, 160)}` : 'not found'}`)
   expect(done.found).toBe(true)
