@@ -15,7 +15,7 @@ import type { KillAt } from './killpoints/steps.ts'
 const HOME = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'flotilla-kill-'))
 const AT_ONCE = 2
 const OBJECTS = 60
-const MOST_MS = 10 * 60_000
+const MOST_MS = 20 * 60_000
 
 let tell: Tell
 let calm: Story

@@ -15,7 +15,7 @@ const PAGE_BYTES = 512
 /** Larger ones are cut at every fourth byte: their checksums are over pages, frames and rows. */
 const SMALL_BYTES = 1_024
 const CUT_BYTES = 4
-const MOST_MS = 15 * 60_000
+const MOST_MS = 20 * 60_000
 afterAll(() => rmSync(HOME, { recursive: true, force: true }))
 
 const FILES = ['agent.db', 'agent.db-wal', 'identity', 'floor', 'head']
