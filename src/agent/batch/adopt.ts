@@ -12,6 +12,9 @@ import { cronKey, jobKey, type JobRow, type Journal, type Row } from './journal.
 /** What makes a job another job. The rest (limits, retries, queue, priority) changes under a job that goes on. */
 const IDENTITY = ['namespace', 'tasks', 'array', 'plugins', 'minAvailable', 'minSuccess', 'deadline'] as const
 
+/** Jobs that were submitted here and are over. */
+const KEPT_SUBMITTED = 200
+
 /** The same for the same words, so that a site that lost its journal knows its pods again. */
 export function jobUid(document: JsonObject): string {
   const metadata = objectAt(document, 'metadata')
@@ -56,7 +59,16 @@ export function adopt(desired: BatchDesired, journal: Journal, nowMs: number): M
     const isNamed = row.from === 'cron' ? crons.has(row.workload) : named.has(key)
     if (!isNamed) rows.set(key, { ...row, leaving: true })
   }
+  for (const [key, row] of beyondKept(journal)) rows.set(key, { ...row, leaving: true })
   return rows
+}
+
+/** What was submitted here and is over is kept for sacct, within bounds: nobody in Git takes it away. */
+function beyondKept(journal: Journal): readonly (readonly [string, JobRow])[] {
+  const over = [...journal.jobs()].filter(
+    ([, { from, record, leaving }]) => from === 'submitted' && isOver(record.phase) && !leaving,
+  )
+  return over.toSorted(([, a], [, b]) => (b.record.finishedMs ?? 0) - (a.record.finishedMs ?? 0)).slice(KEPT_SUBMITTED)
 }
 
 function adoptJob(wanted: Wanted, row: JobRow | undefined, rows: Map<string, Row | null>, nowMs: number): void {

@@ -95,7 +95,7 @@ export function stepJobs({ journal, tree, pods, nowMs }: JobsInput): JobsStep {
       acts.push(leave(key, row, spec, seen))
       continue
     }
-    if (isDone(row) && seen.length === 0) {
+    if (isDone(row, spec) && seen.length === 0) {
       if (!row.cleaned && row.record.expired) acts.push({ ...nothing(key, row, spec), clean: true })
       continue
     }
@@ -115,8 +115,8 @@ export function stepJobs({ journal, tree, pods, nowMs }: JobsInput): JobsStep {
 }
 
 /** Over, and nothing changes by time any more. */
-function isDone({ record, commands }: JobRow): boolean {
-  return isOver(record.phase) && commands.length === 0 && (record.expired || record.finishedMs === null)
+function isDone({ record, commands }: JobRow, { ttlMs }: BatchJobSpec): boolean {
+  return isOver(record.phase) && commands.length === 0 && (record.expired || ttlMs === null)
 }
 
 function nothing(key: string, row: JobRow, spec: BatchJobSpec): JobAct {

@@ -41,6 +41,30 @@ test('a job goes in by the agent`s socket, and outlives the process that took it
   }
 })
 
+test('of jobs that were submitted and are over the newest 200 are kept, and their pods', async () => {
+  const site = batchSite({ sim: { controllers: { delays: { jobMs: 10 } } } })
+  await site.publish(queue('night'))
+  await site.pass(1_000)
+  const script = '#!/bin/sh\n#SBATCH --container-image=task:1\ntrue\n'
+  for (let i = 0; i < 210; i++) {
+    await site.agent.askBatch({ op: 'submit', script, name: `job-${i}`, options: [], args: [], user: 'ida' })
+    await site.agent.askBatch({
+      op: 'cancel',
+      jobs: [`job-${i}`],
+      user: null,
+      partition: null,
+      state: null,
+      name: null,
+    })
+    if (i % 10 === 9) await site.pass(200)
+  }
+  await site.pass(5_000)
+  const names = [...site.agent.batch.state().journal.jobs().values()].map(({ record }) => record.name)
+  expect(names).toHaveLength(200)
+  expect(names).not.toContain('job-0')
+  expect(names).toContain('job-209')
+})
+
 test('where no agent runs, it says so', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'flotilla-box-'))
   try {
