@@ -388,6 +388,17 @@ describe('failures', () => {
     sim.run(2 * HOUR)
     expect(sim.state('web').sites.get('s00')?.phase).toBe('failed')
   })
+  test('the progress deadline stands still while a batch job waits for its queue or for room', () => {
+    const sim = fleet(2, [CANARY, REST], {}, (world) => ({
+      ...world,
+      at: (site, workload) =>
+        said(world, site, workload, { waiting: { reason: 'Capacity', detail: '0 of 4 pods run' } }),
+    }))
+    sim.behaviours.set(NEW, { is: 'slow' })
+    sim.tick()
+    sim.run(2 * DAY)
+    expect(sim.state('web').sites.get('s00')?.phase).toBe('changing')
+  })
   test('a withdrawn digest is never granted again until somebody readmits it, and then goes in waves', () => {
     const sim = fleet(3, [CANARY, REST], { onFailure: 'Rollback' })
     sim.behaviours.set(NEW, { is: 'giveUp' })
