@@ -92,7 +92,7 @@ export const PLANTED: readonly PlantedBug[] = [
     from: 'refill(this.holds, loaded.holds.map((hold) => [hold.site, hold]))',
     to: 'refill(this.holds, [])',
     kind: 'hidden',
-    seed: null,
+    seed: 316,
     law: 'held',
   },
   {
