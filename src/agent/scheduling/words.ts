@@ -6,6 +6,11 @@ import type { ClassReason, UnblockEvent, Waiting } from '../../core/scheduler/ty
 const MOST_REASONS = 8
 
 export function wordsOf(waiting: Waiting, nodes: number): string {
+  const notes = waiting.notes === undefined ? '' : ` Note: ${waiting.notes.join('; ')}.`
+  return `${reasonOf(waiting, nodes)}${notes}`
+}
+
+function reasonOf(waiting: Waiting, nodes: number): string {
   switch (waiting.kind) {
     case 'nodes':
       return `${available(waiting, nodes)}.${nearest(waiting.classReasons)}`

@@ -54,6 +54,7 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
     ...(cycle.options.explain === 'each' ? { members: tasks.map((one) => cycle.nameOf(one)) } : {}),
     kind,
     message,
+    ...(podClass.spec.requests.notes.length > 0 ? { notes: podClass.spec.requests.notes } : {}),
     classReasons: [],
     next,
     ...more,

@@ -279,6 +279,8 @@ export interface Waiting {
   readonly members?: readonly string[]
   readonly kind: 'nodes' | 'queue' | 'gang' | 'gated' | 'invalid' | 'not-admitted' | 'reservation' | 'nominated'
   readonly message: string
+  /** What is odd in what it asks for, and how it was taken. */
+  readonly notes?: readonly string[]
   readonly classReasons: readonly ClassReason[]
   readonly queue?: {
     readonly name: string

@@ -42,7 +42,22 @@ describe('bad input becomes a reason on the pod that has it, and the rest goes o
       pods: [pod('a', { cpu: '0.0001m' }), pod('b', { cpu: '0.0001m' })],
     })
     expect(result.binds.map(({ node: at }) => at)).toEqual(['m'])
+    expect(result.reasons[0]?.notes).toEqual(['cpu: 0.0001m is finer than a node counts, and was rounded up'])
   })
+
+  it(
+    '100,000 pods that wait: those that fit are placed, the others have a reason each, and a cycle later nothing is done again',
+    { timeout: 120_000 },
+    () => {
+      const pods = Array.from({ length: 100_000 }, (_, k) => pod(`p${k}`, { cpu: `${100 + (k % 50)}m` }))
+      const live = createScheduler({ explain: 'each' }, { nodes: [node('n'), node('m')], pods })
+      const { binds, reasons } = live.cycle(1)
+      expect(binds).toHaveLength(20)
+      expect(reasons.reduce((sum, { members = [] }) => sum + members.length, 0)).toBe(99_980)
+      expect(reasons.every(({ message }) => message !== '')).toBe(true)
+      expect(live.cycle(2)).toMatchObject({ binds: [], evictions: [] })
+    },
+  )
 
   it('objects without the fields they should have', () => {
     const result = schedule({
@@ -118,6 +133,37 @@ describe('bad input becomes a reason on the pod that has it, and the rest goes o
     expect(live.cycle(2)).toMatchObject({ binds: [], evictions: [] })
     live.apply({ kind: 'Node', set: node('n') })
     expect(live.cycle(3)).toMatchObject({ binds: [], evictions: [] })
+  })
+
+  it('a pod whose bind failed because its node had gone is placed elsewhere, and never on the node that came back by mistake', () => {
+    const live = createScheduler({}, { nodes: [node('n')], pods: [pod('a', { cpu: '3' })] })
+    expect(live.cycle(1).binds).toHaveLength(1)
+    live.apply({ kind: 'Node', gone: { name: 'n' } })
+    live.forget('ns', 'a')
+    live.apply({ kind: 'Node', set: node('m') })
+    expect(live.cycle(2).binds).toMatchObject([{ name: 'a', node: 'm' }])
+    live.apply({ kind: 'Pod', gone: { namespace: 'ns', name: 'a' } })
+    live.apply({ kind: 'Node', set: node('n') })
+    live.apply({ kind: 'Pod', set: pod('b', { cpu: '4' }) })
+    live.apply({ kind: 'Pod', set: pod('c', { cpu: '4' }) })
+    expect(
+      live
+        .cycle(3)
+        .binds.map(({ node: at }) => at)
+        .toSorted(),
+    ).toEqual(['m', 'n'])
+  })
+
+  it('a job that is told anew keeps its place, and a pod may name its job by a label', () => {
+    const labelled = { ...pod('a', { cpu: '1' }), metadata: { name: 'a', namespace: 'ns', uid: 'a', labels: { 'flotilla.dev/job': 'j' } } } // prettier-ignore
+    const live = createScheduler(
+      {},
+      { nodes: [node('n')], pods: [], jobs: [{ namespace: 'ns', name: 'j', minMember: 1 }] },
+    )
+    live.apply({ kind: 'Pod', set: labelled })
+    expect(live.cycle(1).binds).toHaveLength(1)
+    live.apply({ kind: 'Job', set: { namespace: 'ns', name: 'j', minMember: 1, priority: 5 } })
+    expect(live.cycle(2).phases).toEqual([])
   })
 })
 
