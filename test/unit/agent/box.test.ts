@@ -256,6 +256,7 @@ describe('a rollback', () => {
     site.agent.desk.say(back)
     await site.settle()
     expect(await data(site)).toEqual({ a: '2' })
+    expect(observed(site)).toMatchObject({ sync: 'Waiting', waiting: { reason: 'Paused' } })
     site.agent.desk.say({ kind: 'resume', by: 'kim', workload: null })
     await site.settle()
     expect(await data(site)).toEqual({ a: '1' })
