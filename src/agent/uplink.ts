@@ -140,7 +140,7 @@ export function createUplink({ ports, options, words, heard, onChange }: UplinkP
       // The hub had as long to hear of it and to say otherwise: once more, under the same permit.
       const heardFor = trial.boot === machine.bootId ? sentMs - trial.changedMs : sentMs
       const again = trial.state === 'back' && trial.tries < MOST_TRIES && heardFor >= confirmMs
-      if (again && isAt(record, trial.fallback) && words.pins().has(workload)) {
+      if (again && isAt(record, trial.fallback) && words.pins().get(workload)?.cause === 'uplink') {
         words.unpin(workload, `agent ${options.version}: the hub is heard again, and it is tried once more`)
         onChange()
       }
@@ -203,8 +203,9 @@ export function createUplink({ ports, options, words, heard, onChange }: UplinkP
       for (const trial of trials.values()) {
         const { workload, since, release, fallback } = trial
         const entry = entries.find((it) => it.workload === workload)
-        // The hub has another word: this one is over.
-        if (entry === undefined || !sameGeneration(entry.since, since)) next.delete(workload)
+        // The hub has another word, or somebody at the box: this one is over.
+        const left = trial.state === 'open' && store.workloads().get(workload)?.release !== release
+        if (left || entry === undefined || !sameGeneration(entry.since, since)) next.delete(workload)
         else if (judged(trial).kind === 'revert' && !withdrawn.includes(fallback)) {
           const because = `the hub was not heard for ${Math.round(confirmMs / 1_000)} s after it`
           const at = { boot: machine.bootId, changedMs: machine.uptimeMs() }

@@ -165,6 +165,17 @@ describe('a change that cuts the link', () => {
     expect(noted[0]).toMatchObject([{ workload: 'till', state: 'open', tries: 1 }])
   })
 
+  test('is left to whoever took it back at the box meanwhile', async () => {
+    const site = await started()
+    await told(site, BAD)
+    await pass(site, 60_000)
+    site.agent.desk.say({ kind: 'rollback', by: 'ann', reason: 'the tills are offline', workload: 'till' })
+    await pass(site, 3 * T_MS)
+    expect(await route(site)).toBe('good')
+    expect(seen(site).waiting?.detail).toBe('rolled back at the box by ann: the tills are offline')
+    expect(site.store.note('uplink')).toBeUndefined()
+  })
+
   test('that the disk did not take is no try', async () => {
     let full = true
     const site = createSite({
