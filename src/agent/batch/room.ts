@@ -129,7 +129,8 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
       }
       troubles.delete(act.key)
       if (act.clean) {
-        journal.write(new Map([[act.key, act.row.leaving ? null : { ...act.row, cleaned: true }]]))
+        const row = journal.jobs().get(act.key) ?? act.row
+        journal.write(new Map([[act.key, row.leaving ? null : { ...row, cleaned: true }]]))
         nextMs = 0
       }
       if (act.create.length > 0) nextMs = Math.min(nextMs, DEBOUNCE_MS)
