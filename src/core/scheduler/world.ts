@@ -62,7 +62,8 @@ export class World {
   }
 
   apply(delta: Delta): void {
-    this.version++
+    // A node says every now and then that it is still the same.
+    if (delta.kind !== 'Node' || 'gone' in delta) this.version++
     if (delta.kind === 'Pod' && 'set' in delta) this.#incoming.push(readPod(delta.set))
     else if ('set' in delta) this.#set(delta)
     else this.#gone(delta)
@@ -167,6 +168,7 @@ export class World {
     const known = state.nodeIds.get(facts.name)
     const before = known === undefined ? null : (state.facts[known] ?? null)
     if (known !== undefined && before !== null && sameFacts(before, facts)) return
+    this.version++
     const node = known ?? state.nodeRows++
     state.nodeIds.set(facts.name, node)
     state.fitNodes(state.nodeRows)
