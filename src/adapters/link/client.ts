@@ -35,7 +35,9 @@ export function openLink(options: LinkClientOptions): HubLink {
       const sent = encodeUp(lean ? { ...up, lean } : up, held.conversation)
       const from = carrier.bytes.down
       const body = await carrier.sync(sent.bytes, signal).catch((error: unknown) => {
-        if (carrier.bytes.down > from + LEAST_CUT_BYTES) cuts++
+        // One that we gave up on for its slowness would be slower in pieces.
+        const broke = error instanceof Fault && error.reason === 'Unreachable'
+        if (broke && carrier.bytes.down > from + LEAST_CUT_BYTES) cuts++
         throw error
       })
       const { answer: decoded, damaged, head } = decodeDown(body, bases, held.conversation)

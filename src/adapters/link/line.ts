@@ -7,8 +7,10 @@ import { postCarrier, type Carrier } from './carrier.ts'
 import { judgeHub } from './judge-hub.ts'
 import { decodeSession, encodeSession } from './session.ts'
 import { upgrade, type SocketCarrier } from './socket-carrier.ts'
-import type { LinkClientOptions, SessionStore } from './types.ts'
+import type { ClientLimits, LinkClientOptions, SessionStore } from './types.ts'
 import { CLIENT_LIMITS, dial, type Wire } from './wire.ts'
+
+const MOST_PATIENCE = 8
 
 export interface Held {
   readonly carrier: Carrier
@@ -37,6 +39,8 @@ export interface HubLine {
 
 export function hubLine(options: LinkClientOptions): HubLine {
   const limits = { ...CLIENT_LIMITS, ...options.limits }
+  /** Times are so many times what they are: a connection that was given up for its slowness is followed by one that is given longer. */
+  let patience = 1
   const sessions = options.sessions ?? memorySessions()
   const closing = new AbortController()
   let line: Line | undefined
@@ -60,7 +64,7 @@ export function hubLine(options: LinkClientOptions): HubLine {
         certificate: identity.certificate,
         ...(session === undefined ? {} : { session }),
         keyExchange: options.keyExchange ?? 'hybrid',
-        limits,
+        limits: patient(limits, patience),
         judge: (socket) => judgeHub(socket, authorities),
         onSession: (bytes) => sessions.save(encodeSession(bytes, boundTo)),
       },
@@ -79,19 +83,25 @@ export function hubLine(options: LinkClientOptions): HubLine {
     barren++
     if (barren >= limits.socketAttempts) polling = { untilMs: performance.now() + limits.pollingMs, because }
   }
+  const lostPatience = (error: unknown): never => {
+    if (timedOut(error)) patience = Math.min(MOST_PATIENCE, patience * 2)
+    throw error
+  }
   const once = async <T>(signal: AbortSignal, work: (held: Held) => Promise<T>): Promise<T> => {
     if (closing.signal.aborted) throw new Fault('Cancelled', 'the link is closed')
     if (line !== undefined && line.held.certificate !== options.identity().certificate) drop()
     const kept = line?.held.carrier.open === true ? line : undefined
     if (kept === undefined && line?.barren === true) socketFailed('it broke before it carried anything')
-    const current = kept ?? (await dialHub(signal))
+    const current = kept ?? (await dialHub(signal).catch(lostPatience))
     line = current
     try {
       const result = await work(current.held)
+      patience = 1
       if (current.socket !== undefined) barren = 0
       line = { ...current, barren: false, held: { ...current.held, fresh: false } }
       return result
     } catch (error) {
+      if (timedOut(error)) patience = Math.min(MOST_PATIENCE, patience * 2)
       // Whatever went wrong, the two ends may no longer agree on what was said: begin anew.
       if (!(error instanceof Fault) || error.reason !== 'Throttled') {
         if (current.barren) socketFailed('it broke with the first exchange')
@@ -105,7 +115,7 @@ export function hubLine(options: LinkClientOptions): HubLine {
   }
   const becomeSocket = async (current: Line, nudged: () => void): Promise<Resting> => {
     try {
-      const socket = await upgrade(current.wire, limits, closing.signal)
+      const socket = await upgrade(current.wire, patient(limits, patience), closing.signal)
       socket.onNudge(nudged)
       line = { ...current, socket, barren: true, held: { ...current.held, carrier: socket } }
       return { by: 'socket' }
@@ -153,6 +163,20 @@ export function hubLine(options: LinkClientOptions): HubLine {
       await turn
       line?.held.carrier.hangUp()
     },
+  }
+}
+
+function timedOut(error: unknown): boolean {
+  return error instanceof Fault && error.reason === 'Timeout'
+}
+
+function patient(limits: ClientLimits, times: number): ClientLimits {
+  const { connectTimeoutMs, answerTimeoutMs, stalledMs } = limits
+  return {
+    ...limits,
+    connectTimeoutMs: connectTimeoutMs * times,
+    answerTimeoutMs: answerTimeoutMs * times,
+    stalledMs: stalledMs * times,
   }
 }
 
