@@ -16,6 +16,8 @@ export interface HubStart {
   readonly dir: string
   readonly port: number
   readonly workloads: number
+  /** How often connected sites are asked to come. */
+  readonly pollMs: number
   /** Commits so far. */
   readonly revision: number
 }
@@ -44,7 +46,7 @@ const silent: Logger = { info() {}, warn() {}, debug() {}, child: () => silent, 
 if (process.send !== undefined && process.argv[2]?.startsWith('{') === true)
   await serve(JSON.parse(process.argv[2]) as HubStart)
 
-async function serve({ dir, port, workloads, revision }: HubStart): Promise<void> {
+async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Promise<void> {
   const pki = await openPki(join(dir, 'keys'), Date.now())
   const real = await openHubStore({ file: join(dir, 'hub.db') })
   const sites = readdirSync(dir)
@@ -73,7 +75,13 @@ async function serve({ dir, port, workloads, revision }: HubStart): Promise<void
         call(names)
       },
     },
-    { version: 'bench', root: '', gitPollMs: 500, linkUrl: () => `https://127.0.0.1:${port}` },
+    {
+      version: 'bench',
+      root: '',
+      gitPollMs: 500,
+      polls: { connectedMs: pollMs, meteredMs: [pollMs, pollMs] },
+      linkUrl: () => `https://127.0.0.1:${port}`,
+    },
   )
   const server = await startLinkServer({
     pki,
@@ -113,6 +121,7 @@ async function serve({ dir, port, workloads, revision }: HubStart): Promise<void
       process.send!({ stats: server.stats(), reportedMs, publishedMs, rows: counted.rows } satisfies HubLook)
     }
   })
+  process.on('disconnect', () => process.exit(0))
   process.send!({ serving: true })
 }
 

@@ -101,5 +101,6 @@ async function shard({ dir, port, from, to }: SitesStart): Promise<void> {
       } satisfies SitesLook)
     }
   })
+  process.on('disconnect', () => process.exit(0))
   process.send!({ made: made.length })
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openPki } from '../src/adapters/link/pki.ts'
-import type { HubAsk, HubLook } from './fleet-hub.ts'
+import type { HubAsk, HubLook, HubStart } from './fleet-hub.ts'
 import type { SitesAsk, SitesLook } from './fleet-sites.ts'
 
 /** As in the image. */
@@ -15,6 +15,8 @@ const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '32768', MALLOC_
 const SITES_PER_PROCESS = 2_500
 const LEAST_PROCESSES = 2
 const LOOK_MS = 500
+/** What a hub asks of connected sites where nothing else is said. */
+const CONNECTED_MS = 60_000
 
 class Child<Ask, Look> {
   readonly process: ChildProcess
@@ -54,15 +56,13 @@ class Child<Ask, Look> {
 
 export class Fleet implements AsyncDisposable {
   readonly sites: number
-  readonly #workloads: number
-  readonly #dir: string
-  readonly #port: number
+  readonly #start: Omit<HubStart, 'revision'>
   readonly #shards: Child<SitesAsk, SitesLook>[]
   #hub: Child<HubAsk, HubLook>
   #revision = 1
 
   /** The hub serves, the sites have their keys and have not begun. */
-  static async open(sites: number, workloads: number): Promise<Fleet> {
+  static async open(sites: number, workloads: number, pollMs = CONNECTED_MS): Promise<Fleet> {
     const dir = mkdtempSync(join(tmpdir(), 'flotilla-fleet-'))
     await openPki(join(dir, 'keys'), Date.now())
     const port = await freePort()
@@ -73,22 +73,14 @@ export class Fleet implements AsyncDisposable {
       return new Child<SitesAsk, SitesLook>('fleet-sites.ts', start)
     })
     await Promise.all(shards.map((shard) => shard.said()))
-    const fleet = new Fleet(sites, workloads, dir, port, shards)
+    const fleet = new Fleet(sites, { dir, port, workloads, pollMs }, shards)
     await fleet.start()
     return fleet
   }
 
-  private constructor(
-    sites: number,
-    workloads: number,
-    dir: string,
-    port: number,
-    shards: Child<SitesAsk, SitesLook>[],
-  ) {
+  private constructor(sites: number, start: Omit<HubStart, 'revision'>, shards: Child<SitesAsk, SitesLook>[]) {
     this.sites = sites
-    this.#workloads = workloads
-    this.#dir = dir
-    this.#port = port
+    this.#start = start
     this.#shards = shards
     this.#hub = undefined as unknown as Child<HubAsk, HubLook>
   }
@@ -96,8 +88,7 @@ export class Fleet implements AsyncDisposable {
   /** ms until it serves. */
   async start(): Promise<number> {
     const began = performance.now()
-    const start = { dir: this.#dir, port: this.#port, workloads: this.#workloads, revision: this.#revision }
-    this.#hub = new Child<HubAsk, HubLook>('fleet-hub.ts', start)
+    this.#hub = new Child<HubAsk, HubLook>('fleet-hub.ts', { ...this.#start, revision: this.#revision })
     await this.#hub.said()
     return performance.now() - began
   }
@@ -151,7 +142,7 @@ export class Fleet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of [this.#hub, ...this.#shards]) await child.end()
-    rmSync(this.#dir, { recursive: true, force: true })
+    rmSync(this.#start.dir, { recursive: true, force: true })
   }
 }
 

@@ -22,6 +22,8 @@ import { systemClock } from '../src/runtime/clock.ts'
 import type { Logger } from '../src/runtime/logger.ts'
 
 const silent: Logger = { info() {}, warn() {}, error() {}, debug() {}, child: () => silent }
+/** Of `confirm: uplink`, what turns do. */
+type OfTurns = 'begins' | 'acted' | 'revert' | 'nextMs'
 const machine = { bootId: 'bench', uptimeMs: () => performance.now() }
 
 /** Runs until the process ends. `through`: what stands between the agent and its link, to measure. */
@@ -34,6 +36,8 @@ export function lightSite(identity: SiteIdentity, through: (link: HubLink) => Hu
   const news = createBell()
   let held: Current | undefined
   const manifest = (): Current | undefined => (held = newestManifest(store, held))
+  const facts: SyncDeps['facts'] = { next: () => ({}), acknowledged() {}, asked() {} }
+  const uplink: Omit<SyncDeps['uplink'], OfTurns> = { asked() {}, missed() {}, reached() {}, callWithinMs: () => Infinity } // prettier-ignore
   // What an exchange asks of a turn, and no turn: the rest of the agent is not here.
   const deps = {
     ports: { store, clock: systemClock, log: silent, machine, random: Math.random },
@@ -46,7 +50,8 @@ export function lightSite(identity: SiteIdentity, through: (link: HubLink) => Hu
     reconciler: { manifest, library: createLibrary(store) },
     observer: { blindSinceMs: () => undefined },
     words: { pins: () => new Map() },
-    uplink: { missed() {}, reached() {}, callWithinMs: () => Infinity },
+    facts,
+    uplink,
     urgent: createBell(),
     boot: randomUUID(),
     onManifest() {

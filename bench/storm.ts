@@ -24,8 +24,8 @@ export interface Storm {
   readonly peakMiB: number
 }
 
-export async function storm(sites: number, outageMs: number): Promise<Storm> {
-  await using fleet = await Fleet.open(sites, 1)
+export async function storm(sites: number, outageMs: number, pollMs?: number): Promise<Storm> {
+  await using fleet = await Fleet.open(sites, 1, pollMs)
   const began = performance.now()
   await fleet.begin((sites / ARRIVALS_PER_SECOND) * 1_000)
   const all = await fleet.until(CONNECT_MS, async () => (await fleet.look()).connected === sites)
