@@ -54,7 +54,6 @@ describe('every kind takes all the fields that the language names', () => {
     })
     expect(problems.filter(({ severity }) => severity === 'error')).toEqual([])
     expect(problems.map(({ code, path }) => `${code} ${path}`).toSorted()).toEqual([
-      'FLT1016 spec.healthChecks',
       'FLT1016 spec.images.requireDigest',
       'FLT1016 spec.images.stage',
       'FLT1016 spec.scheduling',

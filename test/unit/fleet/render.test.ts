@@ -60,7 +60,6 @@ describe('what an error in a source holds, and nothing else', () => {
     ['lists that would grow beyond memory', {
       'apps/web/workload.yaml': patched('{ data: { x: "${{ vars.v40 }}" } }', undefined, `  vars:\n    v0: x\n${Array.from({ length: 40 }, (_, i) => `    v${i + 1}: ["\${{ vars.v${i} }}", "\${{ vars.v${i} }}"]\n`).join('')}`),
     }, 'FLT2008', ['a', 'b', 'c']],
-    ['a way back that nobody would go', { 'apps/web/workload.yaml': workload('web', '  confirm: uplink\n') }, 'FLT2012', null],
     ['a chart', { 'apps/web/base/Chart.yaml': 'name: x\n' }, 'FLT2010', null],
     ['a target that matches no site', { 'apps/web/workload.yaml': workload('web', '  targets: [{ selector: { matchLabels: { country: dk } } }, { selector: { matchLabels: { country: fi } } }]\n') }, 'FLT2109', null],
     ['an overlay that meets no site', { 'apps/web/workload.yaml': workload('web', '  overlays: [{ name: o, when: { matchLabels: { country: fi } } }]\n') }, 'FLT2109', null],
