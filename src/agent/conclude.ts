@@ -241,7 +241,10 @@ function conditions({ steps, outcomes, state, current, observer, ports, words }:
     (outcome) => outcome.kind === 'failed' && ['Unreachable', 'Unauthorized', 'Timeout'].includes(outcome.reason),
   )
   const blindSinceMs = observer.blindSinceMs()
-  if (away?.kind === 'failed') setCondition(state, 'Cluster', away, nowMs)
+  const lease = ports.lease?.state()
+  if (lease?.held === 'no' && lease.by !== null)
+    setCondition(state, 'Cluster', { reason: 'Conflict', message: lease.because }, nowMs)
+  else if (away?.kind === 'failed') setCondition(state, 'Cluster', away, nowMs)
   else if (blindSinceMs !== null && ports.clock.monotonicMs() - blindSinceMs > AWAY_MS)
     setCondition(state, 'Cluster', { reason: 'Unreachable', message: 'the API server is not heard of' }, nowMs)
   else if (braked !== null) {
