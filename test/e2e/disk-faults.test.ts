@@ -15,7 +15,9 @@ import { configMap, createSite, liveOf, type Site } from '../unit/agent/site.ts'
 import { factsOf, manifestAt } from '../unit/store/facts.ts'
 
 const DIR = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-disk-'))
-const why = ['mount', 'umount', 'mkfs.ext4', 'strace'].filter((name) => spawnSync('which', [name]).status !== 0)
+const why = ['mount', 'umount', 'findmnt', 'mkfs.ext4', 'fsck.ext4', 'strace'].filter(
+  (name) => spawnSync('which', [name]).status !== 0,
+)
 if (process.getuid?.() !== 0) why.push('root')
 const here = why.length === 0
 const SILENT: Logger = { info() {}, warn() {}, error() {}, debug() {}, child: () => SILENT }
@@ -24,7 +26,7 @@ const stops: (() => Promise<void>)[] = []
 
 afterEach(async () => {
   for (const stop of stops.splice(0)) await stop()
-  for (const dir of mounted.splice(0)) execFileSync('umount', ['-l', dir])
+  for (const dir of mounted.splice(0)) run('umount', '-l', dir)
 })
 afterAll(() => fs.rmSync(DIR, { recursive: true, force: true }))
 
@@ -32,16 +34,24 @@ test('disks can be broken here', () => {
   if (process.env['CI'] === 'true' && !here) throw new Error(`missing: ${why.join(', ')}`)
 })
 
+const run = (program: string, ...args: string[]): string => execFileSync(program, args, { encoding: 'utf8' })
+
+/** It ends with other than 0 where it mended something. */
+function fsck(file: string): void {
+  const program = 'fsck.ext4'
+  spawnSync(program, ['-fy', file])
+}
+
 function mount(name: string, ...args: string[]): string {
   const dir = path.join(DIR, name)
   fs.mkdirSync(dir)
-  execFileSync('mount', [...args, dir])
+  run('mount', ...args, dir)
   mounted.push(dir)
   return dir
 }
 
 function unmount(dir: string): void {
-  execFileSync('umount', [dir])
+  run('umount', dir)
   mounted.splice(mounted.indexOf(dir), 1)
 }
 
@@ -49,7 +59,7 @@ function image(name: string): string {
   const file = path.join(DIR, name)
   fs.writeFileSync(file, '')
   fs.truncateSync(file, 24 * 1024 * 1024)
-  execFileSync('mkfs.ext4', ['-q', file])
+  run('mkfs.ext4', '-q', file)
   return file
 }
 
@@ -176,7 +186,7 @@ test.runIf(here)(
     const file = image('readonly.img')
     const dir = mount('readonly', '-o', 'loop,errors=remount-ro', file)
     const site = await running(dir)
-    const device = path.basename(execFileSync('findmnt', ['-no', 'SOURCE', dir], { encoding: 'utf8' }).trim())
+    const device = path.basename(run('findmnt', '-no', 'SOURCE', dir).trim())
     // As the kernel does when it meets an error in the file system.
     fs.writeFileSync(`/sys/fs/ext4/${device}/trigger_fs_error`, '1')
     site.hub.publish(second)
@@ -185,8 +195,8 @@ test.runIf(here)(
     await isAtFirst(site)
     await stops.pop()?.()
     unmount(dir)
-    spawnSync('fsck.ext4', ['-fy', file])
-    execFileSync('mount', ['-o', 'loop', file, dir])
+    fsck(file)
+    run('mount', '-o', 'loop', file, dir)
     mounted.push(dir)
     const store = openAgentStore(path.join(dir, 'store'))
     expect(store.opened.rebuilt).toEqual([])
@@ -202,7 +212,7 @@ test.runIf(here)('the power is cut after any write: what was acknowledged before
   const copies: { readonly image: string; readonly facts: unknown }[] = []
   const cut = (): void => {
     const copy = path.join(DIR, `cut-${copies.length}.img`)
-    execFileSync('cp', ['--sparse=always', file, copy])
+    run('cp', '--sparse=always', file, copy)
     copies.push({ image: copy, facts: factsOf(store) })
   }
   for (let counter = 1; counter <= 4; counter++) {
@@ -241,7 +251,7 @@ test.runIf(here)('a sync that fails is told, taken for no success, and what foll
     '-e',
     'inject=fsync,fdatasync:error=EIO:when=30..45',
   ]
-  const out = execFileSync('strace', [...inject, process.execPath, child, dir], { encoding: 'utf8' })
+  const out = run('strace', ...inject, process.execPath, child, dir)
   const failed = fs.readFileSync(calls, 'utf8').match(/EIO.*INJECTED/g)?.length ?? 0
   const site = JSON.parse(out) as { said: string[]; last: unknown[]; a: unknown; at: number }
   console.log(`EIO at ${failed} syncs: the hub heard ${site.said.join(', ')}`)
