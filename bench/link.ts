@@ -107,6 +107,12 @@ export async function run(): Promise<Row[]> {
   const observed = { digest: r1, atMs: 1_767_312_000_000 }
   const report = await link.sync({ ...up(haveOf(two)), observations: [{ workload: 'team-0/app-0', since: { epoch: 1, counter: 2 }, desired: observed, received: observed, staged: observed, applied: observed, healthy: observed, sync: 'Synced', health: 'Healthy', healthyForMs: 1_000, unhealthyMs: 0, transitions: 0, begun: true, objects: [], counts: { objects: 200, ready: 200, drifted: 0, pruned: 0 } }] }, { ...bases, manifest: two.envelope.payload }, signal) // prettier-ignore
 
+  const called = bench.link(me)
+  const current = { ...bases, manifest: two.envelope.payload }
+  await called.sync(up(haveOf(two)), current, signal)
+  if ((await called.rest!(60_000, () => undefined)).by !== 'socket') throw new Error('no WebSocket')
+  await called.sync(up(haveOf(two)), current, signal)
+  const framed = await called.sync(up(haveOf(two)), current, signal)
   const poll = bench.link(me, { connection: 'per-exchange' })
   const full = await poll.sync(up(haveOf(two)), NO_BASES, signal)
   const resumed = await poll.sync(up(haveOf(two)), NO_BASES, signal)
@@ -121,6 +127,13 @@ export async function run(): Promise<Row[]> {
   return [
     bytes('idle sync, open connection, both ways', both(idle)),
     bytes('idle sync, with TCP', both(idle) + TCP_BYTES, 660),
+    bytes('idle sync, WebSocket, both ways', both(framed)),
+    {
+      case: 'idle connected site, WebSocket, with TCP, a sync a minute',
+      value: Math.round(((both(framed) + TCP_BYTES) / 60) * 10) / 10,
+      unit: 'B/s',
+      goal: 11,
+    },
     bytes('first sync of 20 entries, handshake included', both(first)),
     bytes('one changed line of 200 objects, down', change.bytes.down, 1024),
     bytes(
