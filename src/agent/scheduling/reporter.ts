@@ -52,6 +52,7 @@ export interface ReporterDeps {
   readonly ports: SchedulingPorts
   readonly counts: SchedulingCounts
   readonly instance: string
+  readonly parallelEvents: number
   readonly component: string
   readonly signal: AbortSignal
   pod(key: string): OwnPod | undefined
@@ -66,8 +67,9 @@ export function createReporter(deps: ReporterDeps): Reporter {
   const wanted = new Map<string, Word>()
   const from = { component: deps.component, instance: deps.instance }
 
+  // As many at once as binds, or events of a thousand binds would be written when nobody looks any more.
   const events = createLane<Parameters<typeof eventOf>>(
-    () => PARALLEL,
+    () => deps.parallelEvents,
     async (args) => {
       if (!ports.mayWrite()) return
       try {

@@ -104,6 +104,7 @@ export async function runSession(
     ports,
     counts,
     component: options.schedulerName,
+    parallelEvents: options.parallelBinds,
     instance: `${options.schedulerName}-${options.seed}`,
     signal,
     pod: (key) => view.own.get(key),
