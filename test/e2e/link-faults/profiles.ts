@@ -49,6 +49,8 @@ class Lines {
   constructor(command: readonly string[]) {
     const [program, ...args] = command
     this.child = spawn(program!, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+    // Whoever fails first ends the run: no relay outlives it.
+    process.once('exit', () => this.child.kill('SIGKILL'))
     this.child.stderr!.on('data', (chunk: Buffer) => (this.errors = `${this.errors}${chunk.toString()}`.slice(-2_000)))
     createInterface({ input: this.child.stdout! }).on('line', (line) => {
       const words = (line.startsWith('{') ? JSON.parse(line) : { line }) as Record<string, unknown>
@@ -93,6 +95,8 @@ export function missing(): string | undefined {
   if (spawnSync('ip', ['netns', 'list']).status !== 0) return 'no `ip netns`'
   return undefined
 }
+
+process.setMaxListeners(100)
 
 export async function converge(profile: Profile, seed: number, withinMs: number): Promise<Converged> {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-tun-'))
