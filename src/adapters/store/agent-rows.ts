@@ -104,11 +104,12 @@ function numberOf(db: DatabaseSync, pragma: 'user_version' | 'application_id'): 
 }
 
 function statementsOf(db: DatabaseSync, newest: number, onDisk?: (commits: number) => void): AgentRows {
-  const one = db.prepare('SELECT value, sum FROM rows WHERE grp = ? AND key = ?')
-  const all = db.prepare('SELECT key, value, sum FROM rows WHERE grp = ?')
-  const names = db.prepare('SELECT key FROM rows WHERE grp = ? ORDER BY key')
+  // Named here: a schema of which a letter flipped from small to capital is still one, and its names are not.
+  const one = db.prepare('SELECT value AS value, sum AS sum FROM rows WHERE grp = ? AND key = ?')
+  const all = db.prepare('SELECT key AS key, value AS value, sum AS sum FROM rows WHERE grp = ?')
+  const names = db.prepare('SELECT key AS key FROM rows WHERE grp = ? ORDER BY key')
   const known = db.prepare('SELECT 1 FROM rows WHERE grp = ? AND key = ?')
-  const group = db.prepare('SELECT count, sum FROM groups WHERE grp = ?')
+  const group = db.prepare('SELECT count AS count, sum AS sum FROM groups WHERE grp = ?')
   const write = writer(db, one, group)
   let doubtful = false
   /**
