@@ -274,6 +274,20 @@ test.runIf(here)(
 )
 
 test.runIf(here)(
+  'a changed template is rolled out once, and what serves is the new one',
+  async () => {
+    publish(2, web('two'))
+    await eventually('the new page is served', async () => (await served()).includes('two'), 180_000)
+    await eventually(
+      'the old pod is gone',
+      async () => (await get('pod', '-l', 'app=web', '-o', 'name')).trim().split('\n').length === 1,
+    )
+    expect(await get('deployment', 'web', '-o', 'jsonpath={.metadata.generation}')).toBe('2')
+  },
+  300_000,
+)
+
+test.runIf(here)(
   'another version of it: one that crashes is started beside it and leaves it the work; a good one takes over; no pod of a workload is touched',
   async () => {
     const web = (): Promise<string> =>
@@ -388,4 +402,31 @@ test.runIf(here)(
     })
   },
   300_000,
+)
+
+test.runIf(here)(
+  'after a power cut, with the hub away, the same pods serve again: each container once more, and nothing is rolled out',
+  async () => {
+    const state = async (): Promise<{ uid: string; restarts: number }[]> => {
+      const { items } = JSON.parse(await get('pod', '-l', 'app=web', '-o', 'json')) as {
+        items: { metadata: { uid: string }; status: { containerStatuses?: { restartCount: number }[] } }[]
+      }
+      return items.map(({ metadata, status }) => ({
+        uid: metadata.uid,
+        restarts: status.containerStatuses?.[0]?.restartCount ?? 0,
+      }))
+    }
+    const rollout = (): Promise<string> =>
+      get('deployment', 'web', '-o', 'jsonpath={.metadata.uid} {.metadata.generation} {.spec.template}')
+    const [pods, deployment] = [await state(), await rollout()]
+    await plane.cut()
+    await expect(served()).rejects.toThrow()
+    await plane.restore()
+    await eventually('the page is served again', async () => (await served()).includes('two'), 180_000)
+    await plane.kubectl('delete', 'configmap', 'page')
+    await eventually('the agent works again', async () => (await get('configmap', 'page')).includes('page'), 180_000)
+    expect(await state()).toEqual(pods.map(({ uid, restarts }) => ({ uid, restarts: restarts + 1 })))
+    expect(await rollout()).toBe(deployment)
+  },
+  600_000,
 )
