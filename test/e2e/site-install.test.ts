@@ -147,6 +147,43 @@ test('with these rights a Workload is applied as its account, pruned as its acco
   expect(site.workload('bare')).toMatchObject({ sync: 'Failed', failure: { reason: 'Forbidden' } })
 }, 60_000)
 
+describe('a cluster is joined in one line', () => {
+  const joined = (...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> =>
+    new Promise((resolve) => {
+      const words = [join(ROOT, 'src/main.ts'), 'join', 'the-token', '--kubeconfig', plane.kubeconfig, ...args]
+      const child = execFile(process.execPath, words, (_error, stdout, stderr) =>
+        resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+      )
+    })
+
+  test('an agent that does not get ready is said, with where to look', async () => {
+    const { code, stderr } = await joined('--wait', '1')
+    expect({ code, stderr }).toMatchObject({ code: 7, stderr: expect.stringContaining('not ready within 1 s') })
+    expect(stderr).toContain('kubectl -n flotilla-system logs deploy/flotilla-agent')
+    const given = ['get', 'secret', 'flotilla-agent-join', '-n', 'flotilla-system', '-o', 'jsonpath={.data.token}']
+    expect(Buffer.from(await plane.kubectl(...given), 'base64').toString()).toBe('the-token')
+  }, 60_000)
+
+  test('and one that does is waited for', async () => {
+    const running = joined('--wait', '60')
+    const deployment = ['deployment', 'flotilla-agent', '-n', 'flotilla-system']
+    const generation = Number(await plane.kubectl('get', ...deployment, '-o', 'jsonpath={.metadata.generation}'))
+    // The part of the controllers, which this control plane has not got.
+    const status = { observedGeneration: generation, replicas: 1, updatedReplicas: 1, readyReplicas: 1 }
+    await plane.kubectl(
+      'patch',
+      ...deployment,
+      '--subresource=status',
+      '--type=merge',
+      '-p',
+      JSON.stringify({ status }),
+    )
+    const { code, stdout, stderr } = await running
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toContain('the agent is ready')
+  }, 90_000)
+})
+
 describe('the agent is taken out', () => {
   const exists = (of: string, namespace: string): Promise<boolean> =>
     plane.kubectl('get', of, '-n', namespace).then(

@@ -1,7 +1,9 @@
 import type { Command, Flag, Values } from '../command.ts'
-import { AGENT_NAMESPACE, agentManifests, type InstallOptions } from '../agent/manifests.ts'
+import { AGENT_NAME, AGENT_NAMESPACE, agentManifests, type InstallOptions } from '../agent/manifests.ts'
+import { installAgent, untilReady } from '../agent/install.ts'
 import { uninstallAgent } from '../agent/uninstall.ts'
 import { Fault } from '../../core/model/fault.ts'
+import type { Cluster } from '../../core/kube/cluster.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 
@@ -65,6 +67,58 @@ const manifests: Command<CliPorts> = {
   },
 }
 
+const CLUSTER_FLAGS: Readonly<Record<string, Flag>> = {
+  kubeconfig: { type: 'string', placeholder: 'FILE', help: 'else KUBECONFIG' },
+  context: { type: 'string', help: 'context of the kubeconfig' },
+}
+
+async function withCluster<T>(flags: Values, ports: CliPorts, use: (cluster: Cluster) => Promise<T>): Promise<T> {
+  const cluster = await ports.cluster(flags['kubeconfig'] as string | undefined, flags['context'] as string | undefined)
+  try {
+    return await use(cluster)
+  } finally {
+    await cluster.close()
+  }
+}
+
+const { join: _, ...JOIN_FLAGS } = INSTALL_FLAGS
+
+const join: Command<CliPorts> = {
+  name: 'join',
+  group: 'Sites',
+  summary: 'Install the agent in a cluster with the line of `flotilla token create`, and wait until it is ready',
+  arguments: [{ name: 'TOKEN', help: 'works once; the same cluster may be joined again with a new one' }],
+  flags: {
+    ...JOIN_FLAGS,
+    ...CLUSTER_FLAGS,
+    wait: {
+      type: 'number',
+      placeholder: 'SECONDS',
+      help: 'how long it may take to get ready; 0: do not wait',
+      default: 300,
+    },
+  },
+  async run([token = ''], flags, ports, io) {
+    const options = { ...optionsOf(flags, ports.version), join: token }
+    const objects = agentManifests(options)
+    const waitS = Number(flags['wait'])
+    return withCluster(flags, ports, async (cluster) => {
+      await installAgent(cluster, objects, (line) => io.out(line), io.signal)
+      const deployment = objects.find(({ kind }) => kind === 'Deployment')
+      if (deployment === undefined || waitS === 0) return EXIT.ok
+      const patience = AbortSignal.any([io.signal, AbortSignal.timeout(waitS * 1_000)])
+      if (await untilReady(cluster, deployment, patience)) {
+        io.out('the agent is ready')
+        return EXIT.ok
+      }
+      io.err(`error: the agent is installed and not ready within ${waitS} s; it goes on trying`)
+      io.err(`  next: kubectl -n ${options.namespace} describe pod -l app.kubernetes.io/name=${AGENT_NAME}`)
+      io.err(`        kubectl -n ${options.namespace} logs deploy/${AGENT_NAME}`)
+      return EXIT.timeout
+    })
+  },
+}
+
 const uninstall: Command<CliPorts> = {
   name: 'agent uninstall',
   group: 'Run',
@@ -83,8 +137,7 @@ const uninstall: Command<CliPorts> = {
       help: 'the store, its keys and the namespace',
       default: 'keep',
     },
-    kubeconfig: { type: 'string', placeholder: 'FILE', help: 'else KUBECONFIG' },
-    context: { type: 'string', help: 'context of the kubeconfig' },
+    ...CLUSTER_FLAGS,
     account: { type: 'list', placeholder: 'NAMESPACE/NAME', help: 'as given to `agent manifests`' },
     'own-writes': { type: 'string', placeholder: 'all|none', help: 'as given to `agent manifests`' },
   },
@@ -99,12 +152,8 @@ const uninstall: Command<CliPorts> = {
       return EXIT.failed
     }
     const options = optionsOf(flags, ports.version)
-    const cluster = await ports.cluster(
-      flags['kubeconfig'] as string | undefined,
-      flags['context'] as string | undefined,
-    )
-    try {
-      const failed = await uninstallAgent(
+    const failed = await withCluster(flags, ports, (cluster) =>
+      uninstallAgent(
         cluster,
         {
           installed: agentManifests({ ...options, join: 'named for removal' }),
@@ -114,12 +163,10 @@ const uninstall: Command<CliPorts> = {
         },
         (line) => io.out(line),
         io.signal,
-      )
-      return failed === 0 ? EXIT.ok : EXIT.failed
-    } finally {
-      await cluster.close()
-    }
+      ),
+    )
+    return failed === 0 ? EXIT.ok : EXIT.failed
   },
 }
 
-export const AGENT: readonly Command<CliPorts>[] = [manifests, uninstall]
+export const AGENT: readonly Command<CliPorts>[] = [join, manifests, uninstall]

@@ -168,7 +168,7 @@ const tokenCreate: Command<CliPorts> = {
       await connect(ports, flags)
     ).send<{ token: string; line: string; expiresAtMs: number }>('POST', '/v1/tokens', { site: flags['site'], ttlMs })
     return print(given, format, io, {
-      text: (value) => `flotilla agent --join ${value.line}\n# works once, for ${age(value.expiresAtMs - io.nowMs())}`,
+      text: (value) => `flotilla join ${value.line}\n# works once, for ${age(value.expiresAtMs - io.nowMs())}`,
       name: (value) => [value.token],
     })
   },
