@@ -7,6 +7,7 @@ import { enrolSite as enrolOverLink } from '../adapters/link/enrol.ts'
 import { trustOf } from '../adapters/link/identity.ts'
 import { fetchTrust, renewSite } from '../adapters/link/rescue.ts'
 import { openAgentStore } from '../adapters/store/agent-store.ts'
+import { sessionFile } from '../adapters/store/session-file.ts'
 import { type Agent, createAgent } from '../agent/agent.ts'
 import { nextBackoffMs } from '../agent/backoff.ts'
 import { AGENT_DEFAULTS } from '../agent/defaults.ts'
@@ -62,6 +63,7 @@ export async function startAgent(start: AgentStart, signal: AbortSignal): Promis
   const direct = openLink({
     identity: () => store.identity() ?? identity,
     authorities: () => trustOf(store.identity() ?? identity).authorities,
+    ...(start.data === ':memory:' ? {} : { sessions: sessionFile(path.join(start.data, 'tls-session')) }),
   })
   const link = start.throughLink?.(direct) ?? direct
   const lease =
