@@ -12,6 +12,8 @@ const RETRY_MS = 600_000
 export interface Keyring {
   identity(): SiteIdentity
   trust(): Trust
+  /** Git has another name for this site; the certificate follows at its next renewal. Faults: the store's. */
+  renamed(site: string): void
   /** A newer statement, judged already. */
   moved(identity: SiteIdentity, trust: Trust): void
   /** The hub took the key that is held: what was kept to go back to is dropped; renews where it is time. Faults: the store's. */
@@ -89,6 +91,11 @@ export function createKeyring(
   return {
     identity: () => identity,
     trust: () => trust,
+    renamed(site) {
+      if (site === identity.site) return
+      log.info({ from: identity.site, to: site }, 'this site was renamed')
+      save({ ...identity, site })
+    },
     moved(next, read) {
       store.saveIdentity(next)
       identity = next

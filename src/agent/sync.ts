@@ -202,6 +202,8 @@ export function createSync(deps: SyncDeps): SyncSite {
     }
     const { generation, body, content } = floor
     const kept = content === undefined ? {} : { content }
+    // First: a cut between the two is made good when the manifest is told again.
+    keyring.renamed(manifest.site)
     store.accept({ envelope, generation, body, acceptedAtMs: clock.nowMs(), ...kept })
     setCondition(state, 'Manifest', null, clock.nowMs())
     sweep()

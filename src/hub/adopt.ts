@@ -6,9 +6,10 @@ import { rolloutPolicyOf } from '../core/fleet/policy.ts'
 import { byUtf16, jsonEqual, type Json } from '../core/model/json.ts'
 import { confirmedList } from '../core/protocol/deletions.ts'
 import type { SiteTargets } from './compile.ts'
+import { renamedWorld, type Known } from './rename.ts'
 import { rolloutId } from './rollouts.ts'
 import type { FleetState, Held } from './source-state.ts'
-import type { KeptSpec, RolloutRecord, SiteRecord } from './store.ts'
+import type { KeptSpec, Rename, RolloutRecord, SiteRecord } from './store.ts'
 import type { Draft, World } from './world.ts'
 
 /** Confirmed deletion lists that a site's manifest goes on naming: a site that was dark for so many of them is not stopped twice. */
@@ -24,14 +25,16 @@ export interface AdoptFacts {
   readonly nowMs: number
   readonly confirmed: { readonly digest: Digest; readonly list: DeletionList } | null
   readonly held: readonly HeldWorkload[]
+  readonly renames: readonly Rename[]
 }
 
 export async function changeTargets(
-  world: World,
+  before: World,
   fleet: Fleet,
   sites: SiteTargets,
   facts: AdoptFacts,
 ): Promise<Adoption> {
+  const world = renamedWorld(before, facts.renames)
   const maps = byWorkload(sites)
   const yes = confirmations(world, fleet, facts)
   const records = new Map(changedSites(world, fleet, sites, yes.digests).map((site) => [site.name, site]))
@@ -40,9 +43,13 @@ export async function changeTargets(
     const next = nextRollout(world.rollouts.get(workload), specOf(fleet, workload, targets, facts))
     if (next !== null) rollouts.push(next)
   }
+  const decided = new Set(rollouts.map(({ spec }) => spec.workload))
+  for (const [workload, record] of world.rollouts)
+    if (!decided.has(workload) && maps.has(workload) && record !== before.rollouts.get(workload)) rollouts.push(record)
   const gone = [...world.rollouts.keys()].filter((workload) => !maps.has(workload))
   const entriesGone = await goneEntries(world, fleet, sites, maps)
   const behind = [
+    ...facts.renames.map(({ to }) => to),
     ...entriesGone.map(({ site }) => site),
     ...[...records.values()].filter((site) => tellsMore(world.sites.get(site.name), site)).map(({ name }) => name),
   ]
@@ -56,6 +63,7 @@ export async function changeTargets(
   return {
     draft: {
       ...retirement(world, retired, facts),
+      ...renaming(facts),
       blobs: yes.blobs,
       sites: [...records.values()],
       rollouts: rollouts.map((record) => ({ record, whole: true, sites: new Map() })),
@@ -67,20 +75,31 @@ export async function changeTargets(
 }
 
 /** Keys that Git retires are refused from this commit on, whatever session they are in. */
-function retirement(world: World, retired: readonly SiteRecord[], facts: AdoptFacts): Pick<Draft, 'keys' | 'audit'> {
+function retirement(world: Known, retired: readonly SiteRecord[], facts: AdoptFacts): Pick<Draft, 'keys' | 'audit'> {
   const names = new Set(retired.map(({ name }) => name))
   return {
     keys: [...world.keys.values()]
       .filter(({ site, state }) => names.has(site) && state !== 'retired')
       .map((key) => ({ ...key, state: 'retired' as const })),
-    audit: retired.map(({ name, gitRetired = '' }) => ({
-      atMs: facts.nowMs,
-      actor: `git ${facts.revision.slice(0, 12)}`,
-      action: 'retire',
-      subject: name,
-      detail: { reason: gitRetired },
-    })),
+    audit: [
+      ...facts.renames.map(({ from, to }) => ({ action: 'site renamed', subject: to, detail: { from } })),
+      ...retired.map(({ name, gitRetired = '' }) => ({
+        action: 'retire',
+        subject: name,
+        detail: { reason: gitRetired },
+      })),
+    ].map((said) => ({ atMs: facts.nowMs, actor: `git ${facts.revision.slice(0, 12)}`, ...said })),
   }
+}
+
+function renaming({ renames, nowMs }: AdoptFacts): Pick<Draft, 'renames' | 'events'> {
+  const events = renames.map(({ from, to }) => ({
+    atMs: nowMs,
+    kind: 'SiteRenamed',
+    subject: `site/${to}`,
+    message: `was ${from}: it goes on with its identity and all that it has`,
+  }))
+  return { renames, events }
 }
 
 function byWorkload(sites: SiteTargets): ReadonlyMap<string, ReadonlyMap<string, Digest>> {
@@ -146,7 +165,7 @@ function movement(
 
 /** Entries that Git takes away: at sites that are still listed, for a site that is not keeps all that it has. */
 async function goneEntries(
-  world: World,
+  world: Known,
   fleet: Fleet,
   sites: SiteTargets,
   maps: ReadonlyMap<string, ReadonlyMap<string, Digest>>,
@@ -177,7 +196,7 @@ async function goneEntries(
 }
 
 function changedSites(
-  world: World,
+  world: Known,
   fleet: Fleet,
   sites: SiteTargets,
   confirmed: ReadonlyMap<string, readonly Digest[]>,
@@ -255,7 +274,7 @@ interface Confirmations {
  * What Git says yes to, site by site: each one's part of the fleet's list, as a list of its own; and what a site's fuse stopped,
  * where Git names the digest that this very site reported. A site that never had anything has nothing to lose.
  */
-function confirmations(world: World, fleet: Fleet, { confirmed, revision }: AdoptFacts): Confirmations {
+function confirmations(world: Known, fleet: Fleet, { confirmed, revision }: AdoptFacts): Confirmations {
   const digests = new Map<string, Digest[]>()
   const blobs: { digest: Digest; domain: 'deletions'; bytes: Uint8Array }[] = []
   const say = (site: string, digest: Digest): void => void digests.set(site, [...(digests.get(site) ?? []), digest])

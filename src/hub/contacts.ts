@@ -1,5 +1,6 @@
 /** When sites were last heard and are next due. In memory, for an exchange in which nothing changed writes nothing; flushed now and then. */
 import type { Contact } from './facts.ts'
+import type { Rename } from './store.ts'
 import type { World } from './world.ts'
 
 /** Sites a flush writes in one transaction. */
@@ -32,6 +33,13 @@ export class Contacts {
   heard(site: string, lastContactMs: number, dueAtMs: number): void {
     this.#heard.set(site, { lastContactMs, dueAtMs })
     this.#unwritten.add(site)
+  }
+
+  renamed({ from, to }: Rename): void {
+    const heard = this.#heard.get(from)
+    if (heard !== undefined) this.#heard.set(to, heard)
+    if (this.#unwritten.delete(from)) this.#unwritten.add(to)
+    this.#heard.delete(from)
   }
 
   async flush(): Promise<void> {

@@ -98,8 +98,9 @@ export async function enrolSite(parts: EnrolParts, request: EnrolRequest): Promi
 function joined(before: SiteRecord, recipient: string): SiteRecord & { readonly siteId: string } {
   if (before.siteId !== null && before.standing === 'active')
     return { ...before, siteId: before.siteId, recipient, agent: null, have: null, fork: null, conditions: [] }
+  const { formerNames: _of, ...rest } = before
   return {
-    ...before,
+    ...rest,
     siteId: randomBytes(ID_BYTES).toString('hex'),
     standing: 'active',
     recipient,

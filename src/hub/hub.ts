@@ -140,6 +140,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   const views = createViews({ ...seen, source, git, version: options.version })
   const bells = { source: new Bell(), rollouts: new Bell() }
   world.onChange = () => bells.rollouts.ring()
+  world.onRenamed = (rename) => contacts.renamed(rename)
   world.onPublished = (told) => {
     const called = told.filter((site) => world.sites.get(site)?.linkClass !== 'metered')
     if (called.length > 0) ports.nudge?.(called)

@@ -16,6 +16,7 @@ import { fenceOthers, renewKey } from './renew.ts'
 import type { Publisher } from './publish.ts'
 import { adoptRemembered, adoptShown, ASK_MANIFEST, awaitsAdoption, shownManifest } from './recover.ts'
 import type { Releases } from './releases.ts'
+import { goesBy } from './rename.ts'
 import type { Have, SiteRecord } from './store.ts'
 import { saidEvents } from './said.ts'
 import { sameObservation, type Draft, type World } from './world.ts'
@@ -61,7 +62,7 @@ export interface ObserveParts {
 export function createHandler(parts: ObserveParts): SyncHandler {
   const { world, authority, contacts, guard } = parts
   const answers = createAnswers(world.store, parts.releases, authority.signer)
-  /** The latest message of each site, by its process and store: one that comes late says nothing new. */
+  /** By siteId: the latest message of each site, by its process and store: one that comes late says nothing new. */
   const latest = new Map<string, Latest>()
 
   return {
@@ -69,7 +70,8 @@ export function createHandler(parts: ObserveParts): SyncHandler {
       const key = world.keys.get(keyHash)
       if (key === undefined) return undefined
       const { site, siteId, state } = key
-      return { state: state === 'retired' ? 'retired' : 'active', site, siteId }
+      const formerNames = world.sites.get(site)?.formerNames ?? []
+      return { state: state === 'retired' ? 'retired' : 'active', site, siteId, formerNames }
     },
     async blob(caller, _domain, digest) {
       const site = world.sites.get(caller.site)
@@ -83,7 +85,7 @@ export function createHandler(parts: ObserveParts): SyncHandler {
       const site = known(world, caller, up)
       await fenceOthers(parts, caller)
       const nowMs = parts.nowMs()
-      guard.witness(site.name, up.clockMs, nowMs)
+      guard.witness(up.siteId, up.clockMs, nowMs)
       guard.trusted(nowMs)
       await receive(parts, site, up, latest, nowMs)
       const nextDueMs = dueIn(parts, site)
@@ -94,7 +96,7 @@ export function createHandler(parts: ObserveParts): SyncHandler {
         world.onChange()
       }
       contacts.heard(site.name, nowMs, nowMs + nextDueMs + ON_THE_WAY_MS + nextDueMs * JITTER)
-      let now = await adopted(parts, world.sites.get(site.name) ?? site, up, nowMs)
+      let now = await adopted(parts, still(world, site), up, nowMs)
       now = await foreign(parts, now, up, nowMs)
       if (now.published === 'behind' && !world.unpublished.has(now.name)) {
         // It was not to be told anything before it was heard.
@@ -155,7 +157,7 @@ async function foreign(parts: ObserveParts, site: SiteRecord, up: SyncUp, nowMs:
   if (have.generation.epoch !== epoch || have.generation.counter < counter - KNOWN_BACK) return site
   if ((await parts.world.store.manifest(site.name, have.body)) !== undefined) return site
   await parts.world.submit(site.name, () => {
-    const now = parts.world.sites.get(site.name) ?? site
+    const now = still(parts.world, site)
     const after: SiteRecord = { ...now, fork: now.fork ?? { reason: 'ForkedHub', seen: have, atMs: nowMs } }
     return { sites: [after], events: eventsOf(now, after, nowMs) }
   })
@@ -169,8 +171,15 @@ function known(world: World, caller: Caller, up: SyncUp): SiteRecord {
   if (site === undefined || site.siteId !== caller.siteId)
     throw new Fault('KeyUnknown', 'no site of this name and id', { facts })
   if (site.standing === 'retired') throw new Fault('KeyRetired', 'this site was retired', { facts })
-  if (up.site !== site.name || up.siteId !== site.siteId)
+  if (!goesBy(site, up.site) || up.siteId !== site.siteId)
     throw new Fault('WrongSite', 'the report is of another site than its sender', { facts })
+  return site
+}
+
+/** Fault Conflict where it was given another name within this exchange: it comes again under that one. */
+function still(world: World, { name }: SiteRecord): SiteRecord {
+  const site = world.sites.get(name)
+  if (site === undefined) throw new Fault('Conflict', 'this site was renamed meanwhile', { facts: { site: name } })
   return site
 }
 
@@ -183,7 +192,7 @@ async function receive(
 ): Promise<void> {
   const { world } = parts
   const of = `${up.storeEpoch}/${up.boot}`
-  const before = latest.get(site.name)
+  const before = latest.get(up.siteId)
   const late = before?.of === of && up.seq < before.seq
   const observations = late ? [] : await changedObservations(world, site.name, up.observations)
   const gone = late ? [] : await goneObservations(world, site.name, up.goneWorkloads ?? [])
@@ -193,7 +202,7 @@ async function receive(
   const lost = late ? 0 : dropped - (before?.of === of ? before.dropped : 0)
   if (observations.length + gone.length + results.length > 0 || siteChanged || lost > 0)
     await world.submit(site.name, () => {
-      const now = world.sites.get(site.name) ?? site
+      const now = still(world, site)
       const next = late ? now : afterSync(now, up, nowMs)
       return {
         observations: observations.map((observation) => ({ site: site.name, observation })),
@@ -214,7 +223,7 @@ async function receive(
         ],
       }
     })
-  if (!late) latest.set(site.name, { of, seq: up.seq, dropped })
+  if (!late) latest.set(up.siteId, { of, seq: up.seq, dropped })
 }
 
 function droppedEvent(site: string, lost: number, up: SyncUp, atMs: number): NonNullable<Draft['events']>[number] {

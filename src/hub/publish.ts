@@ -240,6 +240,7 @@ async function bodyOf(
     keys: {},
     withdrawn: [...withdrawn].sort(byUtf16),
     deletionsConfirmed: site.confirmed,
+    ...(site.formerNames === undefined ? {} : { formerNames: site.formerNames }),
     ...wordsFor(parts.signed, site.name, named),
     ...(Object.keys(echo).length === 0 ? {} : { echo }),
   }

@@ -2,23 +2,26 @@
 import type { Caller, Renewed, RenewRequest } from '../core/protocol/ports.ts'
 import { Fault } from '../core/model/fault.ts'
 import type { EnrolParts } from './enrol.ts'
+import { goesBy } from './rename.ts'
 
 /** However often it is asked, a site holds the key it proved and one offered. Faults KeyUnknown, KeyRetired; then nothing was changed. */
 export async function renewKey({ world, authority, nowMs }: EnrolParts, request: RenewRequest): Promise<Renewed> {
-  const { site: name, siteId, heldHash, nextHash, publicKey } = request
-  const facts = { site: name }
-  await world.turn(async (commit) => {
+  const { siteId, heldHash, nextHash, publicKey } = request
+  const facts = { site: request.site }
+  // Whatever name it asks under, it is certified by the one that it has now.
+  const site = await world.turn(async (commit) => {
     const held = world.keys.get(heldHash)
-    const site = world.sites.get(name)
-    if (held === undefined || site === undefined || site.siteId !== siteId)
+    const record = held === undefined ? undefined : world.sites.get(held.site)
+    if (held === undefined || record?.siteId !== siteId || !goesBy(record, request.site))
       throw new Fault('KeyUnknown', 'no site of this name, id and key', { facts })
-    if (held.state === 'retired' || site.standing === 'retired')
+    if (held.state === 'retired' || record.standing === 'retired')
       throw new Fault('KeyRetired', 'this key was retired', { facts })
-    if (held.site !== name || held.siteId !== siteId) throw new Fault('WrongSite', 'a key of another site', { facts })
+    if (held.siteId !== siteId) throw new Fault('WrongSite', 'a key of another site', { facts })
+    const { name } = record
     const next = world.keys.get(nextHash)
     if (next !== undefined && (next.state === 'retired' || next.site !== name || next.siteId !== siteId))
       throw new Fault('KeyRetired', 'the next key was used before', { facts })
-    if (next !== undefined) return
+    if (next !== undefined) return name
     const earlier = [...world.keys.values()].filter(
       (key) => key.site === name && key.state === 'offered' && key.hash !== heldHash,
     )
@@ -37,8 +40,9 @@ export async function renewKey({ world, authority, nowMs }: EnrolParts, request:
         },
       ],
     })
+    return name
   })
-  return { certificate: await authority.certify({ site: name, siteId, publicKey }, nowMs()) }
+  return { certificate: await authority.certify({ site, siteId, publicKey }, nowMs()) }
 }
 
 /** At an exchange: costs nothing but for the first under an offered key. */

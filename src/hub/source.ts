@@ -1,6 +1,7 @@
 /** Follows the branch: a tip becomes the last good revision whole, or nothing moves anywhere and status says why. */
 import { asFault, Fault } from '../core/model/fault.ts'
 import type { Digest } from '../core/model/digest.ts'
+import { jsonEqual, type Json } from '../core/model/json.ts'
 import type { Problem } from '../core/model/problem.ts'
 import type { Release } from '../core/model/release.ts'
 import type { Fleet, FleetCache, RenderedFleet, SourceTree } from '../core/fleet/types.ts'
@@ -11,6 +12,7 @@ import { changeTargets } from './adopt.ts'
 import { inputDigest, pinTargets, type Compiler, type SiteTargets } from './compile.ts'
 import type { GitSource } from './ports.ts'
 import type { Releases } from './releases.ts'
+import { renamedTargets, renamesOf } from './rename.ts'
 import { sourceState, type SourceState } from './source-state.ts'
 import type { World } from './world.ts'
 
@@ -116,16 +118,23 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
     await refuse(parts, tip, parsed.problems, null)
     return null
   }
+  const { renames, problems: taken } = renamesOf(fleet, world.sites)
+  if (taken.length > 0) {
+    log.warn({ problems: taken.length }, 'revision refused')
+    await refuse(parts, tip, [...taken, ...parsed.problems], null)
+    return null
+  }
   // Where nobody asked before, the commit that asks is held to it: signers that would lock everybody out show now.
   if (good?.verify == null) unsigned.push(...(await judge(parts, tip, fleet.verify, null, signal)))
   const rendered = await compiler.render(fleet, tip.tree, cache)
   const problems = [...unsigned, ...parsed.problems, ...rendered.problems]
   const input = inputDigest(tip.tree)
-  const before = targetsNow(world)
+  const before = renamedTargets(targetsNow(world), renames)
+  const beforeIt = await renderedBefore(parts, signal)
   const pinned = pinTargets({
     rendered: rendered.sites,
     before,
-    renderedBefore: await renderedBefore(parts, signal),
+    renderedBefore: beforeIt === null ? null : renamedTargets(beforeIt, renames),
   })
   const sites = carryHeld(before, fleet, { sites: pinned, held: rendered.held })
   const { spent } = sourceState(world)
@@ -143,11 +152,15 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
   const known = await world.store.hasBlobs([...rendered.blobs.keys()])
   const blobs = [...rendered.blobs].filter(([digest]) => !known.has(digest))
   await world.turn(async (commit) => {
+    // A box that joined meanwhile may stand where another was to go on: the same tip is looked at again.
+    if (!jsonEqual(renamesOf(fleet, world.sites).renames as unknown as Json, renames as unknown as Json))
+      throw new Fault('Conflict', 'a site that this revision renames changed while it was read')
     const change = await changeTargets(world, fleet, sites, {
       revision: tip.revision,
       nowMs: nowMs(),
       confirmed: verdict.confirmed === null ? null : { digest: verdict.confirmed, list: verdict.list },
       held: rendered.held,
+      renames,
     })
     const state: SourceState = {
       revision: tip.revision,

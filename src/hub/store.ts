@@ -50,6 +50,8 @@ export interface SiteRecord {
   readonly published: 'current' | 'behind'
   /** Deletion lists confirmed in Git that concern this site, latest last. */
   readonly confirmed: readonly Digest[]
+  /** Names that this identity had, latest last: its agent may still go by one. Absent: none. */
+  readonly formerNames?: readonly string[]
 }
 
 /** What a site's manifest names for one workload. */
@@ -161,8 +163,16 @@ export interface ApiTokenRecord {
   readonly createdAtMs: number
 }
 
+/** A site's new name in Git: whoever stood under the old one goes on under it. */
+export interface Rename {
+  readonly from: string
+  readonly to: string
+}
+
 /** Everything one turn decided. Absent: nothing of that. */
 export interface HubChange {
+  /** Before all else: what is kept of `from` is kept of `to` from here on, and nothing is left of `from`. Never of rollouts. */
+  readonly renames?: readonly Rename[]
   readonly meta?: Readonly<Record<string, string>>
   readonly blobs?: Iterable<{ readonly digest: Digest; readonly domain: BlobDomain; readonly bytes: Uint8Array }>
   /** Found unused at this time; used again; gone for good. */

@@ -19,6 +19,7 @@ import type {
   HubSnapshot,
   HubStore,
   KeyRecord,
+  Rename,
   RolloutRecord,
   SiteRecord,
   WithdrawnRecord,
@@ -77,6 +78,8 @@ export class World {
   onChange: () => void = () => undefined
   /** Called with sites that have a new manifest: the link may tell them to come. */
   onPublished: (sites: readonly string[]) => void = () => undefined
+  /** Called for each site that goes by another name from now on. */
+  onRenamed: (rename: Rename) => void = () => undefined
 
   /** Raised by every change: what views were made from. */
   version = 0
@@ -261,6 +264,7 @@ export class World {
   #fold(change: HubChange): void {
     this.#lastAudit = change.audit?.at(-1) ?? this.#lastAudit
     this.#lastEvent = change.events?.at(-1)?.seq ?? this.#lastEvent
+    for (const rename of change.renames ?? []) this.#foldRename(rename)
     for (const [name, value] of Object.entries(change.meta ?? {})) this.meta.set(name, value)
     for (const site of change.forgetSites ?? []) {
       this.unseen.add(site)
@@ -296,6 +300,30 @@ export class World {
     for (const freeze of change.freezes ?? []) this.freezes.set(freeze.id, freeze)
     for (const id of change.freezesGone ?? []) this.freezes.delete(id)
     for (const token of change.apiTokens ?? []) this.apiTokens.set(token.hash, token)
+  }
+
+  #foldRename(rename: Rename): void {
+    const { from, to } = rename
+    this.listed -= Number(this.sites.get(from)?.listed ?? false)
+    this.sites.delete(from)
+    for (const [hash, key] of this.keys) if (key.site === from) this.keys.set(hash, { ...key, site: to })
+    for (const [workload, book] of this.books) {
+      const at = book.get(from)
+      if (book.delete(to) || at !== undefined) this.#touch(workload)
+      if (at === undefined) continue
+      book.delete(from)
+      book.set(to, { ...at, entry: at.entry === null ? null : { ...at.entry, site: to } })
+    }
+    const hold = this.holds.get(from)
+    if (hold !== undefined) this.holds.set(to, { ...hold, site: to })
+    this.holds.delete(from)
+    const said = this.siteFacts.get(from)
+    if (said !== undefined) this.siteFacts.set(to, said)
+    this.siteFacts.delete(from)
+    this.changed.delete(from)
+    this.unpublished.delete(from)
+    this.unseen.add(from)
+    this.onRenamed(rename)
   }
 
   /** Another map: every site of it may stand otherwise now. */

@@ -28,10 +28,15 @@ export function callerOf(context: Pick<RouteContext, 'handler'>, { peer }: Conne
   const standing = context.handler.standing(peer.keyHash)
   if (standing === undefined) throw new Fault('KeyUnknown', 'a key that the store does not know')
   if (standing.state !== 'active') throw new Fault('KeyRetired', 'a retired key')
-  const { site, siteId } = standing
-  if (peer.name.site !== site || peer.name.siteId !== siteId)
-    throw new Fault('WrongSite', 'a certificate of another site')
-  return { site, siteId, keyHash: peer.keyHash }
+  const { site, siteId, formerNames = [] } = standing
+  const caller = { site, siteId, keyHash: peer.keyHash, formerNames }
+  if (!goesBy(caller, peer.name)) throw new Fault('WrongSite', 'a certificate of another site')
+  return caller
+}
+
+/** A site that was renamed is served while its certificate and its reports still carry the name of before. */
+function goesBy({ site, siteId, formerNames = [] }: Caller, said: { readonly site: string; readonly siteId: string }) {
+  return said.siteId === siteId && (said.site === site || formerNames.includes(said.site))
 }
 
 export function throttle({ doors }: RouteContext, key: string): void {
@@ -66,7 +71,7 @@ export async function answerSync(
   send: (bytes: Buffer) => void,
 ): Promise<void> {
   const { up, head } = decodeUp(body, connection.conversation)
-  if (up.site !== caller.site || up.siteId !== caller.siteId) throw new Fault('WrongSite', `it speaks for ${up.site}`)
+  if (!goesBy(caller, up)) throw new Fault('WrongSite', `it speaks for ${up.site}`)
   await within(context, socket, async (signal) => {
     context.uncalled.delete(caller.site)
     const reply = await context.handler.sync(caller, up, signal)

@@ -62,6 +62,14 @@ export function hubSockets(context: RouteContext, met: (fault: Fault | undefined
     },
   })
 
+  /** A site that was renamed is called by its new name, on the line that it has. */
+  const calledBy = (name: string, now: string, line: Line): string => {
+    if (now === name) return name
+    if (lines.get(name) === line) lines.delete(name)
+    lines.set(now, line)
+    return now
+  }
+
   const take = (site: string, connection: Connection, socket: TLSSocket, ws: WebSocket): void => {
     const line: Line = { ws, socket, busy: false }
     // A site has one: what its old connection has not noticed yet is over.
@@ -69,6 +77,7 @@ export function hubSockets(context: RouteContext, met: (fault: Fault | undefined
     lines.set(site, line)
     if (context.uncalled.delete(site)) nudges.add([site])
     socket.setTimeout(limits.keepAliveMs, () => ws.terminate())
+    let name = site
     let begun: NodeJS.Timeout | undefined
     // Before the reader of messages: a message must be here whole within its time, whatever the pace of its bytes.
     socket.prependListener('data', () => {
@@ -83,6 +92,7 @@ export function hubSockets(context: RouteContext, met: (fault: Fault | undefined
       // Nobody asks twice at once: what does is no agent of ours, and is not queued for.
       if (line.busy) return ws.terminate()
       line.busy = true
+      name = calledBy(name, context.handler.standing(connection.peer?.keyHash ?? '')?.site ?? name, line)
       void serve(context, connection, line, data, isBinary).then((fault) => {
         line.busy = false
         met(fault, SOCKET_PATH)
@@ -93,7 +103,7 @@ export function hubSockets(context: RouteContext, met: (fault: Fault | undefined
     ws.on('error', () => ws.terminate())
     ws.once('close', () => {
       rest()
-      if (lines.get(site) === line) lines.delete(site)
+      if (lines.get(name) === line) lines.delete(name)
     })
   }
 

@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import { Fault } from '../../core/model/fault.ts'
 import type { HubChange } from '../../hub/store.ts'
 import { writeLogs, writeOperators } from './hub-commit-logs.ts'
+import { writeRename } from './hub-commit-rename.ts'
 import { writeRollouts } from './hub-commit-rollouts.ts'
 import { groupSites, siteRow } from './hub-rows.ts'
 import { inParts } from './in-parts.ts'
@@ -24,6 +25,7 @@ export function isEmpty(change: HubChange): boolean {
 /** Writes one change inside a transaction; what must hold before is checked first. */
 export async function writeChange(tx: Tx, change: HubChange): Promise<void> {
   if (change.spend !== undefined) await spend(tx, change.spend)
+  for (const rename of change.renames ?? []) await writeRename(tx, rename)
   await forget(tx, change.forgetSites ?? [])
   await writeManifests(tx, change)
   await writeFacts(tx, change)

@@ -21,6 +21,7 @@ export function checkFleet(fleet: Fleet, find: Find, previous?: Fleet): readonly
     ...unknownNames(fleet, find),
     ...formerNames('Site', fleet.sites, find),
     ...formerNames('Workload', fleet.workloads, find),
+    ...takenOver(fleet, find, previous),
     ...groupsWithoutSites(fleet, gone),
     ...layersThatDisagree(fleet, find),
     ...sitesWithoutWave(fleet, find),
@@ -128,6 +129,26 @@ function formerNames(
       })
     }
   }
+  return problems
+}
+
+/** Two boxes cannot go on as one: a site that stood beside another is no new name of it. */
+function takenOver(fleet: Fleet, find: Find, previous: Fleet | undefined): readonly Problem[] {
+  const problems: Problem[] = []
+  for (const { name, formerNames: former, place } of fleet.sites.values())
+    for (const [i, old] of former.entries()) {
+      if (previous?.sites.has(name) !== true || !previous.sites.has(old) || fleet.sites.has(old)) continue
+      const path = ['spec', 'formerNames', i]
+      problems.push({
+        code: 'FLT1022',
+        severity: 'error',
+        place: placeIn(find('Site', name), path, place),
+        path: formatPath(path),
+        message: `${name} and ${old} were two sites in the revision before: one cannot take the other over`,
+        found: old,
+        next: 'Rename to a name that no site has, or remove it from formerNames.',
+      })
+    }
   return problems
 }
 

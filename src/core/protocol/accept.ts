@@ -64,7 +64,9 @@ export function accept(input: AcceptInput): Acceptance {
     generation,
   })
 
-  if (head.site !== input.site) return refuse('WrongSite', `a manifest of site ${head.site}`)
+  // The id is what binds; a site that was renamed in Git is told so under its own id (ADR 0013).
+  if (head.site !== input.site && !head.formerNames.includes(input.site))
+    return refuse('WrongSite', `a manifest of site ${head.site}`)
   if (head.siteId !== input.siteId) return refuse('WrongSite', `a manifest of another ${head.site}, id ${head.siteId}`)
   const body = bodyDigest(envelope.payload)
   const order = floor === null ? 1 : compareGenerations(generation, floor.generation)

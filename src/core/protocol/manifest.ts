@@ -26,6 +26,7 @@ export const MANIFEST_MAX_BYTES = 2 * 1024 * 1024
 export const MANIFEST_MAX_ENTRIES = 5_000
 const MAX_LISTED = 20_000
 const MAX_KEYS = 1_000
+const MAX_FORMER_NAMES = 64
 
 /** The fields and words that this code obeys: what `critical` may name. */
 export const MANIFEST_CRITICAL: ReadonlySet<string> = new Set([
@@ -61,6 +62,7 @@ export function bodyDigest(payload: Uint8Array): Digest {
 export interface ManifestHead {
   readonly site: string
   readonly siteId: string
+  readonly formerNames: readonly string[]
   readonly generation: Generation
   readonly critical: readonly string[]
   readonly root: Digest
@@ -80,6 +82,9 @@ export function readManifestHead(
     const head = {
       site: siteName(json.site, 'site'),
       siteId: siteIdText(json.siteId, 'siteId'),
+      formerNames: list(json.formerNames ?? [], 'formerNames', MAX_FORMER_NAMES).map((name, i) =>
+        siteName(name, `formerNames[${i}]`),
+      ),
       generation: generation(json.generation, 'generation'),
       critical: list(json.critical, 'critical', 64).map((name, i) => text(name, `critical[${i}]`)),
       root: digest(json.root, 'root'),

@@ -55,6 +55,8 @@ export interface SiteManifest {
   readonly deletionsConfirmed: readonly Digest[]
   /** Where the root names a release signer: its word for each entry. */
   readonly statements?: readonly SignedStatement[]
+  /** Names that this same identity went by before: an agent that still goes by one of them is meant. */
+  readonly formerNames?: readonly string[]
   /** Operator words that a restored hub must learn back: holds and freezes. */
   readonly echo?: JsonObject
   /** Digest (domain `root`) of the canonical body without generation, revision, issued, expires and root itself. */

@@ -51,6 +51,7 @@ export interface Caller {
   readonly site: string
   readonly siteId: string
   readonly keyHash: string
+  readonly formerNames?: readonly string[]
 }
 
 /** The hub's answer before it is framed. */
@@ -79,14 +80,20 @@ export interface SyncReply {
   readonly trust?: { readonly version: number; readonly statement: TrustStatement }
 }
 
+export interface KeyStanding {
+  readonly state: 'active' | 'retired'
+  readonly site: string
+  readonly siteId: string
+  /** Names that its certificate and its reports may still carry. */
+  readonly formerNames?: readonly string[]
+}
+
 /** The hub's side, called by the link's server. */
 export interface SyncHandler {
   sync(caller: Caller, up: SyncUp, signal: AbortSignal): Promise<SyncReply>
   blob(caller: Caller, domain: BlobDomain, digest: Digest): Promise<Uint8Array | undefined>
   /** Standing of a key, read from the store on every exchange. */
-  standing(
-    keyHash: string,
-  ): { readonly state: 'active' | 'retired'; readonly site: string; readonly siteId: string } | undefined
+  standing(keyHash: string): KeyStanding | undefined
   /** Single use: consumes the token, records the key, answers with who this is now. Fault TokenRefused. */
   enrol(request: EnrolRequest): Promise<Enrolled>
   /** Offers the site's next key; the one it holds is fenced when the next is first used. Faults KeyUnknown, KeyRetired. */

@@ -90,6 +90,27 @@ describe('what a site refuses leaves it as it is', () => {
   })
 })
 
+test('a site that was renamed goes by its new name, and is not had under the old one again', async () => {
+  const site = await settled()
+  const name = BARE.site
+  const writes = site.writes()
+  const told = { till: { objects: [configMap('settings', { a: '2' })] } }
+  site.hub.publish(told, { site: 'later', formerNames: [name] })
+  await site.agent.exchange(SIGNAL)
+  await site.settle(3)
+  site.restart()
+  await site.agent.exchange(SIGNAL)
+  expect(site.hub.heard.at(-1)?.site).toBe('later')
+  expect([site.store.identity()?.site, site.agent.status().conditions]).toEqual(['later', []])
+  site.hub.publish(told)
+  await site.agent.exchange(SIGNAL)
+  expect(site.agent.status().conditions).toMatchObject([{ type: 'Manifest', reason: 'WrongSite' }])
+  site.hub.publish(told, { site: name, formerNames: ['later'] })
+  await site.agent.exchange(SIGNAL)
+  expect([site.store.identity()?.site, site.agent.status().conditions]).toEqual([name, []])
+  expect(site.writes()).toBe(writes)
+})
+
 describe('fetching', () => {
   test('a cut in the middle keeps what came', async () => {
     const site = createSite()

@@ -116,6 +116,18 @@ test('a pull request cannot grant itself rights: the Teams before it judge it', 
   expect(codesOf(lint(grab, { previous }))).toEqual(['FLT2110 apps/s.yaml:1:1'])
 })
 
+test.each<[string, Files, readonly string[]]>([
+  ['a rename of one that is gone', { 'sites/d.yaml': site('d', 'country: dk', '  formerNames: [a]\n') }, []],
+  ['a name that another site claims too', {
+    'sites/d.yaml': site('d', 'country: dk', '  formerNames: [a]\n'),
+    'sites/e.yaml': site('e', 'country: dk', '  formerNames: [a]\n'),
+  }, ['FLT1022 sites/e.yaml:5:17']],
+  ['a site that stood beside it and takes it over', { 'sites/b.yaml': site('b', 'country: de', '  formerNames: [a]\n') }, ['FLT1022 sites/b.yaml:5:17']],
+])('a site that leaves, and %s', (_name, files, expected) => {
+  const { 'sites/a.yaml': _gone, ...rest } = SMALL
+  expect(codesOf(lint({ ...rest, ...files }, { previous: parse(SMALL) }))).toEqual(expected)
+}) // prettier-ignore
+
 test('one of several roots is picked, the others are left alone', () => {
   const files = Object.fromEntries(Object.entries(SMALL).map(([path, text]) => [`prod/${path}`, text]))
   const both = { ...files, 'test/flotilla.yaml': FLEET, 'test/x.yaml': site('x', 'broken') }

@@ -213,7 +213,8 @@ export class Rig implements AsyncDisposable {
 export type Luck = 'healthy' | 'crashing'
 
 export class LightSite {
-  readonly name: string
+  /** As the manifest that it took last says. */
+  name: string
   readonly siteId: string
   readonly keyHash: string
   readonly #rig: Rig
@@ -237,7 +238,9 @@ export class LightSite {
   }
 
   get caller() {
-    return { site: this.name, siteId: this.siteId, keyHash: this.keyHash }
+    // What the link finds for its key.
+    const site = this.#rig.hub.handler.standing(this.keyHash)?.site ?? this.name
+    return { site, siteId: this.siteId, keyHash: this.keyHash }
   }
 
   releaseOf(workload: string): Digest | undefined {
@@ -366,6 +369,7 @@ export class LightSite {
     }
     if (verdict === undefined) return
     this.manifest = verdict.manifest
+    this.name = verdict.manifest.site
     this.#envelope = sent?.envelope ?? this.#envelope
     this.floor = verdict.floor
     for (const entry of verdict.manifest.entries) {

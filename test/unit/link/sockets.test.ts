@@ -46,6 +46,20 @@ describe('a nudge', () => {
     expect(bench.server.stats()).toMatchObject({ sockets: 2, nudged: 1 })
   })
 
+  test('reaches a site that was renamed while it listened, on the line that it has', async () => {
+    await using bench = await startBench()
+    const me = await bench.join('0417')
+    const called = Promise.withResolvers<void>()
+    const link = await rested(bench, me, () => called.resolve())
+    const standing = bench.hub.standing.bind(bench.hub)
+    bench.hub.standing = (hash) => ({ ...standing(hash)!, site: '0500', formerNames: ['0417'] })
+    await link.sync(upOf(me, { seq: 2 }), NO_BASES, signal())
+    bench.server.nudge(['0417'])
+    bench.server.nudge(['0500'])
+    await called.promise
+    expect(bench.server.stats()).toMatchObject({ sockets: 1, nudged: 1 })
+  })
+
   test('that comes within an exchange is heard beside its answer', async () => {
     await using bench = await startBench()
     const me = await bench.join('0417')

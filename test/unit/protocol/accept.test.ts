@@ -49,6 +49,11 @@ describe('what is accepted', () => {
       () => judge(sealed({ ...BODY, generation: { epoch: 2, counter: 0 } })),
       { verdict: 'accept' },
     ],
+    [
+      'one that names the site as it is called now, and us among its former names',
+      () => judge(sealed({ ...BODY, site: '0418', formerNames: ['0416', SITE] })),
+      { verdict: 'accept', manifest: { site: '0418' } },
+    ],
     ['one that a stranger signed as well', () => judge(sealed(BODY, [STRANGER, HUB])), { verdict: 'accept' }],
     [
       'a field that nobody knows yet, kept',
@@ -136,6 +141,21 @@ describe('what is refused, and the site keeps what it has', () => {
       () => judge(seal(PAYLOAD_TYPES.manifest, Buffer.from('#!/bin/sh'), [HUB])),
     ],
     ['a manifest of another site', 'WrongSite', () => judge(sealed({ ...BODY, site: '0418' }))],
+    [
+      'a manifest of a site with other former names',
+      'WrongSite',
+      () => judge(sealed({ ...BODY, site: '0418', formerNames: ['0416'] })),
+    ],
+    [
+      'a manifest of another site that says it was called as we are',
+      'WrongSite',
+      () => judge(sealed({ ...BODY, site: '0418', siteId: '01J9Z7M6K3Q9', formerNames: [SITE] })),
+    ],
+    [
+      'former names that are no names',
+      'InvalidInput',
+      () => judge(sealed({ ...BODY, site: '0418', formerNames: [SITE, '../0418'] })),
+    ],
     [
       'a reused site name: the same name with another id',
       'WrongSite',
