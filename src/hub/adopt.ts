@@ -1,7 +1,7 @@
 /** What a good revision changes: site records, the rollouts' maps, and entries that Git takes away. Under the lock. */
 import { deletionsBySite } from '../core/fleet/deletions.ts'
 import type { DeletionList, Fleet, HeldWorkload, Site } from '../core/fleet/types.ts'
-import type { Digest } from '../core/model/digest.ts'
+import { digestJson, type Digest } from '../core/model/digest.ts'
 import { rolloutPolicyOf } from '../core/fleet/policy.ts'
 import { byUtf16, jsonEqual, type Json } from '../core/model/json.ts'
 import { confirmedList } from '../core/protocol/deletions.ts'
@@ -141,7 +141,9 @@ function nextRollout(record: RolloutRecord | undefined, spec: KeptSpec): Rollout
   const inPlace = turn === 'went' || (turn === 'cameOrWent' && record.state.phase !== 'Completed')
   if (inPlace)
     return { ...record, spec: { ...record.spec, targets: spec.targets, dependsOn: spec.dependsOn }, next: null }
-  return { ...record, next: spec }
+  // A site that went and comes again makes the very map that has ended: it is another rollout all the same.
+  const id = spec.id === record.spec.id ? digestJson('rollout', { again: spec.id }) : spec.id
+  return { ...record, next: { ...spec, id } }
 }
 
 function sameMap(a: ReadonlyMap<string, Digest>, b: ReadonlyMap<string, Digest>): boolean {

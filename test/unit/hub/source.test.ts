@@ -298,6 +298,36 @@ describe('deletions', () => {
   })
 })
 
+test('a site that goes out of a workload’s targets and comes again, and again, has the workload each time', async () => {
+  const { rig, sites } = await atRest()
+  await using _rig = rig
+  const far = SECOND['apps/b/workload.yaml'].replace('open: "yes"', 'far: "yes"')
+  const files: Files = { ...shops({ tag: '1' }), ...SECOND, 'apps/b/workload.yaml': far }
+  const label = (value: string): Files => ({
+    ...files,
+    ...Object.fromEntries(
+      ['s1', 's2', 's3'].map((name) => {
+        const path = `sites/${name}.yaml`
+        return [path, files[path]!.replace('open: "yes"', `open: "yes", far: "${name === 's3' ? value : 'yes'}"`)]
+      }),
+    ),
+  })
+  for (const [value, has] of [
+    ['yes', 'b web'],
+    ['no', 'web'],
+    ['yes', 'b web'],
+    ['no', 'web'],
+    ['yes', 'b web'],
+  ] as const) {
+    // prettier-ignore
+    rig.git.commit(label(value))
+    await rig.settle()
+    await rig.run(sites, 40)
+    expect(sites[2]?.manifest?.entries.map(({ workload }) => workload).join(' ')).toBe(has)
+    expect(sites[0]?.manifest?.entries).toHaveLength(2)
+  }
+})
+
 test('a workload that an error holds keeps its release, and the rest of the revision goes on', async () => {
   const { rig, sites } = await atRest()
   await using _rig = rig
