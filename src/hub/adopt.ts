@@ -6,7 +6,9 @@ import { rolloutPolicyOf } from '../core/fleet/policy.ts'
 import { byUtf16, jsonEqual, type Json } from '../core/model/json.ts'
 import { confirmedList } from '../core/protocol/deletions.ts'
 import type { SiteTargets } from './compile.ts'
+import { emptyings, type Emptying } from './empty.ts'
 import { renamedWorld, type Known } from './rename.ts'
+import type { Releases } from './releases.ts'
 import { rolloutId } from './rollouts.ts'
 import type { FleetState, Held } from './source-state.ts'
 import type { KeptSpec, Rename, RolloutRecord, SiteRecord } from './store.ts'
@@ -18,6 +20,8 @@ const KEPT_CONFIRMED = 5
 export interface Adoption {
   readonly draft: Draft
   readonly fleet: FleetState
+  /** Confirmations that were used up by it, beside that of the fleet's list. */
+  readonly spent: readonly Digest[]
 }
 
 export interface AdoptFacts {
@@ -26,6 +30,8 @@ export interface AdoptFacts {
   readonly confirmed: { readonly digest: Digest; readonly list: DeletionList } | null
   readonly held: readonly HeldWorkload[]
   readonly renames: readonly Rename[]
+  readonly spent: ReadonlySet<Digest>
+  readonly releases: Pick<Releases, 'load'>
 }
 
 export async function changeTargets(
@@ -36,7 +42,11 @@ export async function changeTargets(
 ): Promise<Adoption> {
   const world = renamedWorld(before, facts.renames)
   const maps = byWorkload(sites)
-  const yes = confirmations(world, fleet, facts)
+  const emptied = await emptyings(world, fleet, sites, {
+    spent: facts.spent,
+    load: (digest) => facts.releases.load(digest),
+  })
+  const yes = confirmations(world, fleet, facts, emptied)
   const records = new Map(changedSites(world, fleet, sites, yes.digests).map((site) => [site.name, site]))
   const rollouts: RolloutRecord[] = []
   for (const [workload, targets] of maps) {
@@ -47,7 +57,8 @@ export async function changeTargets(
   for (const [workload, record] of world.rollouts)
     if (!decided.has(workload) && maps.has(workload) && record !== before.rollouts.get(workload)) rollouts.push(record)
   const gone = [...world.rollouts.keys()].filter((workload) => !maps.has(workload))
-  const entriesGone = await goneEntries(world, fleet, sites, maps)
+  const entriesGone = await goneEntries(world, fleet, sites, maps, facts.confirmed?.list ?? null)
+  for (const { site, workloads } of emptied) entriesGone.push(...workloads.map((workload) => ({ site, workload })))
   const behind = [
     ...facts.renames.map(({ to }) => to),
     ...entriesGone.map(({ site }) => site),
@@ -63,7 +74,8 @@ export async function changeTargets(
   return {
     draft: {
       ...retirement(world, retired, facts),
-      ...renaming(facts),
+      renames: facts.renames,
+      events: [...renamed(facts), ...emptied.map((it) => emptiedEvent(it, facts.nowMs))],
       blobs: yes.blobs,
       sites: [...records.values()],
       rollouts: rollouts.map((record) => ({ record, whole: true, sites: new Map() })),
@@ -71,6 +83,7 @@ export async function changeTargets(
       entriesGone,
     },
     fleet: fleetStateOf(fleet, facts.held),
+    spent: emptied.map(({ digest }) => digest),
   }
 }
 
@@ -92,14 +105,18 @@ function retirement(world: Known, retired: readonly SiteRecord[], facts: AdoptFa
   }
 }
 
-function renaming({ renames, nowMs }: AdoptFacts): Pick<Draft, 'renames' | 'events'> {
-  const events = renames.map(({ from, to }) => ({
+function renamed({ renames, nowMs }: AdoptFacts): NonNullable<Draft['events']> {
+  return renames.map(({ from, to }) => ({
     atMs: nowMs,
     kind: 'SiteRenamed',
     subject: `site/${to}`,
     message: `was ${from}: it goes on with its identity and all that it has`,
   }))
-  return { renames, events }
+}
+
+function emptiedEvent({ site, digest, objects }: Emptying, nowMs: number): NonNullable<Draft['events']>[number] {
+  const message = `${objects.length} objects go: ${digest} is confirmed`
+  return { atMs: nowMs, kind: 'SiteEmptied', subject: `site/${site}`, message }
 }
 
 function byWorkload(sites: SiteTargets): ReadonlyMap<string, ReadonlyMap<string, Digest>> {
@@ -165,15 +182,17 @@ function movement(
   return came ? 'cameOrWent' : 'went'
 }
 
-/** Entries that Git takes away: at sites that are still listed, for a site that is not keeps all that it has. */
+/** Entries that Git takes away: at sites that are still listed, for a site that is not keeps all that a confirmed list does not name. */
 async function goneEntries(
   world: Known,
   fleet: Fleet,
   sites: SiteTargets,
   maps: ReadonlyMap<string, ReadonlyMap<string, Digest>>,
-): Promise<NonNullable<Draft['entriesGone']>> {
+  confirmed: DeletionList | null,
+): Promise<{ readonly site: string; readonly workload: string }[]> {
   const gone = new Map<string, { site: string; workload: string }>()
   const listed = (site: string): boolean => (sites.get(site)?.size ?? 0) > 0
+  const meant = new Set((confirmed?.untargeted ?? []).flatMap((of) => of.sites.map((site) => `${site}/${of.workload}`)))
   // What was renamed stays until its new name is published there.
   const heirs = new Map(
     [...fleet.workloads.values()].flatMap((heir) => heir.formerNames.map((old) => [old, heir.name])),
@@ -184,7 +203,11 @@ async function goneEntries(
     const { workload } = spec
     for (const targets of next === null ? [spec.targets] : [spec.targets, next.targets])
       for (const site of targets.keys())
-        if (maps.get(workload)?.has(site) !== true && listed(site) && !inherited(site, workload))
+        if (
+          maps.get(workload)?.has(site) !== true &&
+          (listed(site) || meant.has(`${site}/${workload}`)) &&
+          !inherited(site, workload)
+        )
           gone.set(`${site}/${workload}`, { site, workload })
   }
   // A site that comes back into the list may hold workloads that were taken away while it was out of it.
@@ -211,8 +234,9 @@ function changedSites(
     if (known === undefined || !jsonEqual(known as unknown as Json, told as unknown as Json)) out.push(told)
   }
   for (const known of world.sites.values()) {
-    if (fleet.sites.has(known.name) || !known.inGit) continue
-    out.push({ ...known, inGit: false, listed: false })
+    const yes = confirmed.get(known.name) ?? []
+    if (fleet.sites.has(known.name) || (!known.inGit && yes.length === 0)) continue
+    out.push(withConfirmed({ ...known, inGit: false, listed: false }, yes))
   }
   return out
 }
@@ -276,7 +300,12 @@ interface Confirmations {
  * What Git says yes to, site by site: each one's part of the fleet's list, as a list of its own; and what a site's fuse stopped,
  * where Git names the digest that this very site reported. A site that never had anything has nothing to lose.
  */
-function confirmations(world: Known, fleet: Fleet, { confirmed, revision }: AdoptFacts): Confirmations {
+function confirmations(
+  world: Known,
+  fleet: Fleet,
+  { confirmed, revision }: AdoptFacts,
+  emptied: readonly Emptying[],
+): Confirmations {
   const digests = new Map<string, Digest[]>()
   const blobs: { digest: Digest; domain: 'deletions'; bytes: Uint8Array }[] = []
   const say = (site: string, digest: Digest): void => void digests.set(site, [...(digests.get(site) ?? []), digest])
@@ -284,6 +313,11 @@ function confirmations(world: Known, fleet: Fleet, { confirmed, revision }: Adop
     const siteId = world.sites.get(site)?.siteId ?? null
     if (confirmed === null || siteId === null) continue
     const { digest, bytes } = confirmedList({ siteId, list: confirmed.digest, revision, objects })
+    blobs.push({ digest, domain: 'deletions', bytes })
+    say(site, digest)
+  }
+  for (const { site, siteId, digest: list, objects } of emptied) {
+    const { digest, bytes } = confirmedList({ siteId, list, revision, objects })
     blobs.push({ digest, domain: 'deletions', bytes })
     say(site, digest)
   }

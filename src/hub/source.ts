@@ -161,6 +161,8 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
       confirmed: verdict.confirmed === null ? null : { digest: verdict.confirmed, list: verdict.list },
       held: rendered.held,
       renames,
+      spent: new Set(spent),
+      releases: parts.releases,
     })
     const state: SourceState = {
       revision: tip.revision,
@@ -173,7 +175,7 @@ async function adopt(parts: SourceParts, tip: Tip, good: Fleet | null, signal: A
       problems: kept(problems),
       brake: null,
       // A yes counts once; taken out of Git and put there again it is another.
-      spent: [...spent, verdict.confirmed].filter(
+      spent: [...spent, verdict.confirmed, ...change.spent].filter(
         (digest): digest is Digest => digest !== null && fleet.deletionBrake.confirmed.includes(digest),
       ),
     }

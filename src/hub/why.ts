@@ -6,9 +6,12 @@ import { Fault } from '../core/model/fault.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { formatRef } from '../core/model/object.ts'
 import { formatWaiting, type Waiting } from '../core/model/state.ts'
+import { emptyingOf } from './empty.ts'
 import { activeFreeze } from './facts.ts'
+import { Releases } from './releases.ts'
 import { fleetState, sourceState } from './source-state.ts'
 import { linkOf, siteView, workloadAt, type StandingParts } from './standing.ts'
+import type { AtSite, SiteRecord } from './store.ts'
 import { atSite, siteOf } from './views.ts'
 
 /** Causes shown; a person reads the first few, and groups say how many more there are. */
@@ -18,7 +21,7 @@ const NAMED_SITES = 5
 export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
   const site = siteOf(parts, name)
   const { world, nowMs, contacts } = parts
-  return atSite(parts, name).then((at) => {
+  return atSite(parts, name).then(async (at) => {
     const view = siteView(parts, site, at)
     const { revision } = sourceState(world)
     const causes: Cause[] = []
@@ -44,7 +47,7 @@ export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
       add('Hold', `site/${name}`, `${view.hold.reason} (by ${view.hold.by})`, null, view.hold.untilMs)
     const freeze = activeFreeze(world, site, nowMs())
     if (freeze !== undefined) add('Frozen', `site/${name}`, `${freeze.reason} (by ${freeze.by})`, null, freeze.untilMs)
-    if (!view.listed) add('Unlisted', `site/${name}`, WAITING_SENTENCES.Unlisted, null, null)
+    if (!view.listed) add('Unlisted', `site/${name}`, await unlisted(parts, site, at), null, null)
     for (const workload of view.workloads) causes.push(...workloadCauses(workload, workload.workload))
     causes.push(...revisionCauses(parts))
     return answer(parts, `site/${name}`, causes, {
@@ -52,6 +55,17 @@ export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
       not: `is not at ${short(revision)}`,
     })
   })
+}
+
+/** With the name of the list that empties it, where it has something to lose. */
+async function unlisted({ world }: StandingParts, site: SiteRecord, at: ReadonlyMap<string, AtSite>): Promise<string> {
+  const entries = [...at.values()].flatMap(({ entry }) => (entry === null ? [] : [entry]))
+  const releases = new Releases(world.store)
+  const emptying = await emptyingOf(site, entries, (digest) => releases.load(digest))
+  if (emptying === null) return WAITING_SENTENCES.Unlisted
+  const { digest, objects } = emptying
+  const how = `to delete its ${objects.length} objects, add ${digest} to deletionBrake.confirmed in the root file`
+  return `${WAITING_SENTENCES.Unlisted}; ${how}`
 }
 
 export function whyRollout(parts: StandingParts, workload: string): WhyView {

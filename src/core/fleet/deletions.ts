@@ -123,6 +123,19 @@ export function deletionsBySite({ objects }: DeletionList): ReadonlyMap<string, 
   return bySite
 }
 
+/** All that a site has of these releases, by workload: what it loses when it is emptied. */
+export function deletionsAt(site: string, releases: ReadonlyMap<string, Release>): DeletionList {
+  const pruned = [...releases].filter(([, { rules }]) => rules.prune === 'on')
+  const sites = [site]
+  return {
+    sites,
+    untargeted: [...releases.keys()].toSorted(byUtf16).map((workload) => ({ workload, sites })),
+    objects: pruned
+      .flatMap(([workload, { objects }]) => objects.map(({ ref }) => ({ workload, object: refKey(ref), sites })))
+      .toSorted((a, b) => byUtf16(a.workload, b.workload) || byUtf16(a.object, b.object)),
+  }
+}
+
 /** For people: one line a workload and object, never collapsed. */
 export function formatDeletions(list: DeletionList): readonly string[] {
   return [
