@@ -9,7 +9,7 @@ type Tx = Transaction<HubTables>
 
 /** Events kept: a ring for people, not a log. */
 const KEPT_EVENTS = 5_000
-/** A result nobody fetched in this time is gone (PROTOCOL.md, Up). */
+/** From when it was acknowledged, by the hub's clock (PROTOCOL.md, Up). */
 const KEPT_RESULTS_MS = 30 * 86_400_000
 const OTHER_SUM_CHARS = 16
 

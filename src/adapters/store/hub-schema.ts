@@ -69,6 +69,7 @@ const INDEXES: readonly string[] = [
   'site_key_by_site on site_key (site)',
   'manifest_by_body on manifest (site, body)',
   'result_of_site on result (site, item)',
+  'result_by_time on result (at)',
   'rollout_history_by_workload on rollout_history (workload, seq)',
 ]
 

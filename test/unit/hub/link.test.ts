@@ -191,6 +191,25 @@ describe('an exchange', () => {
     ])
   })
 
+  test('a result is kept for 30 days from when the hub acknowledged it, whatever its site’s clock said', async () => {
+    const { rig, site } = await oneSite()
+    await using _ = rig
+    const said = async (seq: number): Promise<readonly number[]> => {
+      await site.sync({ outbox: [{ class: 'result', seq, atMs: seq % 2 === 0 ? 1 : Date.UTC(2090, 0, 1), body: {} }] })
+      return (await rig.store.results(0, 100)).map((result) => result.seq)
+    }
+    const DAY_MS = 86_400_000
+    expect(await said(1)).toEqual([1])
+    await rig.clock.advance(10 * DAY_MS)
+    expect(await said(2)).toEqual([1, 2])
+    await rig.clock.advance(20 * DAY_MS)
+    expect(await said(3)).toEqual([1, 2, 3])
+    await rig.clock.advance(1)
+    expect(await said(4)).toEqual([2, 3, 4])
+    await rig.clock.advance(10 * DAY_MS)
+    expect(await said(5)).toEqual([3, 4, 5])
+  })
+
   test('what a site had to drop is told once, and again when it is more', async () => {
     const { rig, site } = await oneSite()
     await using _ = rig
