@@ -15,7 +15,8 @@ interface Tally {
   readonly passed: string[]
   /** id and why. */
   readonly failed: [string, string][]
-  readonly listed: string[]
+  /** id and the reason that the list gives. */
+  readonly listed: [string, string][]
   readonly stale: string[]
   noRoom: number
 }
@@ -89,12 +90,12 @@ async function runTable(
     const tally = tallies.get(kind) ?? { passed: [], failed: [], listed: [], stale: [], noRoom: 0 }
     tallies.set(kind, tally)
     const outcome = await checkRow(adapter, row, meta)
-    const isListed = Object.hasOwn(known, id)
+    const reason = known[id]
     if (outcome.is === 'no-room') tally.noRoom++
     else if (outcome.is === 'passed') {
       tally.passed.push(id)
-      if (isListed) tally.stale.push(id)
-    } else if (isListed) tally.listed.push(id)
+      if (reason !== undefined) tally.stale.push(id)
+    } else if (reason !== undefined) tally.listed.push([id, reason])
     else tally.failed.push([id, outcome.because])
   }
   return tallies
@@ -114,7 +115,7 @@ function print(file: string, kind: string, tally: Tally): void {
   console.log(`${file} ${kind}: ${tally.passed.length} passed, ${tally.failed.length} failed${listed}${more}`)
   for (const [id, because] of tally.failed.slice(0, SHOWN_FAILURES)) console.log(`  FAILED ${id}: ${because}`)
   if (tally.failed.length > SHOWN_FAILURES) console.log(`  and ${tally.failed.length - SHOWN_FAILURES} more`)
-  for (const id of tally.listed) console.log(`  listed ${id}`)
+  for (const [id, reason] of tally.listed) console.log(`  listed ${id}: ${reason}`)
   for (const id of tally.stale) console.log(`  STALE ${id}: passes, and still stands in known-failures.json`)
 }
 

@@ -125,6 +125,8 @@ const BUSY: ReadonlySet<string> = new Set(['Capacity', 'QueueLimit', 'Hold', 'Pr
 /** The deadline runs only while the site can act on what it was told: in contact since, not late, its window open. */
 function mayAct(progress: SiteProgress, watch: Watch, answer: WorkloadObservation | null): boolean {
   const { standing, facts } = watch
+  // Decided and not yet published, because the hub could not: it was told nothing, and is not late.
+  if (watch.at?.published !== watch.release) return false
   if (!isPresent(standing) || standing.is === 'late' || progress.phase === 'failed') return false
   if (facts?.lastContactMs == null || facts.lastContactMs <= (progress.grantedAtMs ?? 0)) return false
   if (progress.phase === 'changing') return !BUSY.has(answer?.waiting?.reason ?? '')

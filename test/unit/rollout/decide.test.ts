@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { WorkloadObservation } from '../../../src/core/model/observation.ts'
 import { formatWaiting } from '../../../src/core/model/state.ts'
 import { decide } from '../../../src/core/rollout/decide.ts'
-import type { RolloutWorld, SiteWorkload } from '../../../src/core/rollout/types.ts'
+import type { RolloutState, RolloutWorld, SiteWorkload } from '../../../src/core/rollout/types.ts'
 import { DAY, HOUR, MINUTE, policy, release, Sim, spec, wave } from '../../property/rollout/sim.ts'
 
 const OLD = release('old')
@@ -387,6 +387,26 @@ describe('failures', () => {
     sim.site('s00').online = true
     sim.run(2 * HOUR)
     expect(sim.state('web').sites.get('s00')?.phase).toBe('failed')
+  })
+  test('a site that the hub could not publish to is not late, however long that lasts', () => {
+    const sim = fleet(1, [REST])
+    const decideOnly = (): RolloutState => {
+      const world = sim.world()
+      const [decision] = decide(world)
+      if (decision === undefined) throw new Error('no decision')
+      const rollout = sim.rollouts.get('web')
+      if (rollout !== undefined) rollout.state = decision.state
+      return decision.state
+    }
+    for (let hour = 0; hour < 48; hour++) {
+      expect(decideOnly().sites.get('s00')?.phase).toBe('granted')
+      sim.nowMs += HOUR
+      const site = sim.site('s00')
+      site.lastContactMs = sim.nowMs
+      site.dueAtMs = sim.nowMs + site.pollMs
+    }
+    sim.run(DAY)
+    expect(sim.state('web').phase).toBe('Completed')
   })
   test('the progress deadline stands still while a batch job waits for its queue or for room', () => {
     const sim = fleet(2, [CANARY, REST], {}, (world) => ({
