@@ -3,12 +3,11 @@
  * rebuilt from what is still readable; what is lost is named in `opened.rebuilt`, and the agent gets it back from hub and cluster.
  */
 import { randomUUID } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { AgentStore, SiteIdentity, StoredManifest, StoreWrite, WorkloadRecord } from '../../agent/ports.ts'
 import { digestBytes, isDigest } from '../../core/model/digest.ts'
-import { SecretText } from '../../core/model/secret.ts'
 import { Fault, type FaultReason } from '../../core/model/fault.ts'
 import type { JsonObject } from '../../core/model/json.ts'
 import { compareGenerations } from '../../core/model/observation.ts'
@@ -16,8 +15,10 @@ import type { BlobDomain } from '../../core/model/release.ts'
 import type { Floor } from '../../core/protocol/accept.ts'
 import type { OutboxItem } from '../../core/protocol/messages.ts'
 import type { HubTime } from '../../core/protocol/time.ts'
-import { openHead, type Head } from './agent-head.ts'
+import { openHead } from './agent-head.ts'
 import { onFiles, summedFile, summedMemory, type SummedFile } from './agent-files.ts'
+import { GROUPS, openOrRebuild } from './agent-rebuild.ts'
+import { decode, encode, identityBody, identityFrom, manifestBody, manifestFrom } from './agent-records.ts'
 import { reserveAt, type Reserve } from './agent-reserve.ts'
 import { copyAgentRows, openAgentRows, type AgentRows, type RowChange } from './agent-rows.ts'
 
@@ -26,9 +27,6 @@ type InventoryEntry = Inventory extends ReadonlyMap<string, infer Entry> ? Entry
 
 /** The current manifest and the one before. */
 const KEPT_MANIFESTS = 2
-const GROUPS = ['meta', 'manifest', 'workload', 'inventory', 'outbox', 'note', 'batch', 'blob'] as const
-/** The agent's note that it looked for its inventory in the cluster: without it, it does. */
-const LOOKED_FOR = 'recovered'
 const DOMAINS: readonly BlobDomain[] = ['object', 'sealed', 'release', 'config', 'deletions']
 
 /** `dir`: a folder of the store's own, made where it is not there; `:memory:` keeps nothing. `format`: the newest to know, else this code's. Faults as AgentStore. */
@@ -83,53 +81,6 @@ export function copyAgentStore(from: string, to: string): void {
       if (existsSync(join(from, name))) copyFileSync(join(from, name), join(to, name))
   })
   copyAgentRows(join(from, 'agent.db'), join(to, 'agent.db'))
-}
-
-function openOrRebuild(
-  file: string,
-  head: Head,
-  format?: number,
-): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
-  let rows: AgentRows
-  const open = (): AgentRows => openAgentRows(file, format, (commits) => head.moved(commits))
-  try {
-    rows = open()
-  } catch (error) {
-    if (!(error instanceof Fault) || error.reason !== 'StoreCorrupt') throw error
-    setAside(file)
-    return { rows: open(), rebuilt: GROUPS }
-  }
-  const read = new Map<string, { readonly rows: ReadonlyMap<string, Uint8Array>; readonly damaged: boolean }>()
-  // Blobs name their own bytes and are checked when they are read: reading all of them at each start would cost too much.
-  for (const group of GROUPS) if (group !== 'blob') read.set(group, rows.read(group))
-  const rebuilt = GROUPS.filter((group) => read.get(group)?.damaged === true)
-  if (rebuilt.length === 0) return rows.commits() < head.atLeast ? goneBack(rows) : { rows, rebuilt }
-  const blobs = rows.read('blob').rows
-  rows.close()
-  setAside(file)
-  const fresh = open()
-  const kept = [...read, ['blob', { rows: blobs }] as const].flatMap(([group, found]) =>
-    [...found.rows].map(([key, value]) => ({ group, key, value })),
-  )
-  const again = rebuilt.includes('inventory') ? [{ group: 'note', key: LOOKED_FOR, value: null }] : []
-  fresh.write([...kept, ...again])
-  return { rows: fresh, rebuilt }
-}
-
-/** Whole, and of before what was once kept: what it says is a beginning, and the inventory is looked for in the cluster as well. */
-function goneBack(rows: AgentRows): { readonly rows: AgentRows; readonly rebuilt: readonly string[] } {
-  rows.write([{ group: 'note', key: LOOKED_FOR, value: null }])
-  return { rows, rebuilt: GROUPS.filter((group) => group !== 'blob') }
-}
-
-/** Kept once for people to look at, not for ever. */
-function setAside(file: string): void {
-  onFiles(() => {
-    for (const suffix of ['', '-wal', '-shm']) {
-      rmSync(`${file}.damaged${suffix}`, { force: true })
-      if (existsSync(file + suffix)) renameSync(file + suffix, `${file}.damaged${suffix}`)
-    }
-  })
 }
 
 function storeOf(rows: AgentRows, identity: SummedFile, floorFile: SummedFile, rebuilt: readonly string[]): AgentStore {
@@ -308,64 +259,4 @@ function higher(a: Floor | undefined, b: Floor | undefined): Floor | null {
 
 function newestFirst(a: StoredManifest, b: StoredManifest): number {
   return compareGenerations(b.generation, a.generation)
-}
-
-const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
-const bytesFrom = (text: unknown): Uint8Array => Buffer.from(String(text), 'base64')
-
-function manifestBody({ envelope, ...rest }: StoredManifest): JsonObject {
-  const { payloadType, payload, signatures } = envelope
-  const signed = signatures.map(({ keyid, sig }) => ({ keyid, sig: base64(sig) }))
-  return { ...rest, payloadType, payload: base64(payload), signatures: signed } as unknown as JsonObject
-}
-
-function manifestFrom(body: JsonObject): readonly StoredManifest[] {
-  const it = body as unknown as StoredManifest & {
-    payloadType: string
-    payload: string
-    signatures: { keyid: string; sig: string }[]
-  }
-  const signatures = it.signatures.map(({ keyid, sig }) => ({ keyid, sig: bytesFrom(sig) }))
-  const envelope = { payloadType: it.payloadType, payload: bytesFrom(it.payload), signatures }
-  return [{ envelope, generation: it.generation, body: it.body, acceptedAtMs: it.acceptedAtMs }]
-}
-
-interface StoredIdentity extends Omit<SiteIdentity, 'trust' | 'privateKey' | 'ageKey' | 'previous'> {
-  readonly trust: { readonly payload: string; readonly sig: string }
-  readonly privateKey: string
-  readonly ageKey: string
-  readonly previous?: { readonly certificate: string; readonly privateKey: string }
-}
-
-/** With its keys in the clear: for a file of mode 0600, and the Secret beside the agent. */
-function identityBody({ trust, privateKey, ageKey, previous, ...rest }: SiteIdentity): JsonObject {
-  return {
-    format: 1,
-    ...rest,
-    privateKey: privateKey.reveal(),
-    ageKey: ageKey.reveal(),
-    ...(previous === undefined ? {} : { previous: { ...previous, privateKey: previous.privateKey.reveal() } }),
-    trust: { payload: base64(trust.payload), sig: base64(trust.sig) },
-  } as unknown as JsonObject
-}
-
-function identityFrom(body: JsonObject): SiteIdentity {
-  const { format, ...rest } = body
-  if (format !== 1) throw new Fault('StoreFailed', 'the identity has a format that this agent does not know')
-  const { trust, privateKey, ageKey, previous, ...plain } = rest as unknown as StoredIdentity
-  return {
-    ...plain,
-    privateKey: new SecretText(privateKey),
-    ageKey: new SecretText(ageKey),
-    ...(previous === undefined ? {} : { previous: { ...previous, privateKey: new SecretText(previous.privateKey) } }),
-    trust: { payload: bytesFrom(trust.payload), sig: bytesFrom(trust.sig) },
-  }
-}
-
-function encode(value: unknown): Uint8Array {
-  return Buffer.from(JSON.stringify(value))
-}
-
-function decode(bytes: Uint8Array): unknown {
-  return JSON.parse(Buffer.from(bytes).toString('utf8'))
 }
