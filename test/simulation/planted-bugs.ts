@@ -116,8 +116,8 @@ export const PLANTED: readonly PlantedBug[] = [
   {
     bug: 'the floor stands in one place only',
     file: 'src/adapters/store/agent-store.ts',
-    from: '      ])\n      floorFile.write(floor as unknown as JsonObject)\n    },\n    has:',
-    to: '      ])\n    },\n    has:',
+    from: '      owed = floor\n',
+    to: '',
     kind: 'hidden',
     seed: null,
     law: 'generations',
@@ -207,7 +207,8 @@ export const PLANTED: readonly PlantedBug[] = [
     bug: 'a manifest of another site is taken',
     file: 'src/core/protocol/accept.ts',
     from:
-      "  if (head.site !== input.site) return refuse('WrongSite', `a manifest of site ${head.site}`)\n" +
+      '  if (head.site !== input.site && !head.formerNames.includes(input.site))\n' +
+      "    return refuse('WrongSite', `a manifest of site ${head.site}`)\n" +
       "  if (head.siteId !== input.siteId) return refuse('WrongSite', `a manifest of another ${head.site}, id ${head.siteId}`)\n",
     to: '',
     kind: 'open',
