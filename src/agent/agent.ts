@@ -25,6 +25,7 @@ import { resyncLoop } from './resync.ts'
 import type { ReconcileDeps } from './settled.ts'
 import { createSchedulingRoom } from './scheduling/room.ts'
 import type { SchedulingCounts, SchedulingRoom } from './scheduling/ports.ts'
+import { createTroubleSayer } from './say-troubles.ts'
 import { createSync } from './sync.ts'
 import { createBell, syncLoop, type Bell } from './sync-loop.ts'
 import { versionsOf } from './versions.ts'
@@ -156,6 +157,10 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   }
 
   async function turns(signal: AbortSignal): Promise<void> {
+    const sayTroubles = createTroubleSayer(state, clock, {
+      Scheduler: () => scheduling?.trouble() ?? null,
+      Batch: () => batch.trouble(),
+    })
     let backoffMs = 0
     while (!signal.aborted) {
       let nextMs: number
@@ -170,7 +175,9 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
         backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
         nextMs = backoffMs
       }
-      await rest(Math.min(nextMs, options.resyncMs), changed, signal)
+      const said = sayTroubles()
+      if (said.changed) news.ring()
+      await rest(Math.min(nextMs, said.nextMs, options.resyncMs), changed, signal)
     }
   }
 
@@ -199,7 +206,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     options.scheduler === 'off'
       ? null
       : createSchedulingRoom(
-          { ...ports, batch, random: () => ports.random(), mayWrite: maySchedule },
+          { ...ports, batch, random: () => ports.random(), mayWrite: maySchedule, onTrouble: () => changed.ring() },
           { seed: store.identity()?.site ?? '' },
         )
   if (scheduling !== null) batch.use(scheduling.placement)

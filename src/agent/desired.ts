@@ -217,12 +217,12 @@ function accountOf(serviceAccount: string | undefined, namespace: string): strin
 }
 
 /** What is the batch room's of a turn. A release that cannot be read takes nothing away from it. */
-export function batchOf({ intents }: Desired, mode: BatchDesired['mode']): BatchDesired {
+export function batchOf({ intents }: Desired, idle: Waiting | undefined): BatchDesired {
   const kept = intents.filter(({ fault, desired }) => fault !== undefined || desired.state === 'held')
   return {
     wanted: intents.flatMap(({ batch }) => batch),
     kept: new Set(kept.map(({ entry }) => entry.workload)),
-    mode,
+    ...(idle === undefined ? { mode: 'enforce' } : { mode: 'observe', idle }),
   }
 }
 

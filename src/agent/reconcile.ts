@@ -58,9 +58,11 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
     const current = manifest()
     if (current === undefined) {
-      // Jobs that were submitted here need no manifest.
-      deps.batch.want({ wanted: [], kept: 'all', mode: options.mode })
-      return { nextMs: Infinity }
+      // Jobs that were submitted here need no manifest; a pause and another agent's lease hold for them too.
+      const pause = words.pause()
+      const isOurs = pause === undefined && notOurs(ports.lease) === undefined
+      deps.batch.want({ wanted: [], kept: 'all', mode: isOurs ? options.mode : 'observe' })
+      return { nextMs: pause?.leftMs ?? Infinity }
     }
     state.counts.turns += 1
     state.tickMs = clock.monotonicMs()
@@ -102,7 +104,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const idle = mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
     if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
-    deps.batch.want(batchOf(desired, idle === undefined ? mode : 'observe'))
+    deps.batch.want(batchOf(desired, idle))
     deps.uplink.acted(outcomes)
     const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
     if (idle === undefined && (tookBack(desired) || deps.uplink.revert(current.manifest))) return { nextMs: 0 }

@@ -22,6 +22,8 @@ export interface BatchDesired {
   readonly kept: ReadonlySet<string> | 'all'
   /** observe: nothing is made, ended or deleted. */
   readonly mode: 'enforce' | 'observe'
+  /** Why it only looks, where that is not the site's mode. */
+  readonly idle?: Waiting
 }
 
 /** How one document does: what a turn reports of it. */

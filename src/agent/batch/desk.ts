@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { parseArray } from '../../core/batch/arrays.ts'
 import type { BatchAsk } from '../../core/batch/ask.ts'
+import { objectOf } from '../../core/batch/fields.ts'
 import { parseBatchJob } from '../../core/batch/parse.ts'
 import { beginJob, isOver } from '../../core/batch/record.ts'
 import { DEFAULT_QUEUE } from '../../core/batch/release.ts'
@@ -34,6 +35,10 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
   function zone(): string {
     const [first] = room.wanted()
     return first === undefined ? NO_ZONE : timeZoneOf(first.document)
+  }
+
+  function accountOf(queue: string): string {
+    return room.wanted().find(({ kind, ref }) => kind === 'BatchQueue' && ref.name === queue)?.account ?? ''
   }
 
   function jobs(): readonly SlurmJob[] {
@@ -81,7 +86,12 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
     const { journal, queues } = room.state()
     const nowMs = parts.nowMs()
     const timeZone = zone()
-    const parsed = parseSbatch(script, { nowMs, timeZone, queue: DEFAULT_QUEUE, targets: [], name, options, args })
+    const asked = { nowMs, timeZone, queue: DEFAULT_QUEUE, targets: [], name, options, args }
+    const unplaced = parseSbatch(script, asked)
+    const queue = unplaced.ok ? objectOf(unplaced.value.document['spec'])['queue'] : undefined
+    // Of whom the queue is, the job is: with the rights of that account, and where the account is at home.
+    const account = typeof queue === 'string' ? accountOf(queue) : ''
+    const parsed = account === '' ? unplaced : parseSbatch(script, { ...asked, namespace: account.split('/')[0] ?? '' })
     if (!parsed.ok) return { refused: parsed.refused.map(({ path, because }) => `${path}: ${because}`) }
     const { document, notes } = parsed.value
     const first = parseBatchJob(document)
@@ -108,7 +118,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
       group: base,
       timeZone,
       user,
-      account: '',
+      account,
       record: beginJob(spec.value, { uid, createdMs: nowMs, timeZone }),
       commands: [],
       leaving: false,

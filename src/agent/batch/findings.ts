@@ -6,7 +6,7 @@ import { parseBatchJob } from '../../core/batch/parse.ts'
 import { parseBatchQueue, type QueueTree } from '../../core/batch/queue.ts'
 import type { Cause, JobRecord, JobWait } from '../../core/batch/types.ts'
 import type { JsonObject } from '../../core/model/json.ts'
-import type { HealthState } from '../../core/model/state.ts'
+import type { HealthState, Waiting } from '../../core/model/state.ts'
 import type { Trouble } from './act.ts'
 import { jobUid } from './adopt.ts'
 import type { BatchFinding, Wanted } from './desired.ts'
@@ -19,7 +19,8 @@ export interface FindingInput {
   readonly tree: QueueTree
   readonly waits: ReadonlyMap<string, JobWait>
   readonly troubles: ReadonlyMap<string, Trouble>
-  readonly mode: 'enforce' | 'observe'
+  /** undefined: it acts. */
+  readonly idle: Waiting | undefined
   readonly placement: PlacementSource | null
 }
 
@@ -29,18 +30,17 @@ const MOST_DETAIL = 300
 const PARSE = { BatchQueue: parseBatchQueue, BatchJob: parseBatchJob, CronBatchJob: parseCronBatchJob } as const
 
 export function findingOf(input: FindingInput): BatchFinding {
-  const { wanted, mode } = input
+  const { wanted, idle } = input
   const refused = refusedOf(wanted)
   if (refused.length > 0) {
     const message = refused.map(({ path, because }) => `${path} ${because}`).join('; ')
     return { applied: false, health: 'Degraded', reason: 'InvalidInput', message, refused: true }
   }
-  if (mode === 'observe') {
-    const waiting = { reason: 'Observe' } as const
-    return { applied: false, health: 'Unknown', reason: 'Observe', message: 'it would be run', waiting }
-  }
-  if (wanted.kind === 'BatchQueue') return ofQueue(input)
-  return wanted.kind === 'BatchJob' ? ofJob(input) : ofCron(input)
+  if (idle !== undefined && idle.reason !== 'Paused')
+    return { applied: false, health: 'Unknown', reason: idle.reason, message: 'it would be run', waiting: idle }
+  const found = OF[wanted.kind](input)
+  // A pause begins nothing new; what it found is as it was.
+  return idle === undefined || found.applied ? found : { ...found, waiting: idle }
 }
 
 const read = new WeakMap<JsonObject, readonly Refusal[]>()
@@ -122,3 +122,5 @@ function ofCron({ wanted, journal, waits }: FindingInput): BatchFinding {
   if (last === undefined || healthOfJob(last) !== 'Degraded') return fine('Healthy', wait?.detail ?? '')
   return { ...fine('Degraded', `its run ${last.name}: ${explainJob(last, null)}`), reason: 'JobFailed' }
 }
+
+const OF = { BatchQueue: ofQueue, BatchJob: ofJob, CronBatchJob: ofCron } as const

@@ -9,10 +9,12 @@ import { type JobWait, POD_LABELS } from '../../core/batch/types.ts'
 import type { Cluster } from '../../core/kube/cluster.ts'
 import { asFault } from '../../core/model/fault.ts'
 import { refKey } from '../../core/model/object.ts'
+import type { Waiting } from '../../core/model/state.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { nextBackoffMs } from '../backoff.ts'
 import type { AgentStore } from '../ports.ts'
+import { lacksRight, type RoomTrouble, troubleOf } from '../room-trouble.ts'
 import { createBell } from '../sync-loop.ts'
 import { actOn, type Trouble } from './act.ts'
 import { adopt } from './adopt.ts'
@@ -29,6 +31,7 @@ import { type KindView, viewKind } from './watch.ts'
 const DEBOUNCE_MS = 50
 /** Something is looked at again at least so often, whatever was heard. */
 const MOST_REST_MS = 600_000
+const OBSERVES: Waiting = { reason: 'Observe' }
 
 export interface BatchPorts {
   readonly cluster: Cluster
@@ -58,7 +61,9 @@ export interface BatchRoom extends BatchSource {
   /** Turns until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
   finding(wanted: Wanted): BatchFinding
-  /** Called after a finding may have changed. */
+  /** What stands in the way of its jobs as a whole; null: nothing, or it has none. */
+  trouble(): RoomTrouble | null
+  /** Called after a finding or the trouble may have changed. */
   onFinding(changed: () => void): void
   state(): BatchState
   /** What Git wants, by the last turn. */
@@ -84,6 +89,7 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
   /** Findings as they were last asked for, by document. */
   const told = new Map<string, string>()
   let toldScheduler = ''
+  let toldTrouble = 'null'
   let onFinding = (): void => undefined
 
   function isIdle(): boolean {
@@ -101,9 +107,11 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     return views
   }
 
+  const mayAct = (): boolean => desired?.mode === 'enforce'
+
   async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
     if (desired === null || isIdle()) return { nextMs: Infinity }
-    if (desired.mode === 'observe') return { nextMs: Infinity }
+    if (!mayAct()) return { nextMs: tell(Infinity) }
     const nowMs = clock.nowMs()
     journal.write(adopt(desired, journal, nowMs))
     queues = queuesOf(desired.wanted, journal)
@@ -118,6 +126,8 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     waits = new Map([...step.waits, ...crons.waits])
     let nextMs = Math.min(step.nextAtMs ?? Infinity, crons.nextAtMs ?? Infinity) - nowMs
     for (const act of step.acts) {
+      // Told to stop meanwhile: the rest is written down, as over a kill, and done when it may be.
+      if (!mayAct()) break
       for (const note of act.notes) log.info({ job: act.key, note }, 'a job went on')
       const acted = await actOn(act, troubles.get(act.key), { ...ports, monotonicMs: () => clock.monotonicMs(), saw: (pod) => pods.put(pod) }, signal) // prettier-ignore
       if (acted.is === 'troubled') {
@@ -144,13 +154,28 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     const isNews = (desired?.wanted ?? []).some(
       (wanted) => told.get(refKey(wanted.ref)) !== JSON.stringify(found(wanted)),
     )
-    if (isNews) onFinding()
+    const inTheWay = JSON.stringify(trouble())
+    if (isNews || inTheWay !== toldTrouble) onFinding()
+    toldTrouble = inTheWay
     const scheduled = JSON.stringify([jobs(), specsOfQueues()])
     if (scheduled !== toldScheduler) {
       toldScheduler = scheduled
       for (const listener of listeners) listener()
     }
     return ms
+  }
+
+  /** What is about one document is said of it; a right that is lacking is for whoever has the site. */
+  function trouble(): RoomTrouble | null {
+    if (isIdle() || !mayAct()) return null
+    const blind = views?.pods.fault() ?? views?.nodes.fault() ?? null
+    if (blind !== null) return troubleOf(blind)
+    const denied = [...troubles].filter(([, { fault }]) => lacksRight(fault))
+    const [first] = denied
+    if (first === undefined) return null
+    const [key, { fault }] = first
+    const others = denied.length === 1 ? '' : ` and ${denied.length - 1} more`
+    return { reason: fault.reason, retry: fault.retry, message: `${key}${others}: ${fault.message}` }
   }
 
   function jobs(): ReturnType<BatchSource['jobs']> {
@@ -165,8 +190,8 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
   }
 
   function found(wanted: Wanted): BatchFinding {
-    const mode = desired?.mode ?? 'enforce'
-    return findingOf({ wanted, journal, tree: queues.tree, waits, troubles, mode, placement })
+    const idle = desired?.mode === 'observe' ? (desired.idle ?? OBSERVES) : undefined
+    return findingOf({ wanted, journal, tree: queues.tree, waits, troubles, idle, placement })
   }
 
   function finding(wanted: Wanted): BatchFinding {
@@ -208,6 +233,7 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     turn,
     run,
     finding,
+    trouble,
     onFinding: (changed) => {
       onFinding = changed
     },

@@ -1,6 +1,6 @@
 /** All objects of one kind, as a list and what came after it. What is known is whole: before the first list there is nothing. */
 import type { Cluster, ListQuery } from '../../core/kube/cluster.ts'
-import { asFault } from '../../core/model/fault.ts'
+import { asFault, type Fault } from '../../core/model/fault.ts'
 import type { Manifest } from '../../core/model/object.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { nextBackoffMs } from '../backoff.ts'
@@ -14,6 +14,8 @@ export interface WatchPorts {
 export interface KindView {
   /** Listed, and heard of since. */
   synced(): boolean
+  /** Why it is not. */
+  fault(): Fault | null
   /** By `namespace/name`. */
   objects(): ReadonlyMap<string, Manifest>
   /** An answer to our own write, where the watch has not brought it yet. */
@@ -30,12 +32,14 @@ export function viewKind(ports: WatchPorts, query: ListQuery, changed: () => voi
   const ready = Promise.withResolvers<void>()
   let objects = new Map<string, Manifest>()
   let isSynced = false
+  let fault: Fault | null = null
 
   async function once(): Promise<void> {
     isSynced = false
     const { items, resourceVersion } = await cluster.list(query, signal)
     objects = new Map(items.map((item) => [keyOf(item), item]))
     isSynced = true
+    fault = null
     ready.resolve()
     changed()
     let from = resourceVersion
@@ -63,12 +67,15 @@ export function viewKind(ports: WatchPorts, query: ListQuery, changed: () => voi
         await once()
       } catch (error) {
         if (signal.aborted) return
-        const fault = asFault(error)
-        if (fault.reason === 'WatchExpired') waitMs = 0
+        const why = asFault(error)
+        if (why.reason === 'WatchExpired') waitMs = 0
         else {
           // What happens meanwhile is not seen: a pod that is not in an old list is no pod that is gone.
           isSynced = false
-          waitMs = nextBackoffMs(waitMs, ports.random(), fault.retryAfterMs)
+          waitMs = nextBackoffMs(waitMs, ports.random(), why.retryAfterMs)
+          const isNews = fault?.reason !== why.reason
+          fault = why
+          if (isNews) changed()
         }
         ready.resolve()
         await clock.sleep(waitMs, signal).catch(() => undefined)
@@ -78,6 +85,7 @@ export function viewKind(ports: WatchPorts, query: ListQuery, changed: () => voi
   void run()
   return {
     synced: () => isSynced,
+    fault: () => fault,
     objects: () => objects,
     put: (object) => void (objects.has(keyOf(object)) || objects.set(keyOf(object), object)),
     ready: ready.promise,

@@ -21,7 +21,7 @@ export interface Feed {
 /** A watch that lived for less than this was refused rather than ended. */
 const SHORT_WATCH_MS = 1_000
 
-/** `saw` is called for every change and once, with all of them, for a list; `changed` after the feed became current or ceased to be. */
+/** `saw` is called for every change and once, with all of them, for a list; `changed` after the feed became current, ceased to be, or cannot for another reason. */
 export function openFeed(
   ports: Pick<SchedulingPorts, 'cluster' | 'clock' | 'random'>,
   query: ListQuery,
@@ -39,10 +39,10 @@ export function openFeed(
   let fault: Fault | null = null
 
   function become(current: boolean, why: Fault | null): void {
-    const before = isCurrent
+    const isNews = isCurrent !== current || fault?.reason !== why?.reason
     isCurrent = current
     fault = why
-    if (before !== current) changed()
+    if (isNews) changed()
   }
 
   async function once(): Promise<void> {

@@ -4,6 +4,7 @@ import type { Options } from '../../core/scheduler/types.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { BatchSource, PlacementSource } from '../batch/ports.ts'
+import type { RoomTrouble } from '../room-trouble.ts'
 
 export interface SchedulingPorts {
   readonly cluster: Cluster
@@ -15,6 +16,8 @@ export interface SchedulingPorts {
   random(): number
   /** False while another agent holds the site, or this one is told to observe: then nothing is bound, evicted or said. */
   mayWrite(): boolean
+  /** Called after `trouble` gives something else. */
+  onTrouble?(): void
 }
 
 export interface SchedulingOptions {
@@ -67,6 +70,6 @@ export interface SchedulingRoom {
   /** What jobs that wait are waiting for. */
   readonly placement: PlacementSource
   counts(): Readonly<SchedulingCounts>
-  /** null: it watches, or has nothing to watch for. */
-  trouble(): { readonly reason: string; readonly message: string } | null
+  /** null: it watches and may do what it decides, or has nothing to watch for. */
+  trouble(): RoomTrouble | null
 }

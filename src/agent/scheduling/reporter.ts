@@ -9,6 +9,7 @@ import { eventOf } from './events.ts'
 import { createLane } from './lane.ts'
 import { toldOf, type OwnPod } from './own-pods.ts'
 import type { SchedulingCounts, SchedulingPorts } from './ports.ts'
+import type { Troubles } from '../room-trouble.ts'
 
 /** What is to be said of a pod that waits. */
 export interface Word {
@@ -51,6 +52,7 @@ export interface Reporter {
 export interface ReporterDeps {
   readonly ports: SchedulingPorts
   readonly counts: SchedulingCounts
+  readonly troubles: Troubles
   readonly instance: string
   readonly parallelEvents: number
   readonly component: string
@@ -61,7 +63,7 @@ export interface ReporterDeps {
 }
 
 export function createReporter(deps: ReporterDeps): Reporter {
-  const { ports, counts, signal } = deps
+  const { ports, counts, troubles, signal } = deps
   const { clock, log } = ports
   const told = new Map<string, Told>()
   const wanted = new Map<string, Word>()
@@ -75,9 +77,13 @@ export function createReporter(deps: ReporterDeps): Reporter {
       try {
         await ports.cluster.create(eventOf(...args), {}, signal)
         counts.eventsWritten++
+        troubles.writes('event', null)
       } catch (error) {
         // Whatever it is: an event is not worth a second try.
-        if (!signal.aborted) log.debug({ reason: asFault(error).reason }, 'an event was not written')
+        if (signal.aborted) return
+        const fault = asFault(error)
+        troubles.writes('event', fault)
+        log.debug({ reason: fault.reason }, 'an event was not written')
       }
     },
   )
@@ -96,10 +102,14 @@ export function createReporter(deps: ReporterDeps): Reporter {
         if (patch !== null) {
           await ports.cluster.subresource(POD, refTo(pod), 'status', patch, signal)
           counts.conditionsWritten++
+          troubles.writes('condition', null)
         }
       } catch (error) {
         // It changed meanwhile, or is gone: the next look says it again if it still holds.
-        if (!signal.aborted) log.debug({ pod: key, reason: asFault(error).reason }, 'a condition was not written')
+        if (signal.aborted) return
+        const fault = asFault(error)
+        troubles.writes('condition', fault)
+        log.debug({ pod: key, reason: fault.reason }, 'a condition was not written')
         return
       }
       const eventDue = isNews ? patch !== null : nowMs - last.eventAtMs >= EVENT_AGAIN_MS

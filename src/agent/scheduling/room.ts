@@ -9,6 +9,7 @@ import { openFeed } from './feed.ts'
 import { ownPods } from './kinds.ts'
 import { SCHEDULING_DEFAULTS, type SchedulingOptions, type SchedulingPorts, type SchedulingRoom } from './ports.ts'
 import { runSession, type SessionState } from './session.ts'
+import { createTroubles } from '../room-trouble.ts'
 import { wordsOf } from './words.ts'
 
 /** How often a standby asks whether the site is its own by now. */
@@ -35,7 +36,7 @@ export function createSchedulingRoom(
       pendingPods: 0,
       bindingPods: 0,
     },
-    fault: null,
+    troubles: createTroubles(() => ports.onTrouble?.()),
     nodes: 0,
     waiting: new Map(),
     expected: new Map(),
@@ -58,7 +59,7 @@ export function createSchedulingRoom(
     signal.addEventListener('abort', wake, { once: true })
     try {
       while (!found.some && !signal.aborted) {
-        state.fault = feed.fault()
+        state.troubles.reads(feed.fault())
         await bell.heard()
       }
     } finally {
@@ -72,6 +73,7 @@ export function createSchedulingRoom(
       let backoffMs = 0
       while (!signal.aborted) {
         if (!ports.mayWrite()) {
+          state.troubles.calm()
           await clock.sleep(STANDBY_MS, signal).catch(() => undefined)
           continue
         }
@@ -84,7 +86,7 @@ export function createSchedulingRoom(
         } catch (error) {
           const fault = asFault(error)
           state.counts.restarts++
-          state.fault = fault
+          state.troubles.reads(fault)
           log.error({ reason: fault.reason, because: fault.message, stack: fault.stack }, 'the scheduler begins anew')
           if (clock.monotonicMs() - startMs > 60_000) backoffMs = 0
           backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
@@ -100,6 +102,6 @@ export function createSchedulingRoom(
       expectedMs: (job) => state.expected.get(job),
     },
     counts: () => state.counts,
-    trouble: () => (state.fault === null ? null : { reason: state.fault.reason, message: state.fault.message }),
+    trouble: () => state.troubles.now(),
   }
 }

@@ -13,6 +13,7 @@ import { createHolds } from './holds.ts'
 import type { SchedulingCounts, SchedulingOptions, SchedulingPorts } from './ports.ts'
 import { createReporter, type Word } from './reporter.ts'
 import { batchDeltas } from './told-batch.ts'
+import type { Troubles } from '../room-trouble.ts'
 import { createView } from './view.ts'
 import { bindVolumes, volumeFault } from './volume-binder.ts'
 import { wordsOf } from './words.ts'
@@ -27,7 +28,7 @@ const BLIND_REST_MS = 1_000
 
 export interface SessionState {
   readonly counts: SchedulingCounts
-  fault: Fault | null
+  readonly troubles: Troubles
   /** In the cluster, when it was last looked at. */
   nodes: number
   /** By job, of the last explained cycle. */
@@ -79,21 +80,27 @@ export async function runSession(
     },
     bound(bind) {
       counts.bound++
+      state.troubles.writes('bind', null)
       holds.succeeded(bind.uid)
       reporter.assigned(bind, bind.node)
     },
-    failed: takeBack,
+    failed(bind, fault, because) {
+      if (fault !== null) state.troubles.writes('bind', fault)
+      takeBack(bind, fault, because)
+    },
   })
   const evictor = createEvictor({
     ports,
     signal,
     evicted(eviction) {
       counts.evicted++
+      state.troubles.writes('evict', null)
       const taker = view.own.get(eviction.for)?.uid ?? eviction.for
       reporter.preempted(eviction, taker, eviction.node)
     },
-    refused(eviction, because) {
+    refused(eviction, fault, because) {
       counts.evictionsRefused++
+      if (fault !== null) state.troubles.writes('evict', fault)
       log.info({ pod: `${eviction.namespace}/${eviction.name}`, because }, 'an eviction was refused')
       if (view.own.get(`${eviction.namespace}/${eviction.name}`)?.uid !== eviction.uid) return
       scheduler.forget(eviction.namespace, eviction.name)
@@ -103,6 +110,7 @@ export async function runSession(
   const reporter = createReporter({
     ports,
     counts,
+    troubles: state.troubles,
     component: options.schedulerName,
     parallelEvents: options.parallelBinds,
     instance: `${options.schedulerName}-${options.seed}`,
@@ -131,10 +139,13 @@ export async function runSession(
     try {
       const deps = { ports, waitMs: options.volumeBindMs, claim: (key: string) => view.claims.get(key), claimsChanged: () => view.claimsChanged() } // prettier-ignore
       await bindVolumes(deps, bind, signal)
+      state.troubles.writes('volumes', null)
       binder.add(bind)
     } catch (error) {
       const fault = volumeFault(error)
-      if (!signal.aborted) takeBack(bind, fault, fault.message)
+      if (signal.aborted) return
+      state.troubles.writes('volumes', fault)
+      takeBack(bind, fault, fault.message)
     } finally {
       preparing.delete(bind.uid)
     }
@@ -216,7 +227,7 @@ export async function runSession(
     let lastOwnMs = clock.monotonicMs()
     while (!signal.aborted && ports.mayWrite()) {
       const startMs = clock.monotonicMs()
-      state.fault = view.fault()
+      state.troubles.reads(view.fault())
       if (view.own.size > 0) lastOwnMs = startMs
       else if (startMs - lastOwnMs >= options.idleMs) return
       let nextMs = BLIND_REST_MS
@@ -244,6 +255,7 @@ export async function runSession(
     binder.clear()
     evictor.clear()
     view.stop()
+    state.troubles.calm()
     counts.pendingPods = 0
     counts.bindingPods = 0
   }

@@ -122,8 +122,8 @@ export interface SyncUp {
 }
 
 export interface SiteCondition {
-  /** `Box`: what somebody said there. */
-  readonly type: 'Manifest' | 'Store' | 'Cluster' | 'Clock' | 'Link' | 'Box'
+  /** `Box`: what somebody said there. `Scheduler`, `Batch`: what stands in the way of all its pods, or of all its jobs. */
+  readonly type: 'Manifest' | 'Store' | 'Cluster' | 'Clock' | 'Link' | 'Box' | 'Scheduler' | 'Batch'
   readonly reason: string
   readonly message: string
   readonly sinceMs: number

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Fault } from '../../../src/core/model/fault.ts'
 import type { JsonObject } from '../../../src/core/model/json.ts'
 import type { Manifest } from '../../../src/core/model/object.ts'
-import { batchJob, batchSite, queue, task } from './batch-site.ts'
+import { batchJob, type BatchSite, batchSite, queue, task } from './batch-site.ts'
 import { SIGNAL } from './site.ts'
 
 const MINUTE = 60_000
@@ -164,6 +164,84 @@ test('a team`s job has the rights of its account and no more', async () => {
   await site.pass(30 * MINUTE)
   expect(await site.pods()).toEqual(['train-main-0 Succeeded'])
   expect(site.health('batchjob.train')).toBe('Synced Healthy')
+})
+
+const SCRIPT = '#!/bin/sh\n#SBATCH --container-image=task:1\ntrue\n'
+const submit = (name: string, ...options: readonly string[]) => ({ op: 'submit', script: SCRIPT, name, options, args: [], user: 'ida' }) as const // prettier-ignore
+const conditionOf = (site: BatchSite, type: string): string => {
+  const found = site.agent.status().conditions.find((one) => one.type === type)
+  return found === undefined ? 'none' : `${found.reason}: ${found.message}`
+}
+
+test('a job that is submitted to a team`s queue has the rights of the queue`s account, and is where that is at home', async () => {
+  const site = batchSite()
+  site.hub.publish({ 'batchqueue.night': { objects: [queue('night')], rules: { serviceAccount: 'lab/runner' } } })
+  await site.agent.exchange(SIGNAL)
+  await site.pass(1_000)
+  await site.agent.askBatch(submit('mine', '-p', 'night'))
+  await site.agent.askBatch(submit('other'))
+  const rows = [...site.agent.batch.state().journal.jobs().values()]
+  expect(rows.map(({ account, record }) => `${record.namespace}/${record.name} ${account}`)).toEqual([
+    'lab/mine lab/runner',
+    'default/other ',
+  ])
+})
+
+test('rights that are lacking are a condition of the site until nothing needs them', async () => {
+  const refuse = new Fault('Forbidden', 'pods is forbidden')
+  const site = batchSite({
+    sim: { interfere: ({ verb, kind }) => (verb === 'create' && kind === 'Pod' ? { refuse } : undefined) },
+  })
+  await site.publish(batchJob('a'), batchJob('b'))
+  await site.pass(2_000)
+  expect(conditionOf(site, 'Batch')).toBe('Forbidden: job shop/a and 1 more: pods is forbidden')
+  await site.publish()
+  await site.pass(2_000)
+  expect(conditionOf(site, 'Batch')).toBe('none')
+})
+
+test('an API server that is not heard of is a condition of jobs and scheduler, after a while and not at once', async () => {
+  const site = batchSite({ agent: { scheduler: 'on' }, sim: { controllers: { delays: { jobMs: 5 * MINUTE } } } })
+  await site.publish(batchJob('a'))
+  await site.pass(2_000)
+  site.cluster.power('down')
+  await site.pass(2_000)
+  expect(conditionOf(site, 'Batch')).toBe('none')
+  await site.pass(20_000)
+  expect(conditionOf(site, 'Batch')).toMatch(/^Unreachable: /)
+  expect(conditionOf(site, 'Scheduler')).toMatch(/^Unreachable: /)
+  site.cluster.power('up')
+  await site.pass(MINUTE)
+  expect(conditionOf(site, 'Batch')).toBe('none')
+  expect(conditionOf(site, 'Scheduler')).toBe('none')
+})
+
+describe('a pause', () => {
+  test('makes and ends nothing, calls what runs as it is, and what is new waiting for its end', async () => {
+    const site = batchSite({ sim: { controllers: { delays: { jobMs: 30_000 } } } })
+    await site.publish(batchJob('old', { timeLimit: '20s' }))
+    await site.pass(3_000)
+    site.agent.desk.say({ kind: 'pause', by: 'kim', reason: 'a disk', forMs: null })
+    await site.pass(2_000)
+    await site.publish(batchJob('old', { timeLimit: '20s' }), batchJob('new'))
+    await site.agent.askBatch(submit('asked'))
+    await site.pass(25_000)
+    expect(site.made).toEqual(['old-main-0'])
+    expect(await site.pods()).toEqual(['old-main-0 Running'])
+    expect(site.health('batchjob.old')).toBe('Synced Healthy')
+    expect(site.health('batchjob.new')).toMatch(/^Waiting .*Paused/)
+    site.agent.desk.say({ kind: 'resume', by: 'kim', workload: null })
+    await site.pass(5_000)
+    expect(site.made).toContain('new-main-0')
+    expect(site.health('batchjob.old')).toBe('Synced Degraded')
+  })
+
+  test('and a lease that is another`s hold for what was submitted to a site that has no manifest', async () => {
+    const site = batchSite({ lease: { state: () => ({ held: 'no', by: 'other', because: 'other has it' }) } })
+    await site.agent.askBatch(submit('asked'))
+    await site.pass(5_000)
+    expect(site.made).toEqual([])
+  })
 })
 
 describe('jobs that wait for jobs', () => {

@@ -92,6 +92,23 @@ describe('the scheduler of a site', () => {
     expect(room.placement.waiting('default/nobody')).toBeUndefined()
   })
 
+  it('a right that is lacking is its trouble until it is given; what is about one pod is not', async () => {
+    site = new Site()
+    let refuse: Fault | undefined = new Fault('Rejected', 'no')
+    site.cluster.interfere(({ subresource }) => (subresource === 'binding' && refuse !== undefined ? { refuse } : undefined)) // prettier-ignore
+    await site.create(node('n'), pod('a', '1'))
+    let changes = 0
+    const room = site.start({ onTrouble: () => void changes++ })
+    await site.until(() => room.counts().bindsFailed > 0)
+    expect([room.trouble(), changes]).toEqual([null, 0])
+    refuse = new Fault('Forbidden', 'pods/binding is forbidden')
+    await site.until(() => room.trouble() !== null)
+    expect(room.trouble()).toMatchObject({ reason: 'Forbidden', message: 'pods/binding is forbidden' })
+    refuse = undefined
+    await site.until(() => room.trouble() === null)
+    expect(changes).toBe(2)
+  })
+
   it('a bind that is refused again and again is tried more and more seldom, and others go on', async () => {
     site = new Site()
     let tries = 0
