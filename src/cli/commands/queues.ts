@@ -159,6 +159,8 @@ const jobs: Command<CliPorts> = {
   },
 }
 
+const release = word('release', 'At this box: take back hold and drain; what Git says of it stands', 'is as Git says')
+
 export const QUEUES: readonly Command<CliPorts>[] = [
   list,
   { ...list, name: 'get queues' },
@@ -166,7 +168,8 @@ export const QUEUES: readonly Command<CliPorts>[] = [
   describe,
   word('hold', 'At this box: nothing new of the queue starts, what runs goes on', 'is held'),
   word('drain', 'At this box: nothing new starts, and what runs goes back to waiting', 'is held and drained'),
-  word('release', 'At this box: take back hold and drain; what Git says of it stands', 'is as Git says'),
+  release,
+  { ...release, name: 'queue resume', summary: 'At this box: another word for `queue release`' },
   jobWord('suspend', 'At this box: end the pods of a job and keep it; `job resume` starts it again'),
   jobWord('resume', 'At this box: let a suspended job start again'),
 ]
