@@ -1,6 +1,8 @@
 import type { Manifest } from '../../../src/core/model/object.ts'
 import { describe, expect, test } from 'vitest'
 import { batchSite, cron, task, type BatchSite } from './batch-site.ts'
+import { SITE } from '../protocol/fixed.ts'
+import { IDENTITY, SIGNAL } from './site.ts'
 
 const HOUR = 3_600_000
 const START_MS = Date.parse('2026-03-28T12:00:00Z')
@@ -16,14 +18,34 @@ function dueOf(site: BatchSite): readonly string[] {
   return minutes.map((minute) => text.format(minute * 60_000))
 }
 
+/** How long after they were due runs started, in s, by their names. */
+async function lateOf(site: BatchSite): Promise<ReadonlyMap<string, number>> {
+  const { items } = await site.cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace: 'shop' }, SIGNAL)
+  return new Map(
+    items.map(({ metadata }) => {
+      const dueMs = Number(/-(\d+)-main-0$/.exec(metadata.name)?.[1]) * 60_000
+      return [metadata.name, (Date.parse(metadata.creationTimestamp ?? '') - dueMs) / 1_000]
+    }),
+  )
+}
+
 async function siteAt(startMs: number, ...objects: readonly Manifest[]): Promise<BatchSite> {
-  const site = batchSite()
+  return siteNamed(SITE, startMs, ...objects)
+}
+
+async function siteNamed(name: string, startMs: number, ...objects: readonly Manifest[]): Promise<BatchSite> {
+  const site = batchSite({
+    storeOf: (store) => {
+      store.saveIdentity({ ...IDENTITY, site: name })
+      return store
+    },
+  })
   site.clock.jump(startMs - site.clock.nowMs())
   site.hub.publish(
     Object.fromEntries(objects.map((object) => [`cronbatchjob.${object.metadata.name}`, { objects: [object] }])),
-    { issued: new Date(startMs).toISOString(), expires: '2029-01-01T00:00:00Z' },
+    { site: name, issued: new Date(startMs).toISOString(), expires: '2029-01-01T00:00:00Z' },
   )
-  await site.agent.exchange(new AbortController().signal)
+  await site.agent.exchange(SIGNAL)
   return site
 }
 
@@ -82,5 +104,52 @@ describe('a cron runs by the site`s own clock', () => {
     await site.pass(10_000)
     expect(await site.pods()).toEqual([])
     expect([...site.store.batch().keys()]).toEqual([])
+  })
+
+  test('spread: each site at its own moment of the window, the same one every time, also with a new process', async () => {
+    const moments: number[] = []
+    for (const name of ['0417', '0418', '0419', '0420']) {
+      const site = await siteNamed(
+        name,
+        START_MS,
+        cron('hourly', '0 * * * *', { spread: { window: '20m' } }),
+        cron('sharp', '0 * * * *'),
+      )
+      // Due, and its moment may be ahead or over: neither is forgotten, nor comes twice.
+      await site.pass(HOUR + 10 * 60_000)
+      site.restart(null)
+      await site.pass(50 * 60_000)
+      site.restart(null)
+      await site.pass(HOUR - 10 * 60_000)
+      const late = await lateOf(site)
+      const of = (cron: string): readonly number[] =>
+        site.made.filter((run) => run.startsWith(cron)).map((run) => late.get(run) ?? NaN)
+      const spread = of('hourly')
+      const [first = NaN, second = NaN] = spread
+      expect(spread, `site ${name}, runs ${site.made.join(' ')}`).toHaveLength(2)
+      expect(Math.abs(second - first)).toBeLessThanOrEqual(1)
+      expect(of('sharp').every((s) => s <= 1)).toBe(true)
+      moments.push(first)
+    }
+    const [one = NaN, two = NaN, three = NaN, four = NaN] = moments.toSorted((a, b) => a - b)
+    for (const apart of [one, two - one, three - two, four - three, 1_200 - four]) expect(apart).toBeGreaterThan(1)
+    // Of both sorts, or the new processes above prove half of it.
+    expect(one).toBeLessThan(600)
+    expect(four).toBeGreaterThan(600)
+  })
+
+  test('spread: a moment that the power cut took is made up for once, and the next one is in its place again', async () => {
+    const site = await siteAt(START_MS, cron('hourly', '0 * * * *', { spread: { window: '20m' } }))
+    await site.pass(HOUR + 30 * 60_000)
+    const [usual = NaN] = (await lateOf(site)).values()
+    site.clock.jump(HOUR)
+    site.restart(null)
+    await site.pass(HOUR)
+    expect(dueOf(site)).toEqual(['2026-03-28 14:00', '2026-03-28 15:00', '2026-03-28 16:00'])
+    const late = await lateOf(site)
+    const [first = NaN, second = NaN, third = NaN] = site.made.map((run) => late.get(run) ?? NaN)
+    expect(first).toBe(usual)
+    expect(second).toBeGreaterThanOrEqual(30 * 60)
+    expect(Math.abs(third - usual)).toBeLessThanOrEqual(1)
   })
 })
