@@ -45,11 +45,13 @@ export interface SiteQuery {
   readonly cursor?: string
 }
 
-export type RolloutVerb = 'pause' | 'resume' | 'promote' | 'approve' | 'abort' | 'undo' | 'readmit'
+export type RolloutVerb = 'pause' | 'resume' | 'promote' | 'approve' | 'break-glass' | 'abort' | 'undo' | 'readmit'
 
 export interface RolloutWord {
   readonly why?: string
   readonly wave?: string
+  /** The team in whose name the glass is broken; absent: the only one that may. */
+  readonly team?: string
   /** The rollout's id that an approval names, or the digest that `readmit` lets back in. */
   readonly id?: string
 }

@@ -1,6 +1,6 @@
 /** What people may do, each word checked against who says it, and in the audit log before it is answered. */
 import { randomBytes } from 'node:crypto'
-import { isDigest } from '../core/model/digest.ts'
+import { type Digest, isDigest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { matches } from '../core/kube/selector.ts'
 import { SITE_NAME } from '../core/protocol/shape.ts'
@@ -22,6 +22,7 @@ import type { KeptSpec } from './store.ts'
 import { siteOf, type Views } from './views.ts'
 import type { StandingParts } from './standing.ts'
 import { whyRollout, whySite, whyWorkload } from './why.ts'
+import { glassKeepers } from './windows.ts'
 import type { Draft } from './world.ts'
 
 /** A join token lives for an hour at most (RELIABILITY.md). */
@@ -92,10 +93,14 @@ export function createApi(parts: OperateParts): HubApi {
       const record = world.rollouts.get(workload)
       if (record?.state == null) throw new Fault('NotFound', `no rollout of a workload named ${workload}`)
       within(world, actor, record.spec.targets.keys())
-      const said = commandOf(actor, record.spec, record.state, verb, word)
+      const said =
+        verb === 'break-glass'
+          ? glassOf(parts, actor, record.spec, word)
+          : commandOf(actor, record.spec, record.state, verb, word)
       await parts.rollouts.say(workload, said, {
         id: record.spec.id,
         ...(word.why === undefined ? {} : { why: word.why }),
+        ...(said.kind === 'breakGlass' ? { team: said.team } : {}),
       })
       parts.wake()
       return views.rollout(workload)
@@ -295,20 +300,17 @@ function commandOf(
   actor: Actor,
   spec: KeptSpec,
   state: RolloutState,
-  verb: RolloutVerb,
+  verb: Exclude<RolloutVerb, 'break-glass'>,
   word: RolloutWord,
 ): RolloutCommand {
   const by = actor.name
   if (verb === 'approve') {
     allow(actor, 'approve')
     const wave = word.wave ?? waveToApprove(spec, state)
-    const id = word.id ?? spec.id
-    if (!isDigest(id)) throw new Fault('InvalidInput', 'id is the digest of the rollout, as status shows it')
+    const id = idOf(spec, word)
     const place = state.waves.find(({ name }) => name === wave)
     const team = place === undefined ? null : (spec.policy.waves[place.policyWave]?.approval ?? null)
-    const speaksFor =
-      actor.role === 'admin' || actor.teams.includes('*') || (team !== null && actor.teams.includes(team))
-    if (!speaksFor) throw new Fault('Forbidden', `${by} does not speak for ${team ?? 'this wave'}`)
+    speakFor(actor, team)
     return { kind: 'approve', by, wave, id }
   }
   allow(actor, 'operate')
@@ -325,6 +327,32 @@ function commandOf(
     case 'readmit':
       return { kind: verb, by }
   }
+}
+
+/** A window yields to the team that it names, and to no other; what is said stands in the audit log. */
+function glassOf({ world }: OperateParts, actor: Actor, spec: KeptSpec, word: RolloutWord): RolloutCommand {
+  allow(actor, 'approve')
+  const why = word.why ?? ''
+  checkReason(why)
+  const id = idOf(spec, word)
+  const teams = glassKeepers(world, spec.workload, spec.targets.keys())
+  if (teams.length === 0) throw new Fault('Conflict', `no window of ${spec.workload} has a glass to break`)
+  const team = word.team ?? (teams.length === 1 ? teams[0] : undefined)
+  if (team === undefined || !teams.includes(team))
+    throw new Fault('InvalidInput', `team is one whose yes a window takes: ${teams.join(', ')}`)
+  speakFor(actor, team)
+  return { kind: 'breakGlass', by: actor.name, team, why, id }
+}
+
+/** Fault Forbidden. */
+function speakFor(actor: Actor, team: string | null): void {
+  const may = actor.role === 'admin' || actor.teams.includes('*') || (team !== null && actor.teams.includes(team))
+  if (!may) throw new Fault('Forbidden', `${actor.name} does not speak for ${team ?? 'this wave'}`)
+}
+
+function idOf(spec: KeptSpec, { id = spec.id }: RolloutWord): Digest {
+  if (!isDigest(id)) throw new Fault('InvalidInput', 'id is the digest of the rollout, as status shows it')
+  return id
 }
 
 /** The running wave where it waits for a yes or for evidence, else the next that asks for one. */

@@ -88,6 +88,9 @@ export function whyRollout(parts: StandingParts, workload: string): WhyView {
     )
   if (state?.paused !== undefined)
     causes.push(cause('Paused', subject, `${state.paused.why} (by ${state.paused.by})`, state.paused.atMs, null))
+  if (state?.phase === 'Progressing' || state?.phase === 'Paused')
+    for (const { team, by, why, atMs } of state.glass ?? [])
+      causes.push(cause('GlassBroken', subject, `no window of ${team} keeps it: ${why} (by ${by})`, atMs, null))
   if (decision?.because != null && decision.because.reason !== 'Paused')
     causes.push(fromWaiting(decision.because, subject, null))
   for (const [key, sites] of groupBy([...(state?.sites ?? [])], ([, { failure }]) =>

@@ -1,5 +1,6 @@
 /** Maintenance windows of workloads at sites, as of now: what the rollout engine asks for thousands of times a turn. */
 import { endOfNext, type MaintenanceWindow, windowAt } from '../core/calendar/windows.ts'
+import { byUtf16 } from '../core/model/json.ts'
 import { windowConcerns, windowIn } from '../core/fleet/windows.ts'
 import type { FleetWindow } from '../core/fleet/types.ts'
 import type { RolloutWorld, WindowFact } from '../core/rollout/types.ts'
@@ -22,6 +23,8 @@ interface SiteWindows {
 interface Group {
   readonly windows: readonly MaintenanceWindow[]
   readonly zone: string
+  /** Teams that broke the glass. */
+  readonly yes: ReadonlySet<string>
   fact: WindowFact | null
   fromMs: number
   untilMs: number
@@ -40,7 +43,7 @@ export function windowsOf(world: World, nowMs: number): Asked {
   if (windows.length === 0) return nobody
   const book = books.get(windows) ?? { sites: new Map<string, SiteWindows>(), groups: new Map<string, Group>() }
   books.set(windows, book)
-  return (name, workload) => {
+  return (name, workload, opened) => {
     const site = world.sites.get(name)
     if (site === undefined) return undefined
     const { labels, timeZone: zone = 'UTC' } = site
@@ -49,23 +52,38 @@ export function windowsOf(world: World, nowMs: number): Asked {
       own = { labels, zone, byWorkload: new Map() }
       book.sites.set(name, own)
     }
-    let group = own.byWorkload.get(workload)
+    const key = opened.length === 0 ? workload : [workload, ...opened.map(({ team }) => team)].join('\n')
+    let group = own.byWorkload.get(key)
     if (group === undefined) {
-      group = groupOf(book, windows.filter((window) => windowConcerns(window, labels, workload)), zone) // prettier-ignore
-      own.byWorkload.set(workload, group)
+      const yes = new Set(opened.map(({ team }) => team))
+      group = groupOf(book, windows.filter((one) => windowConcerns(one, labels, workload)), zone, yes) // prettier-ignore
+      own.byWorkload.set(key, group)
     }
     return group === null ? undefined : factOf(group, nowMs)
   }
 }
 
-function groupOf(book: Book, windows: readonly FleetWindow[], zone: string): Group | null {
+/** Teams that may break the glass of a window that concerns this workload at one of these sites. */
+export function glassKeepers(world: World, workload: string, sites: Iterable<string>): readonly string[] {
+  const kept = (fleetState(world).windows ?? NONE).filter(({ breakGlass }) => breakGlass !== null)
+  const teams = new Set<string>()
+  for (const name of kept.length === 0 ? [] : sites) {
+    const labels = world.sites.get(name)?.labels ?? {}
+    for (const one of kept)
+      if (one.breakGlass !== null && windowConcerns(one, labels, workload)) teams.add(one.breakGlass)
+  }
+  return [...teams].toSorted(byUtf16)
+}
+
+function groupOf(book: Book, windows: readonly FleetWindow[], zone: string, yes: ReadonlySet<string>): Group | null {
   if (windows.length === 0) return null
-  const key = [zone, ...windows.map(({ name }) => name)].join('\n')
+  const key = [zone, ...windows.map(({ name }) => name), '', ...yes].join('\n')
   const known = book.groups.get(key)
   if (known !== undefined) return known
   const group: Group = {
     windows: windows.map((window) => windowIn(window, zone)),
     zone,
+    yes,
     fact: null,
     fromMs: 0,
     untilMs: 0,
@@ -78,13 +96,20 @@ function groupOf(book: Book, windows: readonly FleetWindow[], zone: string): Gro
 const RECHECK_MS = 86_400_000
 
 function factOf(group: Group, nowMs: number): WindowFact {
-  const { windows, zone } = group
+  const { windows, zone, yes } = group
   if (group.fact !== null && group.fromMs <= nowMs && nowMs < group.untilMs) return group.fact
-  const verdict = windowAt(windows, zone, nowMs)
-  const closesAtMs = verdict.open ? verdict.closesAtMs : endOfNext(windows, zone, nowMs)
+  const verdict = windowAt(windows, zone, nowMs, yes)
+  const closesAtMs = verdict.open ? verdict.closesAtMs : endOfNext(windows, zone, nowMs, yes)
   group.fact = verdict.open
     ? { open: true, opensAtMs: null, closesAtMs, timeZone: zone }
-    : { open: false, opensAtMs: verdict.opensAtMs, closesAtMs, by: verdict.by, timeZone: zone }
+    : {
+        open: false,
+        opensAtMs: verdict.opensAtMs,
+        closesAtMs,
+        by: verdict.by,
+        timeZone: zone,
+        ...(verdict.breakGlass === null ? {} : { breakGlass: verdict.breakGlass }),
+      }
   group.fromMs = nowMs
   group.untilMs = (verdict.open ? verdict.closesAtMs : verdict.opensAtMs) ?? nowMs + RECHECK_MS
   return group.fact

@@ -10,7 +10,16 @@ import { registerMetrics } from './hub-metrics.ts'
 /** A word of an operator is a few hundred bytes. */
 const BODY_MAX_BYTES = 64 * 1024
 const DEFAULT_LIMIT = 100
-const VERBS: readonly RolloutVerb[] = ['pause', 'resume', 'promote', 'approve', 'abort', 'undo', 'readmit']
+const VERBS: readonly RolloutVerb[] = [
+  'pause',
+  'resume',
+  'promote',
+  'approve',
+  'break-glass',
+  'abort',
+  'undo',
+  'readmit',
+]
 const ROLES: readonly Role[] = ['viewer', 'operator', 'approver', 'admin']
 
 /** What a caller can do about it; the rest is in docs/reasons.md. */
@@ -167,6 +176,7 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
       api.command(actor, param(request, 'workload'), verb, {
         ...text(body, 'why'),
         ...text(body, 'wave'),
+        ...text(body, 'team'),
         ...text(body, 'id'),
       }),
     )

@@ -228,6 +228,20 @@ export const OPERATE: readonly Command<CliPorts>[] = [
       ...(typeof flags['id'] === 'string' ? { id: flags['id'] } : {}),
     }),
   ),
+  verb(
+    'break-glass',
+    'Let it go in spite of the windows that yield to a team',
+    {
+      team: { type: 'string', help: 'in whose name; the only one that may where there is one' },
+      id: { type: 'string', help: 'the rollout that is meant, as status shows it' },
+      reason: WHY_FLAG,
+    },
+    (flags) => ({
+      ...because(flags),
+      ...(typeof flags['team'] === 'string' ? { team: flags['team'] } : {}),
+      ...(typeof flags['id'] === 'string' ? { id: flags['id'] } : {}),
+    }),
+  ),
   verb('abort', 'End it: nothing starts beyond the permits that are out', { reason: WHY_FLAG }, because),
   verb('undo', 'Withdraw the release: each site goes to its own last good one', { reason: WHY_FLAG }, because),
   verb('readmit', 'Let a withdrawn release back in', { id: { type: 'string', help: 'its digest' } }, (flags) =>

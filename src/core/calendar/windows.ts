@@ -37,20 +37,21 @@ export type WindowVerdict =
 export const HORIZON_MS = 60 * 86_400_000
 /** Predictions look at no more edges than an opening and a closing every half hour of the horizon make; beyond, none is foreseen. */
 const MAX_EDGES = 6_000
+const NOBODY: ReadonlySet<string> = new Set()
 
 /** May a change go at this instant, and until when or from when? `yes`: teams that broke the glass. No window: always open. */
 export function windowAt(
   windows: readonly MaintenanceWindow[],
   siteZone: string,
   nowMs: number,
-  yes: ReadonlySet<string> = new Set(),
+  yes: ReadonlySet<string> = NOBODY,
 ): WindowVerdict {
-  const asked = windows.filter(({ breakGlass }) => breakGlass === null || !yes.has(breakGlass))
+  const asked = stillAsked(windows, yes)
   const spans = new Spans(asked, siteZone)
   if (isPermitted(spans, asked, nowMs)) return { open: true, closesAtMs: edgeWhere(spans, asked, nowMs, false) }
   const denying = asked.filter((one) => one.effect === 'deny' && spans.isOpen(one, nowMs))
   const lacking = isAllowed(spans, asked, nowMs) ? [] : asked.filter(({ effect }) => effect === 'allow')
-  const keepers = [...denying, ...lacking]
+  const keepers = [...denying, ...lacking].filter((one) => !isBroken(one, yes))
   const teams = keepers.map(({ breakGlass }) => breakGlass)
   const known = teams.filter((team): team is string => team !== null)
   return {
@@ -59,6 +60,17 @@ export function windowAt(
     opensAtMs: edgeWhere(spans, asked, nowMs, true),
     breakGlass: known.length === teams.length ? [...new Set(known)] : null,
   }
+}
+
+function isBroken({ breakGlass }: MaintenanceWindow, yes: ReadonlySet<string>): boolean {
+  return breakGlass !== null && yes.has(breakGlass)
+}
+
+/** A yes only ever opens: while another `allow` window restricts, one that yields still lets changes go inside itself. */
+function stillAsked(windows: readonly MaintenanceWindow[], yes: ReadonlySet<string>): readonly MaintenanceWindow[] {
+  if (yes.size === 0) return windows
+  const restricts = windows.some((one) => one.effect === 'allow' && !isBroken(one, yes))
+  return windows.filter((one) => !isBroken(one, yes) || (one.effect === 'allow' && restricts))
 }
 
 /** Must a change that has begun stop now? Only where a window with `overrun: stop` is what keeps it. */
@@ -75,11 +87,16 @@ export function firstPermitted(windows: readonly MaintenanceWindow[], siteZone: 
 }
 
 /** End of the window that is open now or opens next; null: none closes within the horizon. What `startBy` defaults to. */
-export function endOfNext(windows: readonly MaintenanceWindow[], siteZone: string, nowMs: number): number | null {
-  const now = windowAt(windows, siteZone, nowMs)
+export function endOfNext(
+  windows: readonly MaintenanceWindow[],
+  siteZone: string,
+  nowMs: number,
+  yes: ReadonlySet<string> = NOBODY,
+): number | null {
+  const now = windowAt(windows, siteZone, nowMs, yes)
   if (now.open) return now.closesAtMs
   if (now.opensAtMs === null) return null
-  const then = windowAt(windows, siteZone, now.opensAtMs)
+  const then = windowAt(windows, siteZone, now.opensAtMs, yes)
   return then.open ? then.closesAtMs : null
 }
 

@@ -29,7 +29,6 @@ const FIELDS: readonly Field[] = [
   field('Fleet', 'spec.varSchema', 'warning', 'vars are not checked against it'),
   field('Fleet', 'spec.renderer', 'notice', 'the renderer of this hub is used, and it changes only with the hub'),
   field('MaintenanceWindow', 'spec.overrun', 'warning', 'what has begun when it closes goes on', (v) => v === 'stop'),
-  field('MaintenanceWindow', 'spec.breakGlass', 'notice', 'nobody’s yes opens it'),
   field('Team', 'spec.may.targets', 'stop', 'the team could reach every site'),
   field('Site', 'spec.link.mbps', 'notice', 'only the class of the link is used'),
   field('Site', 'spec.link.meteredGBPerMonth', 'notice', 'only the class of the link is used'),

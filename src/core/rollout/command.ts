@@ -20,6 +20,8 @@ export function command(state: RolloutState, spec: RolloutSpec, word: RolloutCom
         : refused(`it is ${state.phase}, not Progressing`)
     case 'approve':
       return runs ? approve(state, word, nowMs) : refused(`it is ${state.phase}: nothing waits for a yes`)
+    case 'breakGlass':
+      return runs ? breakGlass(state, word, nowMs) : refused(`it is ${state.phase}: no window keeps it`)
     case 'abort':
       return runs ? abort(state, spec, word.by, word.why, nowMs) : refused(`it is ${state.phase}: nothing runs`)
     case 'undo':
@@ -58,6 +60,18 @@ function approve(
   if (wave.state === 'passed' || wave.state === 'skipped') return refused(`wave ${word.wave} is through`)
   const approvals = { ...state.approvals, [word.wave]: { by: word.by, atMs: nowMs } }
   return done({ ...state, approvals })
+}
+
+/** For this rollout alone; said twice, the first word stands. */
+function breakGlass(
+  state: RolloutState,
+  { team, by, why, id }: Extract<RolloutCommand, { kind: 'breakGlass' }>,
+  nowMs: number,
+): CommandOutcome {
+  if (id !== state.id) return refused(`the yes names ${id}, and this is ${state.id}`)
+  const glass = state.glass ?? []
+  if (glass.some((one) => one.team === team)) return refused(`${team} broke the glass already`)
+  return done({ ...state, glass: [...glass, { team, by, why, atMs: nowMs }] })
 }
 
 /** Nothing new starts. What was granted and not begun is taken back; what has begun goes on. */

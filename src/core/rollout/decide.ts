@@ -69,7 +69,7 @@ function openTurn(
   const turn = (spec: RolloutSpec, state: RolloutState, next: RolloutSpec | null, superseded: RolloutState | null) => ({
     entry,
     draft: openDraft(spec, state),
-    look: lookAt(spec, world, standings),
+    look: lookAt(spec, world, standings, state.glass),
     next,
     superseded,
     isFresh,

@@ -5,7 +5,7 @@ import { budgetReason, type FleetBudget, isOverBudget } from './budget.ts'
 import { type ByWorkload, unmetDependency } from './depends.ts'
 import { type Draft, putSite, sitesOf } from './draft.ts'
 import { changesInAll } from './gates.ts'
-import type { Look } from './look.ts'
+import { type Look, WHOLE } from './look.ts'
 import { fill, type Slots } from './step.ts'
 import { openSites } from './tally.ts'
 import type { Grant, RolloutWorld, SiteProgress } from './types.ts'
@@ -133,7 +133,7 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
     if (world.withdrawn.has(target)) return null
     const permit = (release: Digest, because: Grant['because']): Grant => {
       const given = grant(release, nowMs + policy.startByMs, because)
-      return place.provisioned === undefined ? inItsWindow(given, world) : given
+      return place.provisioned === undefined ? inItsWindow(given, draft, world) : given
     }
     if (published !== target) return permit(target, whyGranted(place, active))
     if (open) return null
@@ -153,8 +153,8 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
 }
 
 /** A permit lasts no longer than the window that is open, or opens next, and does not begin before it. */
-function inItsWindow(grant: Grant, world: RolloutWorld): Grant {
-  const window = world.window?.(grant.site, grant.workload)
+function inItsWindow(grant: Grant, draft: Draft, world: RolloutWorld): Grant {
+  const window = world.window?.(grant.site, grant.workload, draft.state.glass ?? WHOLE)
   if (window === undefined) return grant
   const startAfterMs = window.open ? grant.startAfterMs : Math.max(grant.startAfterMs, window.opensAtMs ?? 0)
   return { ...grant, startAfterMs, startByMs: Math.min(grant.startByMs, window.closesAtMs ?? grant.startByMs) }

@@ -1,7 +1,7 @@
 import { type Digest, shortDigest } from '../model/digest.ts'
 import type { Waiting } from '../model/state.ts'
 import { inWindow, type Standing, standingOf } from './standing.ts'
-import type { RolloutSpec, RolloutWorld } from './types.ts'
+import type { GlassBroken, RolloutSpec, RolloutWorld } from './types.ts'
 
 /** What one rollout asks of the world about a site, as of this tick. */
 export interface Look {
@@ -12,10 +12,18 @@ export interface Look {
   unsigned(site: string): Waiting | null
 }
 
+/** Nobody broke the glass: one list, so that ticks make none. */
+export const WHOLE: readonly GlassBroken[] = []
+
 /** One memory a tick, shared by all rollouts: a site's standing is the same for each policy with the same patience. */
 export type Standings = Map<number, Map<string, Standing>>
 
-export function lookAt(spec: RolloutSpec, world: RolloutWorld, standings: Standings): Look {
+export function lookAt(
+  spec: RolloutSpec,
+  world: RolloutWorld,
+  standings: Standings,
+  opened: readonly GlassBroken[] = WHOLE,
+): Look {
   const { excuseAfterMs } = spec.policy.offline
   const known = standings.get(excuseAfterMs) ?? new Map<string, Standing>()
   standings.set(excuseAfterMs, known)
@@ -27,7 +35,7 @@ export function lookAt(spec: RolloutSpec, world: RolloutWorld, standings: Standi
         standing = standingOf(world.site(site), excuseAfterMs, nowMs)
         known.set(site, standing)
       }
-      return inWindow(standing, world.window?.(site, spec.workload), nowMs)
+      return inWindow(standing, world.window?.(site, spec.workload, opened), nowMs)
     },
     unsigned(site) {
       const target = spec.targets.get(site)

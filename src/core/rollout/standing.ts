@@ -51,7 +51,8 @@ export function inWindow(standing: Standing, window: WindowFact | undefined, now
   const { opensAtMs, by } = window
   if (opensAtMs !== null && opensAtMs - WINDOW_LEAD_MS <= nowMs) return standing
   const opens = opensAtMs === null ? 'not foreseeable' : `opens ${timeText(opensAtMs, window.timeZone)}`
-  const detail = by === undefined ? opens : `${opens}, ${by}`
+  const teams = window.breakGlass?.join(' and ')
+  const detail = [opens, by, teams === undefined ? undefined : `or by a yes of ${teams}`].filter(Boolean).join(', ')
   return {
     is: 'closed',
     because: { reason: 'WindowClosed', detail, ...at(opensAtMs === null ? null : opensAtMs - WINDOW_LEAD_MS) },

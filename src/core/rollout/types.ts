@@ -32,6 +32,8 @@ export interface WindowFact {
   /** The window that keeps it, and the zone in which people of the site read the time. */
   readonly by?: string
   readonly timeZone?: string
+  /** Teams whose yes would open it now, one of each; absent: nobody's would. */
+  readonly breakGlass?: readonly string[]
 }
 
 /** What the hub told a site about one workload and what the site last said of it. */
@@ -141,6 +143,15 @@ export interface RolloutState {
   readonly established: boolean
   /** Approvals by wave name, each naming this rollout's id. */
   readonly approvals: Readonly<Record<string, { readonly by: string; readonly atMs: number }>>
+  /** Teams for which somebody broke the glass: windows that yield to them keep nothing of this rollout. One a team. */
+  readonly glass?: readonly GlassBroken[]
+}
+
+export interface GlassBroken {
+  readonly team: string
+  readonly by: string
+  readonly why: string
+  readonly atMs: number
 }
 
 export interface RolloutWorld {
@@ -152,8 +163,8 @@ export interface RolloutWorld {
   site(name: string): SiteFacts | undefined
   /** (site, workload). */
   at(site: string, workload: string): SiteWorkload | undefined
-  /** The maintenance windows of a workload at a site; undefined: none applies. */
-  window?(site: string, workload: string): WindowFact | undefined
+  /** The maintenance windows of a workload at a site but for those that these teams opened; undefined: none applies. */
+  window?(site: string, workload: string, opened: readonly GlassBroken[]): WindowFact | undefined
   /** False: the fleet demands a release signer's word, and there is none for this release at this site. Absent: it demands none. */
   signed?(site: string, workload: string, release: Digest): boolean
   readonly withdrawn: ReadonlySet<Digest>
@@ -220,6 +231,13 @@ export type RolloutCommand =
   | { readonly kind: 'resume'; readonly by: string }
   | { readonly kind: 'promote'; readonly by: string; readonly wave?: string }
   | { readonly kind: 'approve'; readonly by: string; readonly wave: string; readonly id: Digest }
+  | {
+      readonly kind: 'breakGlass'
+      readonly by: string
+      readonly team: string
+      readonly why: string
+      readonly id: Digest
+    }
   | { readonly kind: 'abort'; readonly by: string; readonly why: string }
   | { readonly kind: 'undo'; readonly by: string; readonly why: string }
   | { readonly kind: 'readmit'; readonly by: string }

@@ -104,6 +104,19 @@ describe('break glass', () => {
   test('the yes for one of several allow windows is not the yes for the others', () => {
     const windows = [{ ...NIGHT, ...ops }, recurring('allow', '0 3 * * *', 1)]
     expect(windowAt(windows, ZONE, at, new Set(['ops'])).open).toBe(false)
+    const [own, other] = [
+      recurring('allow', '0 2 * * *', 1, ops),
+      recurring('allow', '0 4 * * *', 1, { breakGlass: 'sales' }),
+    ]
+    expect(windowAt([own, other], ZONE, at)).toMatchObject({ breakGlass: ['ops', 'sales'] })
+    expect(windowAt([own, other], ZONE, at, new Set(['ops']))).toMatchObject({ by: other.name, breakGlass: ['sales'] })
+  })
+  test('a yes never closes what was open, and names the end of what still closes', () => {
+    const windows = [recurring('allow', '0 13 * * *', 4, ops), recurring('allow', '0 3 * * *', 1)]
+    const closesAtMs = Date.parse('2026-06-01T15:00:00Z')
+    expect(windowAt(windows, ZONE, at, new Set(['ops']))).toEqual({ open: true, closesAtMs })
+    expect(endOfNext(windows, ZONE, at, new Set(['ops']))).toBe(closesAtMs)
+    expect(endOfNext([recurring('deny', '0 7 * * *', 14, ops)], ZONE, at, new Set(['ops']))).toBeNull()
   })
 })
 

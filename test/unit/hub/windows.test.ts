@@ -94,3 +94,81 @@ test('a new site is provisioned outside of windows, and a window that goes from 
   expect(s1.releaseOf('web')).not.toBe(before)
   expect(s4.releaseOf('web')).toBe(s1.releaseOf('web'))
 })
+
+const FREEZE = 'effect: deny, from: 2026-01-05, until: 2026-02-01'
+const GLASS = 'breakGlass: { approval: store-ops }'
+const EVERYWHERE = 'targets: [{ workloads: [web] }]'
+const OPS = { name: 'cas', role: 'approver', teams: ['store-ops'] } as const
+const why = 'the tills refuse cards'
+
+test('one who speaks for the window’s team breaks the glass, for this rollout alone, and it stands in audit and why', async () => {
+  const { rig, sites } = await waiting(window('w', `${FREEZE}, ${GLASS}, ${EVERYWHERE}`), '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  const [s1] = sites as [LightSite, ...LightSite[]]
+  const before = s1.releaseOf('web')
+  const closed = 'WindowClosed(opens 2026-02-01 00:00 Europe/Copenhagen, w, or by a yes of store-ops)'
+  expect(await waits(rig, 's1')).toBe(closed)
+  const { id } = (await rig.hub.api.rollout('web')) ?? {}
+  if (id === undefined) throw new Error('no rollout of web')
+  await rig.hub.api.command(OPS, 'web', 'break-glass', { why, id })
+  await rig.restart()
+  await rig.decide()
+  expect((await rig.hub.api.why('rollout', 'web')).causes[0]).toMatchObject({
+    reason: 'GlassBroken',
+    message: `no window of store-ops keeps it: ${why} (by cas)`,
+  })
+  expect((await rig.hub.api.audit(0, 500)).items.at(-1)).toMatchObject({
+    actor: 'cas',
+    action: 'rollout breakGlass',
+    subject: 'web',
+    detail: { id, why, team: 'store-ops' },
+  })
+  await rig.run(sites, 60)
+  for (const site of sites) expect(site.releaseOf('web')).not.toBe(before)
+  expect((await rig.hub.api.why('rollout', 'web')).settled).toBe(true)
+  // The next change is another rollout, and nobody said yes to it.
+  const after = s1.releaseOf('web')
+  rig.git.commit({ ...shops({ tag: '3' }), ...window('w', `${FREEZE}, ${GLASS}, ${EVERYWHERE}`) })
+  await rig.settle()
+  await rig.run(sites, 60)
+  expect(s1.releaseOf('web')).toBe(after)
+  expect(await waits(rig, 's1')).toBe(closed)
+  await expect(rig.hub.api.command(OPS, 'web', 'break-glass', { why, id })).rejects.toThrow(/^the yes names/)
+})
+
+test('a window without a glass keeps it still, and bounds the permit', async () => {
+  const windows = {
+    ...window('freeze', `${FREEZE}, ${GLASS}, ${EVERYWHERE}`),
+    ...window('night', `${NIGHT}, ${EVERYWHERE}`),
+  }
+  const { rig, sites } = await waiting(windows, '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  const [s1] = sites as [LightSite, ...LightSite[]]
+  expect(await waits(rig, 's1')).toBe('WindowClosed(opens 2026-02-01 03:00 Europe/Copenhagen, freeze)')
+  await rig.hub.api.command(OPS, 'web', 'break-glass', { why, team: 'store-ops' })
+  await rig.decide()
+  expect(await waits(rig, 's1')).toBe('WindowClosed(opens 2026-01-11 03:00 Europe/Copenhagen, night)')
+  while (rig.clock.nowMs() < Date.parse('2026-01-11T02:00:00Z')) await rig.run(sites, 5)
+  const entry = s1.manifest?.entries[0]
+  expect([entry?.startAfter, entry?.startBy]).toEqual(['2026-01-11T02:00:00.000Z', '2026-01-11T04:00:00.000Z'])
+})
+
+test.each([
+  ['another team’s approver', { ...OPS, teams: ['tills'] }, { why }, 'cas does not speak for store-ops'],
+  ['an operator', { ...OPS, role: 'operator' }, { why }, 'cas is operator; this takes approver or admin'],
+  ['no reason', OPS, {}, 'a reason of 1 to 500 characters: whoever finds it must see why'],
+  ['a team that no window names', { ...OPS, teams: ['*'] }, { why, team: 'tills' }, 'team is one whose yes a window takes: store-ops'],
+] as const)('the glass stays whole: %s', async (_, actor, word, because) => {
+  const { rig } = await waiting(window('w', `${FREEZE}, ${GLASS}, ${EVERYWHERE}`), '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  await expect(rig.hub.api.command(actor, 'web', 'break-glass', word)).rejects.toThrow(because)
+  await rig.decide()
+  expect(await waits(rig, 's1')).toMatch(/^WindowClosed/)
+}) // prettier-ignore
+
+test('nobody’s yes opens windows that have no glass', async () => {
+  const { rig } = await waiting(window('w', `${FREEZE}, ${EVERYWHERE}`), '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  const said = rig.hub.api.command({ ...OPS, role: 'admin' }, 'web', 'break-glass', { why })
+  await expect(said).rejects.toThrow('no window of web has a glass to break')
+})

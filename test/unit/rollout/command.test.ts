@@ -28,9 +28,21 @@ describe('a word that does not fit is refused with its reason', () => {
       /^the running wave is one, not rest$/,
     ],
     ['a yes to another rollout', { kind: 'approve', by: 'ann', wave: 'one', id: NEW }, /^the yes names/],
+    [
+      'a broken glass for another rollout',
+      { kind: 'breakGlass', by: 'ann', team: 'ops', why: 'x', id: NEW },
+      /^the yes names/,
+    ],
     ['readmit what is not withdrawn', { kind: 'readmit', by: 'ann' }, /^nothing of it is withdrawn$/],
   ])('%s', (_sentence, word, because) => {
     expect(fleet().say('web', word)).toMatch(because)
+  })
+  test('the glass is broken once', () => {
+    const sim = fleet()
+    const word = { kind: 'breakGlass', by: 'ann', team: 'ops', why: 'x', id: sim.state('web').id } as const
+    expect(sim.say('web', word)).toBeNull()
+    expect(sim.say('web', { ...word, by: 'bob' })).toBe('ops broke the glass already')
+    expect(sim.state('web').glass).toMatchObject([{ team: 'ops', by: 'ann', why: 'x' }])
   })
   test('a yes to a wave that is not there, or is through', () => {
     const sim = fleet()
