@@ -61,6 +61,12 @@ test.each<[string, string, readonly string[], string]>([
   ],
   ['hub recover', 'hub recover', [], 'POST /v1/recover'],
   [
+    'a broken glass says whose, which rollout and why',
+    'rollout break-glass rollout/web --team ops --id d1 -o json --reason',
+    ['tills refuse cards'],
+    'POST /v1/rollouts/web/break-glass {"why":"tills refuse cards","team":"ops","id":"d1"}',
+  ],
+  [
     'freeze takes labels as kubectl does',
     'freeze -l country=dk --for 2h --reason',
     ['Black Friday'],
