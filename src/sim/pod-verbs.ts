@@ -43,7 +43,7 @@ export function bindPod(server: ApiServer, ref: ObjectRef, body: Json): JsonObje
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }
 }
 
-/** Fault Throttled where a disruption budget has nothing left. */
+/** Marks the pod as a disruption's target and deletes it. Faults: Throttled where a disruption budget has nothing left, Conflict for another UID. */
 export function evictPod(server: ApiServer, ref: ObjectRef, body: Json): JsonObject {
   const pod = mustGetPod(server, ref)
   const options = isObject(body) && isObject(body['deleteOptions']) ? body['deleteOptions'] : {}
@@ -53,6 +53,12 @@ export function evictPod(server: ApiServer, ref: ObjectRef, body: Json): JsonObj
       facts: { cause: 'DisruptionBudget', budget: budget.metadata.name, status: 429 },
     })
   }
+  const wanted = isObject(options['preconditions']) ? options['preconditions']['uid'] : undefined
+  if (wanted !== undefined && wanted !== pod.metadata.uid)
+    throw new Fault('Conflict', `pod ${ref.name} has another UID than the precondition`, {
+      facts: { precondition: 'uid', status: 409 },
+    })
+  markDisrupted(server, ref, pod)
   const grace = options['gracePeriodSeconds']
   server.delete(
     server.kinds.resolve(POD),
@@ -61,6 +67,22 @@ export function evictPod(server: ApiServer, ref: ObjectRef, body: Json): JsonObj
     typeof grace === 'number' ? { gracePeriodSeconds: grace } : {},
   )
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }
+}
+
+function markDisrupted(server: ApiServer, ref: ObjectRef, pod: Manifest): void {
+  const status = (pod['status'] ?? {}) as JsonObject
+  const target = {
+    type: 'DisruptionTarget',
+    status: 'True',
+    reason: 'EvictionByEvictionAPI',
+    message: 'Eviction API: evicting',
+    lastTransitionTime: server.now(),
+  }
+  const conditions = ((status['conditions'] ?? []) as readonly JsonObject[]).filter((c) => c['type'] !== target.type)
+  server.storage.put('/Pod', idOf(ref.namespace, ref.name), {
+    ...pod,
+    status: { ...status, conditions: [...conditions, target] },
+  })
 }
 
 function selects(budget: Manifest, pod: Manifest): boolean {
