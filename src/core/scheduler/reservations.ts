@@ -25,6 +25,19 @@ const MAX_TIMES = 64
 /** A reservation for a gang larger than this is not worked out. */
 const MAX_PODS = 2048
 
+/**
+ * Is it of those that may be let past what is reserved for the other, and leave when that is due? Only who comes behind it: of two jobs
+ * that both give way one does so to the other, and never the other to it. Between queues only priority says who is behind, as the
+ * shares of queues are for reclaim to judge.
+ */
+export function isPasser(one: Job, reserved: Job): boolean {
+  if (one === reserved || one.input?.preemptible !== true) return false
+  if (one.priority !== reserved.priority) return one.priority < reserved.priority
+  if (one.queue !== reserved.queue) return false
+  if (one.createdMs !== reserved.createdMs) return one.createdMs > reserved.createdMs
+  return one.key > reserved.key
+}
+
 export class Reservations {
   readonly made: Reservation[] = []
   readonly #cycle: Cycle
@@ -53,14 +66,14 @@ export class Reservations {
     const claims = this.#claims.get(node)
     if (claims === undefined) return true
     const job = this.#cycle.jobOf(task)
-    if (job.input?.preemptible === true) return true
     const endMs = this.#cycle.nowMs + this.#lengthOf(task, job, 'limit')
     const podClass = this.#cycle.classOf(task)
-    for (const { fromMs } of claims)
+    for (const { fromMs, job: owner } of claims)
       if (
+        owner !== job &&
         fromMs < endMs &&
-        claims.some((claim) => claim.job !== job) &&
-        !this.#fitsAt(podClass, 1, node, fromMs, job, 'limit')
+        !isPasser(job, owner) &&
+        !this.#fitsAt(podClass, node, fromMs, { asking: job, owner })
       )
         return false
     return true
@@ -120,7 +133,7 @@ export class Reservations {
     const { state, world } = this.#cycle
     return state.tasksOn(node).some((task) => {
       const other = world.jobs[state.taskJob[task] as number]
-      return other !== job && other?.input?.preemptible === true
+      return other !== undefined && other !== null && isPasser(other, job)
     })
   }
 
@@ -147,12 +160,12 @@ export class Reservations {
     return by === 'estimate' ? Math.min(limit, job.input?.estimateMs ?? limit) : limit
   }
 
-  /** When a pod that stands on a node will have left, at the latest (or usually). */
-  #endOf(task: number, by: 'limit' | 'estimate'): number {
+  /** When a pod that stands on a node will have left for what is reserved for the job, at the latest (or usually). */
+  #endOf(task: number, by: 'limit' | 'estimate', reserved: Job): number {
     const { state, nowMs } = this.#cycle
     const row = state.taskJob[task] as number
     const job = row < 0 ? null : this.#cycle.world.jobs[row]
-    if (job?.input?.preemptible === true) return nowMs
+    if (job !== null && job !== undefined && isPasser(job, reserved)) return nowMs
     const { timeLimitMs, graceMs } = (state.taskClass[task] as PodClass).spec
     const started = state.taskStarted[task] as number
     const begun = started > 0 ? started : nowMs
@@ -161,19 +174,19 @@ export class Reservations {
     return Math.max(nowMs, begun + length)
   }
 
-  /** Is there room for so many pods of the class at that time, beside what still runs then and what is reserved for others. */
-  #fitsAt(podClass: PodClass, pods: number, node: number, atMs: number, job: Job, by: 'limit' | 'estimate'): boolean {
+  /** Is there room for a pod of the class when the owner's time comes, beside what still runs then and what is reserved for others. */
+  #fitsAt(podClass: PodClass, node: number, atMs: number, by: { readonly asking: Job; readonly owner: Job }): boolean {
     const { state } = this.#cycle
     const { dims, values } = podClass.spec.requests.amounts
     for (let k = 0; k < dims.length; k++) {
       const dim = dims[k] as number
       let room = (state.allocatable[dim] as Float64Array)[node] as number
       for (let task = state.firstTask[node] as number; task >= 0; task = state.taskNext[task] as number)
-        if (this.#endOf(task, by) > atMs) room -= amountOf(state.taskClass[task] as PodClass, dim)
+        if (this.#endOf(task, 'limit', by.owner) > atMs) room -= amountOf(state.taskClass[task] as PodClass, dim)
       for (const claim of this.#claims.get(node) ?? [])
-        if (claim.job !== job && claim.fromMs <= atMs && atMs < claim.toMs)
+        if (claim.job !== by.asking && claim.fromMs <= atMs && atMs < claim.toMs)
           room -= claim.pods * amountOf(claim.podClass, dim)
-      if (pods * (values[k] as number) > room) return false
+      if ((values[k] as number) > room) return false
     }
     return true
   }
@@ -196,13 +209,13 @@ export class Reservations {
     for (const nodes of open.values())
       for (const node of nodes) {
         for (let task = state.firstTask[node] as number; task >= 0; task = state.taskNext[task] as number) {
-          const end = this.#endOf(task, by)
+          const end = this.#endOf(task, by, job)
           if (Number.isFinite(end)) times.add(end)
         }
         for (const { toMs } of this.#claims.get(node) ?? []) if (Number.isFinite(toMs)) times.add(toMs)
       }
     // Nothing ever ends for certain, and there is nobody who was let past: now is the only time, and now there is no room.
-    if (times.size === 1 && !this.#cycle.jobs.some((other) => other.input?.preemptible === true)) return null
+    if (times.size === 1 && !this.#cycle.jobs.some((other) => isPasser(other, job))) return null
     const sorted = [...times].toSorted((a, b) => a - b)
     const step = Math.ceil(sorted.length / MAX_TIMES)
     for (let k = 0; k < sorted.length; k += step) {
@@ -276,7 +289,7 @@ export class Reservations {
       if (asked === 0) continue
       let room = (state.allocatable[dim] as Float64Array)[node] as number
       for (let task = state.firstTask[node] as number; task >= 0; task = state.taskNext[task] as number)
-        if (this.#endOf(task, by) > atMs) room -= amountOf(state.taskClass[task] as PodClass, dim)
+        if (this.#endOf(task, by, job) > atMs) room -= amountOf(state.taskClass[task] as PodClass, dim)
       for (const claim of this.#claims.get(node) ?? [])
         if (claim.job !== job && claim.fromMs <= atMs && atMs < claim.toMs)
           room -= claim.pods * amountOf(claim.podClass, dim)

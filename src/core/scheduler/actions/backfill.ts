@@ -2,6 +2,7 @@
 import { choose } from '../choose.ts'
 import type { Cycle } from '../cycle.ts'
 import { Statement } from '../statement.ts'
+import { isPasser } from '../reservations.ts'
 import { PENDING } from '../status.ts'
 import { bestQueue, byQueue, isCandidate } from './queues.ts'
 import { askable } from './preempt.ts'
@@ -14,12 +15,7 @@ export function backfill(cycle: Cycle): void {
     for (const [k, task] of tasks.entries()) {
       const node = nodes[k] as number
       if (!cycle.state.isPending(task)) continue
-      const past = askable(
-        cycle,
-        task,
-        node,
-        (victim) => cycle.jobOf(victim).input?.preemptible === true && cycle.jobOf(victim) !== job,
-      )
+      const past = askable(cycle, task, node, (victim) => isPasser(cycle.jobOf(victim), job))
       for (const victim of past.toSorted((a, b) => cycle.compareVictims(a, b, task))) {
         if (mayGo(cycle, task, node)) break
         statement.do({ kind: 'evict', task: victim, because: 'reservation', for: task, breaksBudget: false })
