@@ -102,6 +102,15 @@ function ofOneQueue(world: WorldIn): WorldIn {
   }
 }
 
+/** Gangs of one queue, and all of them may be let past what is reserved for another, and leave for it. */
+function givingWay(world: WorldIn): WorldIn {
+  return {
+    ...world,
+    queues: [{ name: 'q0' }],
+    jobs: world.jobs.map((one) => ({ ...one, queue: 'q0', preemptible: true })),
+  }
+}
+
 describe('laws of the scheduler', () => {
   it('no node is over-allocated', () =>
     law(400, true, (world) => {
@@ -139,6 +148,9 @@ describe('laws of the scheduler', () => {
 
   it('no pod is evicted for one that was evicted for it within 6 cycles', () =>
     law(300, false, (world) => noTurns(world, run)))
+
+  it('nor where jobs of one queue give way to what is reserved for others', () =>
+    law(300, false, (world) => noTurns(givingWay(world), run)))
 
   it('what is predicted is what happens, and predicting changes nothing', () =>
     law(300, true, (world) => asPredicted(world, schedulerOf)))
