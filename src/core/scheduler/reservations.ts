@@ -6,7 +6,7 @@ import type { PodClass } from './classes.ts'
 import { at } from './dense.ts'
 import type { Cycle } from './cycle.ts'
 import { nodeRefuses } from './filters.ts'
-import type { Job } from './ledger.ts'
+import type { Job, Queue } from './ledger.ts'
 import { ALLOCATED, isOnNode } from './status.ts'
 import { totalOf } from './totals.ts'
 import type { Reservation } from './types.ts'
@@ -27,15 +27,19 @@ const MAX_PODS = 2048
 
 /**
  * Is it of those that may be let past what is reserved for the other, and leave when that is due? Only who comes behind it: of two jobs
- * that both give way one does so to the other, and never the other to it. Between queues only priority says who is behind, as the
- * shares of queues are for reclaim to judge.
+ * that both give way one does so to the other, and never the other to it. Between queues only priority says who is behind, and not of
+ * a queue that has a share of its own: it would take that back.
  */
-export function isPasser(one: Job, reserved: Job): boolean {
+export function isPasser(cycle: Cycle, one: Job, reserved: Job): boolean {
   if (one === reserved || one.input?.preemptible !== true) return false
+  if (one.queue !== reserved.queue) return one.priority < reserved.priority && !hasShare(cycle.queueOf(one))
   if (one.priority !== reserved.priority) return one.priority < reserved.priority
-  if (one.queue !== reserved.queue) return false
   if (one.createdMs !== reserved.createdMs) return one.createdMs > reserved.createdMs
   return one.key > reserved.key
+}
+
+function hasShare({ deserved, guarantee }: Queue): boolean {
+  return deserved.some((amount) => amount > 0) || guarantee.some((amount) => amount > 0)
 }
 
 export class Reservations {
@@ -72,7 +76,7 @@ export class Reservations {
       if (
         owner !== job &&
         fromMs < endMs &&
-        !isPasser(job, owner) &&
+        !isPasser(this.#cycle, job, owner) &&
         !this.#fitsAt(podClass, node, fromMs, { asking: job, owner })
       )
         return false
@@ -133,7 +137,7 @@ export class Reservations {
     const { state, world } = this.#cycle
     return state.tasksOn(node).some((task) => {
       const other = world.jobs[state.taskJob[task] as number]
-      return other !== undefined && other !== null && isPasser(other, job)
+      return other !== undefined && other !== null && isPasser(this.#cycle, other, job)
     })
   }
 
@@ -165,7 +169,7 @@ export class Reservations {
     const { state, nowMs } = this.#cycle
     const row = state.taskJob[task] as number
     const job = row < 0 ? null : this.#cycle.world.jobs[row]
-    if (job !== null && job !== undefined && isPasser(job, reserved)) return nowMs
+    if (job !== null && job !== undefined && isPasser(this.#cycle, job, reserved)) return nowMs
     const { timeLimitMs, graceMs } = (state.taskClass[task] as PodClass).spec
     const started = state.taskStarted[task] as number
     const begun = started > 0 ? started : nowMs
@@ -215,7 +219,7 @@ export class Reservations {
         for (const { toMs } of this.#claims.get(node) ?? []) if (Number.isFinite(toMs)) times.add(toMs)
       }
     // Nothing ever ends for certain, and there is nobody who was let past: now is the only time, and now there is no room.
-    if (times.size === 1 && !this.#cycle.jobs.some((other) => isPasser(other, job))) return null
+    if (times.size === 1 && !this.#cycle.jobs.some((other) => isPasser(this.#cycle, other, job))) return null
     const sorted = [...times].toSorted((a, b) => a - b)
     const step = Math.ceil(sorted.length / MAX_TIMES)
     for (let k = 0; k < sorted.length; k += step) {

@@ -15,7 +15,7 @@ export function backfill(cycle: Cycle): void {
     for (const [k, task] of tasks.entries()) {
       const node = nodes[k] as number
       if (!cycle.state.isPending(task)) continue
-      const past = askable(cycle, task, node, (victim) => isPasser(cycle.jobOf(victim), job))
+      const past = askable(cycle, task, node, (victim) => isPasser(cycle, cycle.jobOf(victim), job))
       for (const victim of past.toSorted((a, b) => cycle.compareVictims(a, b, task))) {
         if (mayGo(cycle, task, node)) break
         statement.do({ kind: 'evict', task: victim, because: 'reservation', for: task, breaksBudget: false })
