@@ -96,13 +96,13 @@ interface Listed {
 }
 /**
  * Every object of the shop and of ours, ApplySet included, with when the agent last wrote it. (A resourceVersion moves by what
- * Kubernetes notes in its own objects too.)
+ * Kubernetes notes in its own objects too, and so does the generation of an EndpointSlice.)
  */
 const inCluster = async (): Promise<readonly string[]> =>
   (JSON.parse(await plane.kubectl('get', KINDS.join(','), '-A', '--show-managed-fields', '-o', 'json')) as Listed).items
     .map(({ kind, metadata: { namespace, name, uid, generation = 0, managedFields = [] } }) => {
       const ours = managedFields.filter(({ manager }) => manager.startsWith('flotilla')).map(({ time }) => time)
-      return [kind, namespace, name, uid, generation, ...ours].join(' ')
+      return [kind, namespace, name, uid, ...(ours.length > 0 ? [generation] : []), ...ours].join(' ')
     })
     .filter((line) => !line.includes(' kube-'))
     .toSorted()
