@@ -51,6 +51,8 @@ export async function runDemo(
     fs.cpSync(path.resolve(import.meta.dirname, exampleFolder()), repo, { recursive: true })
     // Nobody waits for the night, or for Christmas to pass, to see a rollout.
     fs.rmSync(path.join(repo, 'windows.yaml'))
+    // No program runs to its end in a simulated cluster: each night's batch would pass its deadline and colour the stores Degraded.
+    fs.rmSync(path.join(repo, 'apps/forecasting/forecast-nightly/forecast.yaml'))
     if (options.sites > 0) addSites(repo, options.sites)
     fs.writeFileSync(path.join(repo, '.gitignore'), '.flotilla/\n')
     await initRepository(repo, 'main', 'The retailer of fleet-example', AUTHOR)
