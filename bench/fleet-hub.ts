@@ -22,7 +22,7 @@ export interface HubStart {
   readonly revision: number
 }
 
-export type HubAsk = { readonly do: 'commit' } | { readonly do: 'look' }
+export type HubAsk = { readonly do: 'commit' } | { readonly do: 'look' } | { readonly do: 'times' }
 
 export interface HubLook {
   readonly stats: LinkStats
@@ -31,6 +31,11 @@ export interface HubLook {
   /** Since the last commit, ms after it: the first and last manifest that was given. */
   readonly publishedMs: readonly [number, number]
   readonly rows: number
+}
+
+export interface HubTimes {
+  /** Of exchanges since this process began: ms within the hub's own code, encoding and sockets aside. */
+  readonly tookMs: readonly number[]
 }
 
 /** As enrolment left it: written by those who made the keys. */
@@ -60,6 +65,7 @@ async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Prom
   const given = new Map<string, number>()
   const healthy = new Map<string, Set<string>>()
   const reportedMs: number[] = []
+  const tookMs: number[] = []
   let committedMs = performance.now()
   let call = (_sites: readonly string[]): void => undefined
   const hub = await createHub(
@@ -89,7 +95,9 @@ async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Prom
     handler: {
       ...hub.handler,
       async sync(caller, up, signal) {
+        const beganMs = performance.now()
         const reply = await hub.handler.sync(caller, up, signal)
+        tookMs.push(performance.now() - beganMs)
         const at = given.get(caller.site)
         if (at === undefined || reply.manifest !== undefined) return reply
         const done = healthy.get(caller.site) ?? new Set()
@@ -115,6 +123,8 @@ async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Prom
       committedMs = performance.now()
       git.commit(treeOf(sites.length, workloads, String(++revision)))
       process.send!({})
+    } else if (asked.do === 'times') {
+      process.send!({ tookMs } satisfies HubTimes)
     } else {
       const times = [...given.values()].map((at) => at - committedMs)
       const publishedMs = [Math.min(...times, Infinity), Math.max(...times, -Infinity)] as const

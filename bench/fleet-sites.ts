@@ -25,15 +25,21 @@ export type SitesAsk =
   | { readonly do: 'begin'; readonly overMs: number }
   | { readonly do: 'mark' }
   | { readonly do: 'look' }
+  | { readonly do: 'times' }
 
 export interface SitesLook {
   /** On a WebSocket, idle or not. */
   readonly connected: number
+  /** Had an exchange since the mark. */
+  readonly back: number
+  readonly failures: number
+}
+
+export interface SitesTimes {
   /** Ms after the mark at which each site that is back had its exchange. */
   readonly backMs: readonly number[]
   /** Of exchanges since the mark that were answered, without those that had to dial. */
   readonly tookMs: readonly number[]
-  readonly failures: number
 }
 
 if (process.send !== undefined && process.argv[2]?.startsWith('{') === true)
@@ -92,11 +98,12 @@ async function shard({ dir, port, from, to }: SitesStart): Promise<void> {
       back.clear()
       tookMs.length = 0
       process.send!({})
+    } else if (asked.do === 'times') {
+      process.send!({ backMs: [...back.values()], tookMs } satisfies SitesTimes)
     } else {
       process.send!({
         connected: agents.filter(({ resting }) => resting?.by === 'socket').length,
-        backMs: [...back.values()],
-        tookMs,
+        back: back.size,
         failures: agents.reduce((sum, { counts }) => sum + counts.syncFailures, 0),
       } satisfies SitesLook)
     }

@@ -6,26 +6,57 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openPki } from '../src/adapters/link/pki.ts'
-import type { HubAsk, HubLook, HubStart } from './fleet-hub.ts'
-import type { SitesAsk, SitesLook } from './fleet-sites.ts'
+import type { HubAsk, HubLook, HubStart, HubTimes } from './fleet-hub.ts'
+import type { SitesAsk, SitesLook, SitesTimes } from './fleet-sites.ts'
 
-/** As in the image. */
+/** As in the image; the limit of the heap is for the hub. */
+const HEAP = '--max-old-space-size=512'
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '32768', MALLOC_TRIM_THRESHOLD_: '65536' }
 /** Sockets and files of one process stay far below its limit. */
 const SITES_PER_PROCESS = 2_500
 const LEAST_PROCESSES = 2
 const LOOK_MS = 500
+const SAY_MS = 10_000
+/** Of the CPU time in /proc: USER_HZ, the same on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100
 /** What a hub asks of connected sites where nothing else is said. */
 const CONNECTED_MS = 60_000
 
 class Child<Ask, Look> {
   readonly process: ChildProcess
+  /** Of CPU, when it was last looked at. */
+  #seconds = 0
 
-  constructor(file: string, start: object) {
+  constructor(file: string, start: object, env: NodeJS.ProcessEnv = {}) {
     this.process = fork(join(import.meta.dirname, file), [JSON.stringify(start)], {
       serialization: 'advanced',
-      env: { ...process.env, ...MALLOC },
+      env: { ...process.env, ...MALLOC, ...env },
     })
+  }
+
+  /** Of CPU so far, in all its threads; once it has ended, when it was looked at last. */
+  seconds(): number {
+    const stat = this.#proc('stat')
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13)
+      .map(Number)
+    if (user !== undefined && system !== undefined) this.#seconds = (user + system) / TICKS_PER_SECOND
+    return this.#seconds
+  }
+
+  /** MiB; 0 once it has ended. */
+  memory(of: 'VmHWM' | 'VmRSS'): number {
+    return Number(new RegExp(`${of}:\\s+(\\d+)`).exec(this.#proc('status'))?.[1] ?? 0) / 1_024
+  }
+
+  #proc(name: 'stat' | 'status'): string {
+    try {
+      return readFileSync(`/proc/${this.process.pid}/${name}`, 'utf8')
+    } catch {
+      return ''
+    }
   }
 
   /** The next message; rejects where the process ends first. */
@@ -49,16 +80,34 @@ class Child<Ask, Look> {
   async end(): Promise<void> {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return
     const gone = new Promise((resolve) => this.process.once('exit', resolve))
+    this.seconds()
     this.process.kill('SIGKILL')
     await gone
   }
 }
 
+/** Of CPU. */
+export interface Seconds {
+  readonly hub: number
+  readonly sites: number
+}
+
+export function spent(from: Seconds, to: Seconds): Seconds {
+  return { hub: to.hub - from.hub, sites: to.sites - from.sites }
+}
+
+export function cpuText({ hub, sites }: Seconds): string {
+  return `CPU: hub ${Math.round(hub)} s, sites ${Math.round(sites)} s`
+}
+
 export class Fleet implements AsyncDisposable {
   readonly sites: number
+  readonly #beganMs = performance.now()
+  /** Of hubs that were killed. */
+  #past = 0
   readonly #start: Omit<HubStart, 'revision'>
   readonly #shards: Child<SitesAsk, SitesLook>[]
-  #hub: Child<HubAsk, HubLook>
+  #running: Child<HubAsk, HubLook> | undefined
   #revision = 1
 
   /** The hub serves, the sites have their keys and have not begun. */
@@ -73,6 +122,7 @@ export class Fleet implements AsyncDisposable {
       return new Child<SitesAsk, SitesLook>('fleet-sites.ts', start)
     })
     await Promise.all(shards.map((shard) => shard.said()))
+    say(`${sites} keys and certificates are made`)
     const fleet = new Fleet(sites, { dir, port, workloads, pollMs }, shards)
     await fleet.start()
     return fleet
@@ -82,19 +132,31 @@ export class Fleet implements AsyncDisposable {
     this.sites = sites
     this.#start = start
     this.#shards = shards
-    this.#hub = undefined as unknown as Child<HubAsk, HubLook>
+  }
+
+  get #hub(): Child<HubAsk, HubLook> {
+    if (this.#running === undefined) throw new Error('no hub was started')
+    return this.#running
   }
 
   /** ms until it serves. */
   async start(): Promise<number> {
     const began = performance.now()
-    this.#hub = new Child<HubAsk, HubLook>('fleet-hub.ts', { ...this.#start, revision: this.#revision })
-    await this.#hub.said()
+    this.#past += this.#running?.seconds() ?? 0
+    const env = { NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} ${HEAP}`.trim() }
+    this.#running = new Child<HubAsk, HubLook>('fleet-hub.ts', { ...this.#start, revision: this.#revision }, env)
+    await this.#running.said()
     return performance.now() - began
   }
 
   async kill(): Promise<void> {
     await this.#hub.end()
+  }
+
+  /** So far. */
+  seconds(): Seconds {
+    const sites = this.#shards.reduce((sum, shard) => sum + shard.seconds(), 0)
+    return { hub: this.#past + this.#hub.seconds(), sites }
   }
 
   async commit(): Promise<void> {
@@ -118,32 +180,58 @@ export class Fleet implements AsyncDisposable {
     const all = await Promise.all(this.#shards.map((shard) => shard.ask({ do: 'look' })))
     return {
       connected: all.reduce((sum, { connected }) => sum + connected, 0),
-      backMs: all.flatMap(({ backMs }) => backMs),
-      tookMs: all.flatMap(({ tookMs }) => tookMs),
+      back: all.reduce((sum, { back }) => sum + back, 0),
       failures: all.reduce((sum, { failures }) => sum + failures, 0),
     }
   }
 
-  /** Until `done` says so; false after `ms`. */
-  async until(ms: number, done: () => Promise<boolean>): Promise<boolean> {
+  /** Of the hub that runs. */
+  async hubTimes(): Promise<HubTimes> {
+    return this.#hub.ask<HubTimes>({ do: 'times' })
+  }
+
+  async times(): Promise<SitesTimes> {
+    const all = await Promise.all(this.#shards.map((shard) => shard.ask<SitesTimes>({ do: 'times' })))
+    return { backMs: all.flatMap(({ backMs }) => backMs), tookMs: all.flatMap(({ tookMs }) => tookMs) }
+  }
+
+  /** Until `done` says so, and not how far it is; false after `ms`. */
+  async until(ms: number, done: () => Promise<true | string>): Promise<boolean> {
     const end = performance.now() + ms
-    while (performance.now() < end) {
-      if (await done()) return true
+    let saidMs = 0
+    for (;;) {
+      const far = await done()
+      const nowMs = performance.now()
+      if (far === true || nowMs - saidMs > SAY_MS) {
+        saidMs = nowMs
+        this.#say(far === true ? 'done' : far)
+      }
+      if (far === true || nowMs > end) return far === true
       await sleep(LOOK_MS)
     }
-    return false
+  }
+
+  #say(text: string): void {
+    const atS = Math.round((performance.now() - this.#beganMs) / 1_000)
+    const { hub, sites } = this.seconds()
+    const mib = Math.round(this.#hub.memory('VmRSS'))
+    say(`${atS} s: ${text}; CPU ${Math.round(hub)} s hub, ${Math.round(sites)} s sites; hub ${mib} MiB`)
   }
 
   /** Of this hub process so far. */
   peakMiB(): number {
-    const status = readFileSync(`/proc/${this.#hub.process.pid}/status`, 'utf8')
-    return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024
+    return this.#hub.memory('VmHWM')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of [this.#hub, ...this.#shards]) await child.end()
+    for (const child of [this.#running, ...this.#shards]) await child?.end()
     rmSync(this.#start.dir, { recursive: true, force: true })
   }
+}
+
+/** To who waits: the table comes at the end. */
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
 }
 
 /** `share` 0..1; 0 where there is nothing. */

@@ -2,8 +2,8 @@
 import type { Transaction } from 'kysely'
 import type { HubChange } from '../../hub/store.ts'
 import { rests, rolloutHead, rolloutTargets, specText } from './hub-rows.ts'
-import { inParts } from './in-parts.ts'
 import type { HubTables } from './hub-schema.ts'
+import { putRows } from './put-rows.ts'
 
 type Tx = Transaction<HubTables>
 
@@ -28,12 +28,12 @@ export async function writeRollouts(tx: Tx, change: HubChange): Promise<void> {
     const moved = [...(whole ? (record.state?.sites ?? []) : sites)]
       .filter(([site, progress]) => !whole || !rests(progress, record.spec.targets.get(site)))
       .map(([site, progress]) => ({ workload, site, doc: JSON.stringify(progress) }))
-    for await (const rows of inParts(moved))
-      await tx
+    await putRows(tx, 'rollout_site', ['workload', 'site', 'doc'], moved, (rows) =>
+      tx
         .insertInto('rollout_site')
         .values(rows)
-        .onConflict((c) => c.columns(['workload', 'site']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') })))
-        .execute()
+        .onConflict((c) => c.columns(['workload', 'site']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') }))),
+    )
   }
   for (const { workload, id, atMs, doc } of change.history ?? [])
     await tx

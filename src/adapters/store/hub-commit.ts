@@ -7,6 +7,7 @@ import { writeRollouts } from './hub-commit-rollouts.ts'
 import { groupSites, siteRow } from './hub-rows.ts'
 import { inParts } from './in-parts.ts'
 import type { HubTables } from './hub-schema.ts'
+import { putRows } from './put-rows.ts'
 
 type Tx = Transaction<HubTables>
 
@@ -124,8 +125,9 @@ async function writeFacts(tx: Tx, change: HubChange): Promise<void> {
       )
       .execute()
   }
-  for await (const rows of inParts((change.sites ?? []).map(siteRow)))
-    await tx
+  const sites = (change.sites ?? []).map(siteRow)
+  await putRows(tx, 'site', ['name', 'epoch', 'counter', 'last_contact', 'due_at', 'doc'], sites, (rows) =>
+    tx
       .insertInto('site')
       .values(rows)
       .onConflict((c) =>
@@ -135,8 +137,8 @@ async function writeFacts(tx: Tx, change: HubChange): Promise<void> {
           due_at: e.ref('excluded.due_at'),
           doc: e.ref('excluded.doc'),
         })),
-      )
-      .execute()
+      ),
+  )
   for (const { name, lastContactMs, dueAtMs } of change.contacts ?? [])
     await tx
       .updateTable('site')
@@ -171,21 +173,21 @@ async function writeAtSites(tx: Tx, change: HubChange): Promise<void> {
   for (const { site, workload } of change.observationsGone ?? [])
     await tx.deleteFrom('observation').where('site', '=', site).where('workload', '=', workload).execute()
   const entries = (change.entries ?? []).map((e) => ({ site: e.site, workload: e.workload, doc: JSON.stringify(e) }))
-  for await (const rows of inParts(entries))
-    await tx
+  await putRows(tx, 'entry', ['site', 'workload', 'doc'], entries, (rows) =>
+    tx
       .insertInto('entry')
       .values(rows)
-      .onConflict((c) => c.columns(['site', 'workload']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') })))
-      .execute()
+      .onConflict((c) => c.columns(['site', 'workload']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') }))),
+  )
   const seen = (change.observations ?? []).map(({ site, observation }) => ({
     site,
     workload: observation.workload,
     doc: JSON.stringify(observation),
   }))
-  for await (const rows of inParts(seen))
-    await tx
+  await putRows(tx, 'observation', ['site', 'workload', 'doc'], seen, (rows) =>
+    tx
       .insertInto('observation')
       .values(rows)
-      .onConflict((c) => c.columns(['site', 'workload']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') })))
-      .execute()
+      .onConflict((c) => c.columns(['site', 'workload']).doUpdateSet((e) => ({ doc: e.ref('excluded.doc') }))),
+  )
 }

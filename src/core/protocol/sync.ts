@@ -86,7 +86,7 @@ export function encodeDown(
     // Objects of one release resemble each other: the one before is a base that the site holds by then.
     const before = inline[i - 1]
     const bases = [deltas === 'on' ? base : undefined, before?.domain === domain ? before : undefined]
-    const packed = pack(bytes, bases.filter((it) => it !== undefined)) // prettier-ignore
+    const packed = packOnce(bytes, bases.filter((it) => it !== undefined)) // prettier-ignore
     parts.push(packed.part)
     return { digest, domain, ...(packed.base === undefined ? {} : { base: packed.base }), encoding: packed.encoding }
   })
@@ -120,6 +120,21 @@ interface Packed {
 
 /** What naming a base costs beside the delta. */
 const BASE_COST_BYTES = 40
+
+/** A blob is packed in so many ways at the same time: sites that had this or that before are told of it in one wave. */
+const MOST_WAYS = 4
+const PACKED = new WeakMap<Uint8Array, readonly { readonly against: string; readonly packed: Packed }[]>()
+
+/** Thousands of sites are told of the same blobs: by the very bytes that the hub keeps, and forgotten with them. */
+function packOnce(bytes: Uint8Array, bases: Parameters<typeof pack>[1]): Packed {
+  const against = bases.map(({ digest }) => digest).join()
+  const ways = PACKED.get(bytes) ?? []
+  const known = ways.find((way) => way.against === against)
+  if (known !== undefined) return known.packed
+  const packed = pack(bytes, bases)
+  PACKED.set(bytes, [...ways.slice(1 - MOST_WAYS), { against, packed }])
+  return packed
+}
 
 /** The smallest of: as it is, compressed, and a delta against each base. */
 function pack(bytes: Uint8Array, bases: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]): Packed {
