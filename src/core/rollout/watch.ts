@@ -5,7 +5,7 @@ import { type Draft, putSite, sitesOf } from './draft.ts'
 import type { Look } from './look.ts'
 import { advance, answerOf, hasBegun, isBroken, isHealthyAt, isPresent, type Looked } from './observe.ts'
 import { excusedAtMs, clockText, type Standing } from './standing.ts'
-import type { RolloutWorld, SiteProgress, SiteWorkload } from './types.ts'
+import type { RolloutWorld, SiteFacts, SiteProgress, SiteWorkload } from './types.ts'
 import { ruleOf } from './waves.ts'
 
 /** What the look at one rollout's sites found, for gates and grants of the same tick. */
@@ -37,15 +37,17 @@ export function watchSites(draft: Draft, world: RolloutWorld, look: Look, budget
     const target = draft.spec.targets.get(site)
     if (place === undefined || target === undefined) continue
     const at = world.at(site, draft.spec.workload)
+    const facts = world.site(site)
     const seen: Seen = {
       site,
       target,
       at,
+      facts,
       standing: look.standing(site),
-      heardMs: world.site(site)?.lastContactMs ?? null,
+      heardMs: facts?.lastContactMs ?? null,
     }
     const told = toldAnew(draft, place, seen, world.nowMs)
-    putSite(draft, site, told)
+    if (told !== place) putSite(draft, site, told)
     if (told.phase === 'granted' || told.phase === 'changing' || told.phase === 'failed' || told.phase === 'done')
       watchMoving(draft, told, seen, world, found, budget)
     else if (told.phase === 'rolledBack') watchBack(draft, told, seen, world.nowMs, budget)
@@ -64,6 +66,7 @@ interface Seen {
   readonly site: string
   readonly target: Digest
   readonly at: SiteWorkload | undefined
+  readonly facts: SiteFacts | undefined
   readonly standing: Standing
   readonly heardMs: number | null
 }
@@ -164,8 +167,7 @@ function watchMoving(
   found: Found,
   budget: FleetBudget,
 ): void {
-  const { site, standing } = seen
-  const facts = world.site(site)
+  const { site, standing, facts } = seen
   const { policy } = draft.spec
   const looked = advance(place, {
     release: seen.target,
@@ -176,7 +178,7 @@ function watchMoving(
     deadlineMs: policy.progressDeadlineMs,
     nowMs: world.nowMs,
   })
-  putSite(draft, site, looked.progress)
+  if (looked.progress !== place) putSite(draft, site, looked.progress)
   found.nextAtMs = soonest(found.nextAtMs, looked.nextAtMs, world.nowMs)
   if (facts !== undefined && isPresent(standing))
     found.nextAtMs = soonest(found.nextAtMs, excusedAtMs(facts, policy.offline.excuseAfterMs), world.nowMs)
@@ -199,12 +201,27 @@ function noteReason({ progress, as, nextAtMs }: Looked, { site, standing, at, ta
   if (progress.phase === 'done') return
   if (standing.is !== 'ready') found.waiting.set(site, standing.because)
   else if (as === 'healthy' && nextAtMs !== null) {
-    found.waiting.set(site, { reason: 'Soaking', detail: `until ${clockText(nextAtMs)}`, nextAtMs })
+    found.waiting.set(site, { reason: 'Soaking', detail: untilText(nextAtMs), nextAtMs })
     found.soakingUntilMs = Math.max(found.soakingUntilMs ?? 0, nextAtMs)
   } else {
     const own = answerOf(at, target)?.waiting
     if (own !== undefined && progress.phase !== 'failed') found.waiting.set(site, own)
   }
+}
+
+const MINUTE_MS = 60_000
+const KEPT_TEXTS = 128
+/** By minute: sites that began together soak until the same few, and each is asked for thousands of times a tick. */
+const UNTIL = new Map<number, string>()
+
+function untilText(ms: number): string {
+  const minute = Math.floor(ms / MINUTE_MS)
+  const known = UNTIL.get(minute)
+  if (known !== undefined) return known
+  if (UNTIL.size >= KEPT_TEXTS) UNTIL.clear()
+  const text = `until ${clockText(ms)}`
+  UNTIL.set(minute, text)
+  return text
 }
 
 /** A site going back counts as changing until it is seen healthy where it was sent, or where it must stay for want of better. */
