@@ -9,6 +9,7 @@ export const AGENT_DEFAULTS: Omit<AgentOptions, 'version'> = {
   confirmMs: 300_000,
   pollMs: null,
   parallelApplies: 16,
+  asksOff: [],
   scheduler: 'off',
   resyncMs: 6 * 3_600_000,
   debounceMs: 50,

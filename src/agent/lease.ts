@@ -192,6 +192,7 @@ export function fenced(cluster: Cluster, lease: LeasePort): Cluster {
     get: (name, ref, signal) => cluster.get(name, ref, signal),
     list: (query, signal) => cluster.list(query, signal),
     watch: (query, from, signal) => cluster.watch(query, from, signal),
+    log: (pod, options, signal) => cluster.log(pod, options, signal),
     async create(manifest, options, signal) {
       guard(options.dryRun)
       return cluster.create(manifest, options, signal)

@@ -30,6 +30,10 @@ export interface Outbox {
   acknowledged(seq: number, outboxSeq: number): void
   /** On the disk when it returns, together with the notes. Fault TooLarge. */
   put(kind: OutboxItem['class'], atMs: number, body: JsonObject, also?: Pick<StoreWrite, 'notes'>): void
+  /** Several in one write. Fault TooLarge. */
+  putAll(kind: OutboxItem['class'], atMs: number, bodies: readonly JsonObject[], also?: Pick<StoreWrite, 'notes'>): void
+  /** An item whose body is of this kind waits for its acknowledgement. */
+  owes(kind: string): boolean
 }
 
 interface Told {
@@ -50,6 +54,20 @@ export function createOutbox(store: AgentStore): Outbox {
   const reserve = (): void => {
     reserved = seq + SEQ_BLOCK
     store.write({ notes: new Map([[NOTE_SEQ, { upTo: reserved, item: itemSeq }]]) })
+  }
+
+  function putAll(
+    kind: OutboxItem['class'],
+    atMs: number,
+    bodies: readonly JsonObject[],
+    also: Pick<StoreWrite, 'notes'> = {},
+  ): void {
+    const added = bodies.map((body, i): OutboxItem => ({ class: kind, seq: itemSeq + 1 + i, atMs, body }))
+    if (added.some((item) => itemBytes(item) > ITEM_MAX_BYTES))
+      throw new Fault('TooLarge', `an item of class ${kind} above its limit`)
+    store.write({ outbox: added, ...also })
+    itemSeq += added.length
+    items = [...items, ...added]
   }
 
   return {
@@ -85,13 +103,9 @@ export function createOutbox(store: AgentStore): Outbox {
       store.write({ outboxAck: outboxSeq, notes: new Map([[NOTE_SEQ, { upTo: reserved, item: itemSeq }]]) })
       items = items.filter((item) => item.seq > outboxSeq)
     },
-    put: (kind, atMs, body, also = {}) => {
-      const item: OutboxItem = { class: kind, seq: itemSeq + 1, atMs, body }
-      if (itemBytes(item) > ITEM_MAX_BYTES) throw new Fault('TooLarge', `an item of class ${kind} above its limit`)
-      store.write({ outbox: [item], ...also })
-      itemSeq = item.seq
-      items = [...items, item]
-    },
+    put: (kind, atMs, body, also) => putAll(kind, atMs, [body], also),
+    putAll,
+    owes: (kind) => items.some(({ body }) => body['kind'] === kind),
   }
 }
 

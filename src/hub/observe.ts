@@ -7,6 +7,8 @@ import { PROTOCOL_VERSION, type SyncUp } from '../core/protocol/messages.ts'
 import type { Caller, SyncHandler, SyncReply } from '../core/protocol/ports.ts'
 import { signTime, timeSubject } from '../core/protocol/time.ts'
 import { createAnswers, type Told } from './answer.ts'
+import { isAboutAsk } from './ask-book.ts'
+import { bringAsks } from './ask-carry.ts'
 import { ASK_FACTS, hearFacts } from './batch-views.ts'
 import type { ClockGuard } from './clock-guard.ts'
 import type { Contacts } from './contacts.ts'
@@ -109,15 +111,16 @@ export function createHandler(parts: ObserveParts): SyncHandler {
       }
       const told = await answers.manifest(now, up.have)
       const unknown = hearFacts(world.siteFacts, site.name, up, nowMs)
+      const shows = awaitsAdoption(world, now)
+      const asks = [...(shows ? [ASK_MANIFEST] : unknown ? [ASK_FACTS] : []), ...(await bringAsks(parts, now, nowMs))]
       const ackOutbox = up.outbox.reduce((most, { seq }) => Math.max(most, seq), 0)
       return {
         head: {
           v: PROTOCOL_VERSION,
           ack: up.seq,
           ackOutbox,
-          ...(awaitsAdoption(world, now)
-            ? { nextDueMs: SHOW_MS, asks: [ASK_MANIFEST] }
-            : { nextDueMs, ...(unknown ? { asks: [ASK_FACTS] } : {}) }),
+          nextDueMs: shows ? SHOW_MS : nextDueMs,
+          ...(asks.length === 0 ? {} : { asks }),
         },
         manifest: told?.reply,
         blobs: await answers.blobs(now, told, up.want ?? []),
@@ -196,11 +199,12 @@ async function receive(
   const late = before?.of === of && up.seq < before.seq
   const observations = late ? [] : await changedObservations(world, site.name, up.observations)
   const gone = late ? [] : await goneObservations(world, site.name, up.goneWorkloads ?? [])
-  const results = up.outbox.filter((item) => item.class === 'result' || item.class === 'audit')
+  const kept = up.outbox.filter((item) => item.class === 'result' || item.class === 'audit')
+  const results = kept.filter((item) => !isAboutAsk(item))
   const siteChanged = !late && afterSync(site, up, nowMs) !== site
   const dropped = Object.values(up.dropped ?? {}).reduce((sum, count) => sum + count, 0)
   const lost = late ? 0 : dropped - (before?.of === of ? before.dropped : 0)
-  if (observations.length + gone.length + results.length > 0 || siteChanged || lost > 0)
+  if (observations.length + gone.length + kept.length > 0 || siteChanged || lost > 0)
     await world.submit(site.name, () => {
       const now = still(world, site)
       const next = late ? now : afterSync(now, up, nowMs)
@@ -208,6 +212,7 @@ async function receive(
         observations: observations.map((observation) => ({ site: site.name, observation })),
         observationsGone: gone.map((workload) => ({ site: site.name, workload })),
         ...(next === now ? {} : { sites: [{ ...next, ...parts.contacts.get(site.name), lastContactMs: nowMs }] }),
+        ...world.asks.heard(up.siteId, kept, nowMs),
         results: results.map((item) => ({
           site: site.name,
           storeEpoch: up.storeEpoch,

@@ -5,6 +5,8 @@ import type {
   KindInfo,
   KindName,
   ListQuery,
+  LogOptions,
+  LogTail,
   WatchEvent,
   WriteOptions,
 } from '../core/kube/cluster.ts'
@@ -141,6 +143,27 @@ export class SimCluster implements Cluster {
     if (!signal.aborted && this.#shared.down) throw new Fault('Unreachable', 'the API server went down')
   }
 
+  async log(pod: ObjectRef, options: LogOptions, signal: AbortSignal): Promise<LogTail> {
+    return this.#do({ ...request('get', 'Pod', pod), subresource: 'log' }, signal, () => {
+      const served = this.server.kinds.resolve(POD)
+      this.#allow('get', served, pod.namespace, pod.name, 'log')
+      if (this.server.get(served, pod.namespace, pod.name) === undefined)
+        throw new Fault('NotFound', `pods "${pod.name}" not found`, { facts: { status: 404 } })
+      const text = options.previous ? '' : (this.#shared.logs.get(`${pod.namespace}/${pod.name}`) ?? '')
+      const lines = text.split('\n').slice(0, -1).slice(-options.tailLines)
+      let left = options.maxBytes
+      const kept = lines.toReversed().filter((line) => (left -= Buffer.byteLength(line) + 1) >= 0).toReversed() // prettier-ignore
+      const sum = (all: readonly string[]): number => Buffer.byteLength(all.map((line) => `${line}\n`).join(''))
+      return { text: kept.map((line) => `${line}\n`).join(''), cutBytes: sum(lines) - sum(kept) }
+    })
+  }
+
+  /** What a container of this pod writes, in whole lines. */
+  writeLog(namespace: string, pod: string, text: string): void {
+    const key = `${namespace}/${pod}`
+    this.#shared.logs.set(key, `${this.#shared.logs.get(key) ?? ''}${text}`)
+  }
+
   async create(manifest: Manifest, options: WriteOptions, signal: AbortSignal): Promise<Manifest> {
     return this.#do(request('create', manifest.kind, refOf(manifest), options), signal, () => {
       const served = this.server.kinds.resolve(manifest)
@@ -253,6 +276,8 @@ export class SimCluster implements Cluster {
   }
 }
 
+const POD = { apiVersion: 'v1', kind: 'Pod' } as const
+
 /** What all accounts of one simulated cluster share. */
 interface Shared {
   readonly server: ApiServer
@@ -260,6 +285,8 @@ interface Shared {
   readonly clock: Clock
   readonly latencyMs: number
   readonly requests: Record<string, number>
+  /** By `namespace/pod`. */
+  readonly logs: Map<string, string>
   readonly onRequest: ((request: SimRequest) => void) | undefined
   interfere: ((request: SimRequest) => Interference) | undefined
   watches: AbortController
@@ -287,6 +314,7 @@ function newShared(options: SimOptions): Shared {
     clock,
     latencyMs: options.latencyMs ?? 0,
     requests: {},
+    logs: new Map(),
     onRequest: options.onRequest,
     interfere: options.interfere,
     watches: new AbortController(),

@@ -5,6 +5,8 @@ import type {
   KindInfo,
   KindName,
   ListQuery,
+  LogOptions,
+  LogTail,
   WatchEvent,
   WriteOptions,
 } from '../../core/kube/cluster.ts'
@@ -13,6 +15,7 @@ import { isObject, type Json, type JsonObject } from '../../core/model/json.ts'
 import type { Manifest, ObjectRef } from '../../core/model/object.ts'
 import { readCredentials, type ClusterSource, type Credentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
+import { tailOf } from './log-tail.ts'
 import { Transport, type Answer, type Request, type TransportOptions } from './transport.ts'
 import { watchEvents } from './watch.ts'
 
@@ -144,6 +147,20 @@ class KubeCluster implements Cluster {
     } finally {
       mine.abort()
     }
+  }
+
+  async log(pod: ObjectRef, options: LogOptions, signal: AbortSignal): Promise<LogTail> {
+    const path = `${await this.#path({ apiVersion: 'v1', kind: 'Pod' }, pod.namespace, pod.name, signal)}/log`
+    const { container, tailLines, maxBytes, previous, sinceSeconds } = options
+    const query = {
+      container: container || undefined,
+      tailLines: String(tailLines),
+      previous: previous ? 'true' : undefined,
+      sinceSeconds: sinceSeconds === null ? undefined : String(sinceSeconds),
+    }
+    // Not by `limitBytes`: the kubelet cuts the newest, and they are what is asked for.
+    const request: Request = { method: 'GET', path, query, headers: this.#impersonation() }
+    return tailOf(await this.#transport.stream(request, signal), maxBytes)
   }
 
   async create(manifest: Manifest, options: WriteOptions, signal: AbortSignal): Promise<Manifest> {

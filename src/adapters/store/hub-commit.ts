@@ -1,6 +1,7 @@
 import type { Transaction } from 'kysely'
 import { Fault } from '../../core/model/fault.ts'
 import type { HubChange } from '../../hub/store.ts'
+import { writeAsks } from './hub-commit-asks.ts'
 import { writeLogs, writeOperators } from './hub-commit-logs.ts'
 import { writeRename } from './hub-commit-rename.ts'
 import { writeRollouts } from './hub-commit-rollouts.ts'
@@ -33,6 +34,7 @@ export async function writeChange(tx: Tx, change: HubChange): Promise<void> {
   await writeAtSites(tx, change)
   await writeRollouts(tx, change)
   await writeOperators(tx, change)
+  await writeAsks(tx, change)
   await writeLogs(tx, change)
 }
 

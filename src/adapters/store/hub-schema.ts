@@ -31,6 +31,9 @@ export interface HubTables {
   freeze: { id: string; doc: string }
   audit: { seq: number; at: number; doc: string; hash: string }
   event: { seq: number; at: number; doc: string }
+  ask: { id: string; doc: string }
+  ask_site: { id: string; site_id: string; doc: string }
+  ask_part: { id: string; site_id: string; part: number; text: string }
   result: { seq: Generated<number>; site: string; store_epoch: string; item: number; at: number; doc: string }
 }
 
@@ -60,6 +63,9 @@ const TABLES: readonly string[] = [
   'freeze (id text primary key, doc text not null)',
   'audit (seq integer primary key, at integer not null, doc text not null, hash text not null)',
   'event (seq integer primary key, at integer not null, doc text not null)',
+  'ask (id text primary key, doc text not null)',
+  'ask_site (id text not null, site_id text not null, doc text not null, primary key (id, site_id))',
+  'ask_part (id text not null, site_id text not null, part integer not null, text text not null, primary key (id, site_id, part))',
   'result (seq integer primary key, site text not null, store_epoch text not null, item integer not null, at integer not null, doc text not null, unique (site, store_epoch, item))',
 ]
 

@@ -7,6 +7,8 @@ import type { BlobDomain } from '../../core/model/release.ts'
 import type { SiteProgress } from '../../core/rollout/types.ts'
 import type {
   ApiTokenRecord,
+  AskRecord,
+  AskSiteRecord,
   AtSite,
   AuditRecord,
   EntryRecord,
@@ -159,6 +161,11 @@ function hubStore(db: Db): HubStore {
           atMs: row.at,
         }))
       }),
+    askParts: (id) =>
+      guarded(async () => {
+        const rows = await db.selectFrom('ask_part').selectAll().where('id', '=', id).execute()
+        return rows.map(({ site_id: siteId, part, text }) => ({ id, siteId, part, text }))
+      }),
     close: () => guarded(() => db.destroy()),
   }
 }
@@ -188,6 +195,8 @@ async function load(db: Db): ReturnType<HubStore['load']> {
     freezes: docs<FreezeRecord>(await db.selectFrom('freeze').select('doc').execute()),
     apiTokens: docs<ApiTokenRecord>(await db.selectFrom('api_token').select('doc').execute()),
     statements: docs<SignedStatement>(await db.selectFrom('statement').select('doc').execute()),
+    asks: docs<AskRecord>(await db.selectFrom('ask').select('doc').execute()),
+    askSites: docs<AskSiteRecord>(await db.selectFrom('ask_site').select('doc').execute()),
     lastAudit: audit === undefined ? null : auditRecord(audit),
     lastEvent: event?.seq ?? 0,
   }

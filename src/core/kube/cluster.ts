@@ -58,6 +58,22 @@ export interface DeleteOptions {
   readonly dryRun?: boolean
 }
 
+export interface LogOptions {
+  readonly container: string
+  readonly tailLines: number
+  /** Of those lines the newest are kept. */
+  readonly maxBytes: number
+  /** Of the container before this one, which ended. */
+  readonly previous: boolean
+  readonly sinceSeconds: number | null
+}
+
+export interface LogTail {
+  readonly text: string
+  /** Older bytes of the lines that were asked for. */
+  readonly cutBytes: number
+}
+
 export interface Cluster {
   /** Served version of a kind; cached, refreshed once on a miss. Fault NoKindMatch. */
   kind(name: KindName, signal: AbortSignal): Promise<KindInfo>
@@ -72,6 +88,8 @@ export interface Cluster {
   ): Promise<{ readonly items: readonly Manifest[]; readonly resourceVersion: string }>
   /** From this resourceVersion on, until the server ends it or the signal aborts. Fault WatchExpired: list again. */
   watch(query: ListQuery, resourceVersion: string, signal: AbortSignal): AsyncIterable<WatchEvent>
+  /** The newest lines of one container of a pod. Fault Rejected: it has not begun to write any, or there is none before it. */
+  log(pod: ObjectRef, options: LogOptions, signal: AbortSignal): Promise<LogTail>
   create(manifest: Manifest, options: WriteOptions, signal: AbortSignal): Promise<Manifest>
   /** Server-side apply. A resourceVersion in the manifest's metadata is a precondition. */
   apply(manifest: Manifest, options: ApplyOptions, signal: AbortSignal): Promise<Manifest>

@@ -12,6 +12,7 @@ export const PAYLOAD_TYPES = {
   release: 'application/vnd.flotilla.release.v1+json',
   renew: 'application/vnd.flotilla.renew.v1+json',
   audit: 'application/vnd.flotilla.audit.v1+json',
+  ask: 'application/vnd.flotilla.ask.v1+json',
 } as const
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES]
 

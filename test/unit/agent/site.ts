@@ -6,7 +6,7 @@ import { openAgentStore } from '../../../src/adapters/store/agent-store.ts'
 import type { Cluster } from '../../../src/core/kube/cluster.ts'
 import { digestBytes, type Digest } from '../../../src/core/model/digest.ts'
 import { Fault } from '../../../src/core/model/fault.ts'
-import { canonicalJson, type Json } from '../../../src/core/model/json.ts'
+import { canonicalJson, type Json, type JsonObject } from '../../../src/core/model/json.ts'
 import { refOf, type Manifest } from '../../../src/core/model/object.ts'
 import type { BlobDomain, Release, ReleaseRules } from '../../../src/core/model/release.ts'
 import { spkiOf } from '../../../src/core/protocol/envelope.ts'
@@ -54,6 +54,7 @@ export interface Told {
   readonly dependsOn?: Release['dependsOn']
   readonly startAfterMs?: number
   readonly startByMs?: number
+  readonly gates?: readonly string[]
 }
 
 /** A hub that answers one site: what it was told to publish, signed, with blobs by digest. */
@@ -62,6 +63,8 @@ export class HubStub implements HubLink {
   readonly heard: SyncUp[] = []
   fetched = 0
   reachable = true
+  /** What it asks in each of its answers. */
+  asks: readonly JsonObject[] = []
   /** Answers this instead of what was published. */
   forged: Envelope | undefined
   #entries = new Map<string, { readonly entry: ManifestEntry; readonly text: string }>()
@@ -87,7 +90,7 @@ export class HubStub implements HubLink {
         order,
         startAfter: new Date(told.startAfterMs ?? this.#nowMs() - 1_000).toISOString(),
         startBy: new Date(told.startByMs ?? this.#nowMs() + 86_400_000).toISOString(),
-        gates: [],
+        gates: told.gates ?? [],
       }
       this.#entries.set(workload, { entry: before?.text === text ? before.entry : entry, text })
       return before?.text === text ? before.entry : entry
@@ -154,6 +157,7 @@ export class HubStub implements HubLink {
       ackOutbox: Math.max(0, ...up.outbox.map(({ seq }) => seq)),
       blobs: [],
       nextDueMs: 60_000,
+      ...(this.asks.length === 0 ? {} : { asks: this.asks }),
       time,
     }
     return {

@@ -78,7 +78,7 @@ export class TextGit implements GitSource {
   }
 }
 
-const authority: Authority = {
+export const authority: Authority = {
   chain: [STATEMENT],
   trust: TRUST,
   signer: HUB,

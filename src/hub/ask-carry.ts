@@ -1,0 +1,53 @@
+/** Puts what is asked of a site into the answer to its message: again each time, until the site says that it has it. */
+import type { JsonObject } from '../core/model/json.ts'
+import { ASK_MAX_BYTES, ASKS_AT_ONCE, sealAsk } from '../core/protocol/ask.ts'
+import type { Authority } from './ports.ts'
+import type { AskRecord, SiteRecord } from './store.ts'
+import type { World } from './world.ts'
+
+/** Of one answer. */
+const MOST_BYTES = 2 * ASK_MAX_BYTES
+
+export interface CarryParts {
+  readonly world: World
+  readonly authority: Authority
+}
+
+/** That it was told is on the disk before it is: what may have been done is never called expired. */
+export async function bringAsks(
+  { world, authority }: CarryParts,
+  site: SiteRecord,
+  nowMs: number,
+): Promise<readonly JsonObject[]> {
+  const { siteId } = site
+  // A hub whose memory is behind its sites, or that is a copy, orders nothing.
+  if (siteId === null || site.fork !== null) return []
+  const brought: JsonObject[] = []
+  const first: string[] = []
+  let bytes = 0
+  for (const { ask, row } of world.asks.open(siteId, nowMs)) {
+    const item = sealAsk({ ...said(ask, authority), site: site.name, siteId }, authority.signer)
+    bytes += item.payload.length
+    if (brought.length === ASKS_AT_ONCE || (brought.length > 0 && bytes > MOST_BYTES)) break
+    brought.push(item)
+    if (row.sentMs === null) first.push(ask.id)
+    world.asks.told(siteId, ask.id, nowMs)
+  }
+  if (first.length > 0)
+    await world.submit(site.name, () => ({
+      askSites: first.flatMap((id) => {
+        const row = world.asks.at(siteId, id)
+        return row === undefined || row.sentMs !== null ? [] : [{ ...row, sentMs: nowMs }]
+      }),
+    }))
+  return brought
+}
+
+export function said(
+  { id, verb, args, by, issuedMs, expiresMs, most }: AskRecord,
+  { trust }: Pick<Authority, 'trust'>,
+) {
+  const issued = new Date(issuedMs).toISOString()
+  const expires = new Date(expiresMs).toISOString()
+  return { id, timeEpoch: trust.timeEpoch, verb, args, by, issued, expires, most }
+}
