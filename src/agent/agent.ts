@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto'
 import type { BatchAsk } from '../core/batch/ask.ts'
 import { batchFacts } from '../core/batch/facts.ts'
 import { marksOf } from '../core/diff/marks.ts'
-import { asFault } from '../core/model/fault.ts'
 import type { Json, JsonObject } from '../core/model/json.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
@@ -11,7 +10,6 @@ import type { Resting } from '../core/protocol/ports.ts'
 import { createBatchDesk } from './batch/desk.ts'
 import { predictHere } from './batch/predict.ts'
 import { type BatchRoom, createBatchRoom } from './batch/room.ts'
-import { nextBackoffMs } from './backoff.ts'
 import { createDesk, type Desk } from './box/desk.ts'
 import { createBoxWords } from './box/words.ts'
 import { createFacts } from './facts.ts'
@@ -27,7 +25,9 @@ import { createSchedulingRoom } from './scheduling/room.ts'
 import type { SchedulingCounts, SchedulingRoom } from './scheduling/ports.ts'
 import { createTroubleSayer } from './say-troubles.ts'
 import { createSync } from './sync.ts'
-import { createBell, syncLoop, type Bell } from './sync-loop.ts'
+import { createBell } from '../runtime/bell.ts'
+import { runTurns, type Turns } from '../runtime/turns.ts'
+import { syncLoop } from './sync-loop.ts'
 import { versionsOf } from './versions.ts'
 import { createUplink } from './uplink.ts'
 import { agedObservations, createTurnState, setCondition, type Counts } from './turn-state.ts'
@@ -156,45 +156,36 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     return done
   }
 
-  async function turns(signal: AbortSignal): Promise<void> {
+  function turns(signal: AbortSignal): Promise<void> {
     const sayTroubles = createTroubleSayer(state, clock, {
       Scheduler: () => scheduling?.trouble() ?? null,
       Batch: () => batch.trouble(),
     })
-    let backoffMs = 0
-    while (!signal.aborted) {
-      let nextMs: number
-      try {
-        nextMs = (await turn(signal)).nextMs
-        backoffMs = 0
-      } catch (error) {
-        if (signal.aborted) return
-        const fault = asFault(error)
-        log.warn({ reason: fault.reason, because: fault.message }, 'a turn did not end')
-        setCondition(state, fault.reason.startsWith('Store') ? 'Store' : 'Cluster', fault, clock.nowMs())
-        backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
-        nextMs = backoffMs
-      }
-      const said = sayTroubles()
-      if (said.changed) news.ring()
-      await rest(Math.min(nextMs, said.nextMs, options.resyncMs), changed, signal)
+    const loop: Turns = {
+      clock,
+      log,
+      random: () => ports.random(),
+      failure: 'a turn did not end',
+      turn,
+      changed,
+      mostRestMs: options.resyncMs,
+      debounceMs: options.debounceMs,
+      failed: (fault) =>
+        setCondition(state, fault.reason.startsWith('Store') ? 'Store' : 'Cluster', fault, clock.nowMs()),
+      after() {
+        const said = sayTroubles()
+        if (said.changed) news.ring()
+        return said.nextMs
+      },
+      rested(overMs) {
+        if (overMs <= options.maxGapMs && !state.broken) return
+        // A process that stood still for long knows nothing any more.
+        log.warn({ overMs: Math.round(overMs) }, 'the process stood still: everything is read again')
+        state.broken = true
+        observer.restart()
+      },
     }
-  }
-
-  /** Until something changed or the time is up. A process that stood still for long knows nothing any more. */
-  async function rest(ms: number, bell: Bell, signal: AbortSignal): Promise<void> {
-    const timer = new AbortController()
-    const startMs = clock.monotonicMs()
-    const slept = clock.sleep(Math.max(ms, 0), AbortSignal.any([signal, timer.signal])).catch(() => undefined)
-    await Promise.race([slept, bell.heard()])
-    timer.abort()
-    if (signal.aborted) return
-    await clock.sleep(options.debounceMs, signal).catch(() => undefined)
-    const overMs = clock.monotonicMs() - startMs - ms - options.debounceMs
-    if (overMs <= options.maxGapMs && !state.broken) return
-    log.warn({ overMs: Math.round(overMs) }, 'the process stood still: everything is read again')
-    state.broken = true
-    observer.restart()
+    return runTurns(loop, signal)
   }
 
   const mode = (): 'enforce' | 'observe' =>
@@ -273,7 +264,13 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     batch,
     async askBatch(ask) {
       if (ask.op !== 'predict') return batchDesk.answer(ask)
-      const here = { cluster: ports.cluster, batch, site: store.identity()?.site ?? '', nowMs: clock.nowMs() }
+      const here = {
+        cluster: ports.cluster,
+        batch,
+        site: store.identity()?.site ?? '',
+        nowMs: clock.nowMs(),
+        queues: (documents: readonly JsonObject[]) => batch.queuesWith(documents),
+      }
       const predictions = await predictHere(here, ask.documents, AbortSignal.timeout(PREDICT_MS))
       return { predictions: predictions as unknown as Json }
     },

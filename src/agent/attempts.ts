@@ -2,7 +2,7 @@
 import type { Difference } from '../core/diff/types.ts'
 import { differencesDigest } from '../core/diff/drift.ts'
 import type { Fault, FaultReason } from '../core/model/fault.ts'
-import { nextBackoffMs } from './backoff.ts'
+import { nextBackoffMs } from '../runtime/backoff.ts'
 
 /** A refusal stands until what we ask for changes; the world may change too, so it is asked again now and then. */
 export const REFUSED_RETRY_MS = 600_000

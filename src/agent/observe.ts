@@ -8,7 +8,7 @@ import { asFault } from '../core/model/fault.ts'
 import { groupOf, refKey, refOf, type Manifest, type ObjectRef } from '../core/model/object.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
-import { nextBackoffMs } from './backoff.ts'
+import { nextBackoffMs } from '../runtime/backoff.ts'
 
 /** Above this many of one kind to ask for, one list is cheaper than gets. */
 const LIST_ABOVE = 8

@@ -1,35 +1,14 @@
 /** When to talk to the hub: when it expects us, sooner with news, and after a failure with growing, spread-out patience. */
 import { asFault } from '../core/model/fault.ts'
 import type { Resting } from '../core/protocol/ports.ts'
-import { nextBackoffMs } from './backoff.ts'
+import type { Bell } from '../runtime/bell.ts'
+import { nextBackoffMs } from '../runtime/backoff.ts'
 import type { SyncDeps, SyncSite } from './sync.ts'
 import { setCondition } from './turn-state.ts'
 
 /** A site that is called less often than this pays for each call: news wait for the next one. */
 const CONNECTED_DUE_MS = 120_000
 const MIN_DUE_MS = 100
-
-export interface Bell {
-  ring(): void
-  /** Resolves at the next ring, or at once where it rang meanwhile. */
-  heard(): Promise<void>
-}
-
-export function createBell(): Bell {
-  let rung = false
-  let waiter = Promise.withResolvers<void>()
-  return {
-    ring: () => {
-      rung = true
-      waiter.resolve()
-    },
-    heard: async () => {
-      if (!rung) await waiter.promise
-      rung = false
-      waiter = Promise.withResolvers<void>()
-    },
-  }
-}
 
 /** Runs until the signal aborts. `news` rings when an observation changed. */
 export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signal: AbortSignal): Promise<void> {

@@ -16,7 +16,7 @@ import type { SiteIdentity } from './ports.ts'
 import type { Reconciler } from './reconcile.ts'
 import { createKeyring } from './renew.ts'
 import type { ReconcileDeps } from './settled.ts'
-import type { Bell } from './sync-loop.ts'
+import type { Bell } from '../runtime/bell.ts'
 import { blobsOf, stage } from './stage.ts'
 import { agedObservations, setCondition } from './turn-state.ts'
 

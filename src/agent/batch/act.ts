@@ -5,7 +5,7 @@ import type { Cluster } from '../../core/kube/cluster.ts'
 import { asFault, Fault } from '../../core/model/fault.ts'
 import { isObject } from '../../core/model/json.ts'
 import { refOf, type Manifest, type ObjectRef } from '../../core/model/object.ts'
-import { nextBackoffMs } from '../backoff.ts'
+import { nextBackoffMs } from '../../runtime/backoff.ts'
 import type { JobAct } from './jobs.ts'
 import type { JobRow } from './journal.ts'
 

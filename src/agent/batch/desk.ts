@@ -42,7 +42,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
   }
 
   function jobs(): readonly SlurmJob[] {
-    const { journal, waits, pods, placement } = room.state()
+    const { journal, waits, troubles, pods, placement, queues } = room.state()
     const byJob = podsByJob(pods?.objects().values() ?? [], () => false)
     const rows = [...journal.jobs()].flatMap(([key, row]) => {
       const { namespace, name } = row.record
@@ -51,8 +51,13 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
         site: parts.site(),
         nowMs: parts.nowMs(),
         pods: byJob.get(at) ?? [],
-        wait: waits.get(key) ?? null,
+        words: {
+          wait: waits.get(key) ?? null,
+          placed: placement?.waiting(at),
+          trouble: troubles.get(key)?.fault.reason,
+        },
         expectedMs: placement?.expectedMs(at),
+        tree: queues.tree,
       })
     })
     const ended = (job: SlurmJob): number => (ENDED.has(job.code) ? (job.endMs ?? 0) : Infinity)
@@ -60,7 +65,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
   }
 
   function view(): BatchView {
-    const { journal, queues, nodes, pods } = room.state()
+    const { journal, queues, nodes, pods, held } = room.state()
     const counts = new Map<string, { running: number; pending: number }>()
     for (const row of journal.jobs().values()) {
       const queue = specOf(row)?.queue
@@ -76,7 +81,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
       site: parts.site(),
       timeZone: zone(),
       jobs: jobs(),
-      nodes: slurmNodes(queues, [...(nodes?.objects().values() ?? [])], [...(pods?.objects().values() ?? [])]),
+      nodes: slurmNodes(queues, [...(nodes?.objects().values() ?? [])], [...(pods?.objects().values() ?? [])], held),
       queues: queueRows(queues, journal, counts),
       leftOut: 0,
     }

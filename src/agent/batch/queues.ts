@@ -26,7 +26,7 @@ export interface SiteQueues {
 }
 
 /** A queue whose document cannot be read is not there: its jobs wait and say so. */
-export function queuesOf(wanted: readonly Wanted[], journal: Journal): SiteQueues {
+export function queuesOf(wanted: readonly Pick<Wanted, 'kind' | 'document'>[], journal: Journal): SiteQueues {
   const queues = new Map<string, BatchQueueSpec>([[DEFAULT_QUEUE, ALWAYS]])
   for (const { kind, document } of wanted) {
     const parsed = kind === 'BatchQueue' ? parseBatchQueue(document) : undefined

@@ -4,18 +4,19 @@
  * It asks nobody: with the hub away it goes on from its journal.
  */
 import { schedulerJob } from '../../core/batch/gang.ts'
+import { withQueueLimits } from '../../core/batch/queue.ts'
 import { isOver } from '../../core/batch/record.ts'
 import { type JobWait, POD_LABELS } from '../../core/batch/types.ts'
 import type { Cluster } from '../../core/kube/cluster.ts'
-import { asFault } from '../../core/model/fault.ts'
+import type { JsonObject } from '../../core/model/json.ts'
 import { refKey } from '../../core/model/object.ts'
 import type { Waiting } from '../../core/model/state.ts'
+import { createBell } from '../../runtime/bell.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import { nextBackoffMs } from '../backoff.ts'
+import { runTurns } from '../../runtime/turns.ts'
 import type { AgentStore } from '../ports.ts'
 import { lacksRight, type RoomTrouble, troubleOf } from '../room-trouble.ts'
-import { createBell } from '../sync-loop.ts'
 import { actOn, type Trouble } from './act.ts'
 import { adopt } from './adopt.ts'
 import { stepCrons } from './crons.ts'
@@ -23,6 +24,7 @@ import type { BatchDesired, BatchFinding, Wanted } from './desired.ts'
 import { findingOf } from './findings.ts'
 import { factsOf, podsByJob, specOf, stepJobs } from './jobs.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { type Held, type NodeUse, viewUse } from './node-use.ts'
 import type { BatchSource, PlacementSource } from './ports.ts'
 import { queueInput, queuesOf, type SiteQueues } from './queues.ts'
 import { type KindView, viewKind } from './watch.ts'
@@ -48,8 +50,12 @@ export interface BatchState {
   readonly journal: Journal
   readonly queues: SiteQueues
   readonly waits: ReadonlyMap<string, JobWait>
+  /** Why nothing is made for a job. */
+  readonly troubles: ReadonlyMap<string, Trouble>
   readonly pods: KindView | null
   readonly nodes: KindView | null
+  /** What all pods hold of each node; null: it is not known. */
+  readonly held: ReadonlyMap<string, Held> | null
   readonly placement: PlacementSource | null
 }
 
@@ -68,6 +74,8 @@ export interface BatchRoom extends BatchSource {
   state(): BatchState
   /** What Git wants, by the last turn. */
   wanted(): readonly Wanted[]
+  /** The site's queues as they would be with these documents of BatchQueues. */
+  queuesWith(documents: readonly JsonObject[]): SiteQueues
   /** Looks again at once: rows were written from outside. */
   wake(): void
   /** What the scheduler says of jobs that wait. */
@@ -84,7 +92,7 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
   let desired: BatchDesired | null = null
   let queues: SiteQueues = queuesOf([], journal)
   let waits: ReadonlyMap<string, JobWait> = new Map()
-  let views: { readonly pods: KindView; readonly nodes: KindView } | null = null
+  let views: { readonly pods: KindView; readonly nodes: KindView; readonly use: NodeUse } | null = null
   let placement: PlacementSource | null = null
   /** Findings as they were last asked for, by document. */
   const told = new Map<string, string>()
@@ -100,7 +108,8 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     if (views === null) {
       const changed = (): void => bell.ring()
       const pods = viewKind(ports, { apiVersion: 'v1', kind: 'Pod', labelSelector: POD_LABELS.job }, changed)
-      views = { pods, nodes: viewKind(ports, { apiVersion: 'v1', kind: 'Node' }, changed) }
+      const nodes = viewKind(ports, { apiVersion: 'v1', kind: 'Node' }, changed)
+      views = { pods, nodes, use: viewUse(ports) }
     }
     await Promise.race([Promise.all([views.pods.ready, views.nodes.ready]), whenAborted(signal)])
     signal.throwIfAborted()
@@ -181,7 +190,8 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
   function jobs(): ReturnType<BatchSource['jobs']> {
     return [...journal.jobs().values()].flatMap((row) => {
       const spec = specOf(row)
-      return spec === null || row.leaving || isOver(row.record.phase) ? [] : [schedulerJob(spec, row.record)]
+      if (spec === null || row.leaving || isOver(row.record.phase)) return []
+      return [schedulerJob(withQueueLimits(spec, queues.tree), row.record)]
     })
   }
 
@@ -200,28 +210,13 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     return now
   }
 
-  async function run(signal: AbortSignal): Promise<void> {
-    let backoffMs = 0
-    while (!signal.aborted) {
-      let nextMs: number
-      try {
-        nextMs = (await turn(signal)).nextMs
-        backoffMs = 0
-      } catch (error) {
-        if (signal.aborted) return
-        const fault = asFault(error)
-        log.warn({ reason: fault.reason, because: fault.message }, 'a turn of the batch room did not end')
-        backoffMs = nextBackoffMs(backoffMs, ports.random(), fault.retryAfterMs)
-        nextMs = backoffMs
-      }
-      const timer = new AbortController()
-      const slept = clock
-        .sleep(Math.min(nextMs, MOST_REST_MS), AbortSignal.any([signal, timer.signal]))
-        .catch(() => undefined)
-      await Promise.race([slept, bell.heard()])
-      timer.abort()
-      await clock.sleep(DEBOUNCE_MS, signal).catch(() => undefined)
-    }
+  function run(signal: AbortSignal): Promise<void> {
+    const failure = 'a turn of the batch room did not end'
+    const random = (): number => ports.random()
+    return runTurns(
+      { clock, log, random, failure, turn, changed: bell, mostRestMs: MOST_REST_MS, debounceMs: DEBOUNCE_MS },
+      signal,
+    )
   }
 
   return {
@@ -237,8 +232,22 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     onFinding: (changed) => {
       onFinding = changed
     },
-    state: () => ({ journal, queues, waits, pods: views?.pods ?? null, nodes: views?.nodes ?? null, placement }),
+    state: () => ({
+      journal,
+      queues,
+      waits,
+      troubles,
+      pods: views?.pods ?? null,
+      nodes: views?.nodes ?? null,
+      held: views?.use.held() ?? null,
+      placement,
+    }),
     wanted: () => desired?.wanted ?? [],
+    queuesWith: (documents) =>
+      queuesOf(
+        [...(desired?.wanted ?? []), ...documents.map((document) => ({ kind: 'BatchQueue' as const, document }))],
+        journal,
+      ),
     wake() {
       if (desired !== null) queues = queuesOf(desired.wanted, journal)
       bell.ring()
@@ -255,6 +264,7 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     stop() {
       views?.pods.stop()
       views?.nodes.stop()
+      views?.use.stop()
       views = null
     },
   }

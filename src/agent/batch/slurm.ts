@@ -1,10 +1,12 @@
 /** The site's jobs, nodes and queues as the rows of squeue, sacct, sinfo and `queue list`. Pure. */
 import { formatRanges } from '../../core/batch/arrays.ts'
 import { objectOf } from '../../core/batch/fields.ts'
+import { type QueueTree, withQueueLimits } from '../../core/batch/queue.ts'
 import { DoneSet, indexesOf, isOver, slotKey } from '../../core/batch/record.ts'
-import { slurmCode, slurmExitCode, slurmReason, type SlurmCode } from '../../core/batch/slurm-state.ts'
+import { placedReason, slurmReason, type WaitWords } from '../../core/batch/slurm-reason.ts'
+import { slurmCode, slurmExitCode, type SlurmCode } from '../../core/batch/slurm-state.ts'
 import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
-import type { BatchJobSpec, JobWait, PodSeen, Slot, TaskSpec } from '../../core/batch/types.ts'
+import type { BatchJobSpec, PodSeen, Slot, TaskSpec } from '../../core/batch/types.ts'
 import { milliOf, parseQuantity, wholeOf } from '../../core/kube/quantity.ts'
 import { isObject, type Json } from '../../core/model/json.ts'
 import { specOf } from './jobs.ts'
@@ -16,19 +18,22 @@ export interface JobContext {
   readonly site: string
   readonly nowMs: number
   readonly pods: readonly PodSeen[]
-  readonly wait: JobWait | null
+  readonly words: WaitWords
   readonly expectedMs: number | undefined
+  /** Queues' limits hold for jobs that have none. */
+  readonly tree: QueueTree
 }
 
 /** One row a job; of an array one for all elements that wait, and one for each that does not. */
 export function slurmJobs(row: JobRow, context: JobContext): readonly SlurmJob[] {
-  const spec = specOf(row)
-  if (spec === null) return []
+  const own = specOf(row)
+  if (own === null) return []
+  const spec = withQueueLimits(own, context.tree)
   const whole = wholeRow(row, spec, context)
   return spec.array === null ? [whole] : elements(row, spec, whole, context)
 }
 
-function wholeRow(row: JobRow, spec: BatchJobSpec, { site, nowMs, pods, wait, expectedMs }: JobContext): SlurmJob {
+function wholeRow(row: JobRow, spec: BatchJobSpec, { site, nowMs, pods, words, expectedMs }: JobContext): SlurmJob {
   const { record } = row
   const own = pods.filter(({ jobUid }) => jobUid === record.uid)
   const placed = own.filter(({ node, phase }) => node !== '' && (phase === 'Running' || phase === 'Pending'))
@@ -50,7 +55,7 @@ function wholeRow(row: JobRow, spec: BatchJobSpec, { site, nowMs, pods, wait, ex
     account: '',
     cluster: site,
     code,
-    reason: slurmReason(record, wait),
+    reason: slurmReason(record, words),
     submitMs: record.createdMs,
     startMs,
     endMs: record.finishedMs ?? runsUntilMs,
@@ -62,7 +67,7 @@ function wholeRow(row: JobRow, spec: BatchJobSpec, { site, nowMs, pods, wait, ex
     cpus: sizes.reduce((sum, { cpus, pods: count }) => sum + cpus * count, 0),
     memoryMiB: Math.max(0, ...sizes.map(({ memoryMiB }) => memoryMiB)),
     priority: 1,
-    dependency: wait?.reason === 'Dependency' ? dependencyText(spec) : '',
+    dependency: words.wait?.reason === 'Dependency' ? dependencyText(spec) : '',
     exitCode: slurmExitCode(record),
     restarts: record.retries + record.requeues,
     comment: spec.annotations['flotilla.dev/comment'] ?? '',
@@ -74,7 +79,12 @@ function dependencyText({ dependency }: BatchJobSpec): string {
   return [...after, ...(dependency.singleton ? ['singleton'] : [])].join(',')
 }
 
-function elements(row: JobRow, spec: BatchJobSpec, whole: SlurmJob, { pods, nowMs }: JobContext): readonly SlurmJob[] {
+function elements(
+  row: JobRow,
+  spec: BatchJobSpec,
+  whole: SlurmJob,
+  { pods, nowMs, words }: JobContext,
+): readonly SlurmJob[] {
   const { record } = row
   const [task] = spec.tasks
   if (task === undefined) return []
@@ -109,11 +119,19 @@ function elements(row: JobRow, spec: BatchJobSpec, whole: SlurmJob, { pods, nowM
   }
   if (waiting.length === 0) return rows
   const code = whole.code === 'R' ? 'PD' : whole.code
-  const reason = whole.code === 'R' ? 'JobArrayTaskLimit' : whole.reason
+  const alive = rows.filter((one) => ALIVE.has(one.code)).length
+  const reason = whole.code !== 'R' ? whole.reason : alive >= (spec.array?.maxParallel ?? Infinity) ? 'JobArrayTaskLimit' : elementReason(words) // prettier-ignore
   return [
     { ...one, arrayTask: formatRanges(waiting), code, reason, usedMs: 0, startMs: null, endMs: null, nodes: [] },
     ...rows,
   ]
+}
+
+const ALIVE: ReadonlySet<SlurmCode> = new Set(['R', 'CF', 'CG'])
+
+/** Of those that wait while others of the array run. */
+function elementReason({ placed, trouble }: WaitWords): string {
+  return trouble ?? (placed === undefined ? 'Resources' : placedReason(placed))
 }
 
 function elementCode(row: JobRow, slot: Slot | undefined, isDone: boolean, pod: PodSeen | undefined): SlurmCode {

@@ -3,7 +3,7 @@ import type { Cluster, ListQuery } from '../../core/kube/cluster.ts'
 import { asFault, type Fault } from '../../core/model/fault.ts'
 import type { Manifest } from '../../core/model/object.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { nextBackoffMs } from '../backoff.ts'
+import { nextBackoffMs } from '../../runtime/backoff.ts'
 
 export interface WatchPorts {
   readonly cluster: Cluster

@@ -3,7 +3,7 @@ import { asFault, type Fault } from '../../core/model/fault.ts'
 import { isObject } from '../../core/model/json.ts'
 import type { Manifest } from '../../core/model/object.ts'
 import type { Bind } from '../../core/scheduler/types.ts'
-import { nextBackoffMs } from '../backoff.ts'
+import { nextBackoffMs } from '../../runtime/backoff.ts'
 import { createLane, type Lane } from './lane.ts'
 import type { SchedulingPorts } from './ports.ts'
 

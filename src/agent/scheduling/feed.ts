@@ -2,7 +2,7 @@
 import type { ListQuery } from '../../core/kube/cluster.ts'
 import { asFault, type Fault } from '../../core/model/fault.ts'
 import type { Manifest } from '../../core/model/object.ts'
-import { nextBackoffMs } from '../backoff.ts'
+import { nextBackoffMs } from '../../runtime/backoff.ts'
 import type { SchedulingPorts } from './ports.ts'
 
 export type Seen =

@@ -3,8 +3,8 @@
  * and decides, and goes back to that watch when there was nothing for long.
  */
 import { asFault } from '../../core/model/fault.ts'
-import { nextBackoffMs } from '../backoff.ts'
-import { createBell } from '../sync-loop.ts'
+import { nextBackoffMs } from '../../runtime/backoff.ts'
+import { createBell } from '../../runtime/bell.ts'
 import { openFeed } from './feed.ts'
 import { ownPods } from './kinds.ts'
 import { SCHEDULING_DEFAULTS, type SchedulingOptions, type SchedulingPorts, type SchedulingRoom } from './ports.ts'
@@ -97,7 +97,14 @@ export function createSchedulingRoom(
     placement: {
       waiting(job) {
         const waiting = state.waiting.get(job)
-        return waiting === undefined ? undefined : { kind: waiting.kind, message: wordsOf(waiting, state.nodes) }
+        if (waiting === undefined) return undefined
+        const { kind, queue, classReasons } = waiting
+        return {
+          kind,
+          message: wordsOf(waiting, state.nodes),
+          refusals: classReasons.map(({ refusal }) => refusal),
+          ...(queue === undefined ? {} : { resource: queue.resource }),
+        }
       },
       expectedMs: (job) => state.expected.get(job),
     },

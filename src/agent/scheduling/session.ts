@@ -6,7 +6,8 @@ import type { Manifest } from '../../core/model/object.ts'
 import type { Fault } from '../../core/model/fault.ts'
 import { createScheduler, type LiveScheduler } from '../../core/scheduler/scheduler.ts'
 import type { Bind, CycleResult, Waiting } from '../../core/scheduler/types.ts'
-import { createBell } from '../sync-loop.ts'
+import { createBell } from '../../runtime/bell.ts'
+import { restUntilHeard } from '../../runtime/turns.ts'
 import { createBinder, POD, refTo } from './binder.ts'
 import { createEvictor } from './evictor.ts'
 import { createHolds } from './holds.ts'
@@ -209,13 +210,6 @@ export async function runSession(
     }
   }
 
-  async function rest(ms: number): Promise<void> {
-    const timer = new AbortController()
-    const slept = clock.sleep(Math.max(0, ms), AbortSignal.any([signal, timer.signal])).catch(() => undefined)
-    await Promise.race([slept, bell.heard()])
-    timer.abort()
-  }
-
   const batch = ports.batch === undefined ? null : batchDeltas(ports.batch)
   let batchChanged = true
   const unlisten = ports.batch?.onChange(() => {
@@ -246,7 +240,7 @@ export async function runSession(
       )
       // A cycle that takes long is not followed by the next at once: half of the time is for others.
       const tookMs = clock.monotonicMs() - startMs
-      await rest(Math.min(nextMs, MOST_REST_MS))
+      await restUntilHeard(clock, Math.min(nextMs, MOST_REST_MS), bell, signal)
       await clock.sleep(Math.max(options.coalesceMs, tookMs), signal).catch(() => undefined)
     }
   } finally {

@@ -1,19 +1,21 @@
 /** What is asked of a site's scheduler before it is done: the pods that a document would bring, and the job they belong to. */
 import { isObject, type Json, type JsonObject } from '../model/json.ts'
 import { parseCronBatchJob, runSpec } from './cron.ts'
-import { objectOf, type Parsed, textOf } from './fields.ts'
+import { listOf, objectOf, type Parsed, textOf } from './fields.ts'
 import { schedulerJob, type SchedulerJob } from './gang.ts'
 import { podManifest } from './manifests.ts'
 import { parseBatchJob } from './parse.ts'
 import { podName } from './pods.ts'
 import { beginJob, placesOf } from './record.ts'
-import type { BatchJobSpec } from './types.ts'
+import { type BatchJobSpec, POD_LABELS } from './types.ts'
 
 export interface Asked {
   /** `BatchJob shop/train`. */
   readonly subject: string
   readonly pods: readonly JsonObject[]
   readonly job?: SchedulerJob
+  /** Of a batch job: what its queue has to say. */
+  readonly spec?: BatchJobSpec
 }
 
 /** Replicas of what Kubernetes has pod templates in. */
@@ -29,9 +31,7 @@ const SCHEDULER = 'flotilla'
 /** undefined: it brings no pods of its own. */
 export function askedPods(document: JsonObject, nowMs: number): Parsed<Asked | undefined> {
   const kind = textOf(document['kind']) ?? ''
-  const metadata = objectOf(document['metadata'])
-  const name = textOf(metadata['name']) ?? ''
-  const namespace = textOf(metadata['namespace']) ?? 'default'
+  const { name, namespace } = placeOf(document)
   const subject = `${kind} ${namespace}/${name}`
   if (kind === 'BatchJob') return ofJob(parseBatchJob(document), kind, nowMs)
   if (kind === 'CronBatchJob') {
@@ -63,7 +63,31 @@ function ofJob(parsed: Parsed<BatchJobSpec>, kind: string, nowMs: number): Parse
       return ours(pod, name, spec.namespace, nowMs)
     })
   const subject = `${kind} ${spec.namespace}/${spec.name}`
-  return { ok: true, value: { subject, pods, job: schedulerJob(spec, record) } }
+  return { ok: true, value: { subject, pods, job: schedulerJob(spec, record), spec } }
+}
+
+/** Is this pod of what the document replaces? A batch job that is there goes before the one of its name begins. */
+export function isReplaced(document: JsonObject, pod: JsonObject): boolean {
+  const kind = textOf(document['kind']) ?? ''
+  const { name, namespace } = placeOf(document)
+  const metadata = objectOf(pod['metadata'])
+  const labels = objectOf(metadata['labels'])
+  const home = textOf(metadata['namespace']) ?? 'default'
+  if (kind === 'BatchJob')
+    return home === (textOf(objectOf(document['spec'])['namespace']) ?? 'default') && labels[POD_LABELS.job] === name
+  if (home !== namespace) return false
+  const owners = listOf(metadata['ownerReferences']).map(objectOf)
+  const owns = (ownerKind: string, owner: string): boolean =>
+    owners.some((one) => one['kind'] === ownerKind && one['name'] === owner)
+  const hash = textOf(labels['pod-template-hash'])
+  return kind === 'Deployment'
+    ? hash !== undefined && owns('ReplicaSet', `${name}-${hash}`)
+    : Object.hasOwn(REPLICAS, kind) && owns(kind, name)
+}
+
+function placeOf(document: JsonObject): { readonly name: string; readonly namespace: string } {
+  const metadata = objectOf(document['metadata'])
+  return { name: textOf(metadata['name']) ?? '', namespace: textOf(metadata['namespace']) ?? 'default' }
 }
 
 /** As the API server would have it, for our scheduler to place. */

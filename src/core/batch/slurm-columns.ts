@@ -1,4 +1,5 @@
 /** What squeue, sinfo and sacct can show of jobs and nodes, each under the name and heading that Slurm gives it. */
+import { hostList } from './slurm-hosts.ts'
 import { formatElapsed, formatMoment, formatUsed } from './slurm-time.ts'
 import { SLURM_STATES, type SlurmCode } from './slurm-state.ts'
 
@@ -32,6 +33,7 @@ export interface SlurmJob {
   readonly comment: string
 }
 
+/** Nodes of one partition that are alike. */
 export interface SlurmNodes {
   readonly partition: string
   readonly isDefault: boolean
@@ -44,8 +46,13 @@ export interface SlurmNodes {
   readonly memoryMiB: number
   /** Over all its nodes. */
   readonly cpusAllocated: number
+  readonly memoryAllocatedMiB?: number
   readonly gres: string
   readonly reason: string
+  /** Since when it is so, where that is known. */
+  readonly reasonMs?: number
+  /** false: nobody hears of it. */
+  readonly responding?: boolean
 }
 
 export interface Column<T> {
@@ -59,7 +66,7 @@ function limitText(ms: number | null): string {
 
 export function jobColumns(zone: string): Readonly<Record<string, Column<SlurmJob>>> {
   const moment = (ms: number | null) => (ms === null ? 'N/A' : formatMoment(ms, zone))
-  const nodeList = (job: SlurmJob) => job.nodes.join(',')
+  const nodeList = (job: SlurmJob) => hostList(job.nodes)
   const listOrReason = (job: SlurmJob) =>
     job.code === 'PD' || job.nodes.length === 0 ? `(${job.reason})` : nodeList(job)
   return {
@@ -79,6 +86,7 @@ export function jobColumns(zone: string): Readonly<Record<string, Column<SlurmJo
     minmemory: { head: 'MIN_MEMORY', value: (job) => `${job.memoryMiB}M` },
     name: { head: 'NAME', value: (job) => job.name },
     nodelist: { head: 'NODELIST', value: nodeList },
+    mincpus: { head: 'MIN_CPUS', value: (job) => String(Math.ceil(job.cpus / Math.max(1, job.tasks))) },
     numcpus: { head: 'CPUS', value: (job) => String(job.cpus) },
     numnodes: { head: 'NODES', value: (job) => String(job.nodeCount) },
     numtasks: { head: 'TASKS', value: (job) => String(job.tasks) },
@@ -89,6 +97,7 @@ export function jobColumns(zone: string): Readonly<Record<string, Column<SlurmJo
     },
     prioritylong: { head: 'PRIORITY', value: (job) => String(job.priority) },
     priority: { head: 'PRIORITY', value: (job) => (job.priority / 2 ** 32).toFixed(14) },
+    qos: { head: 'QOS', value: () => 'normal' },
     reason: { head: 'REASON', value: (job) => job.reason },
     reasonlist: { head: 'NODELIST(REASON)', value: listOrReason },
     restartcnt: { head: 'RESTART_COUNT', value: (job) => String(job.restarts) },
@@ -116,59 +125,10 @@ function bracketed(task: string): string {
 }
 
 export const SQUEUE_CODES: Readonly<Record<string, string>> = {
-  a: 'account', A: 'jobid', C: 'numcpus', D: 'numnodes', e: 'endtime', E: 'dependency', F: 'arrayjobid', i: 'jobarrayid', j: 'name',
+  a: 'account', A: 'jobid', c: 'mincpus', C: 'numcpus', D: 'numnodes', e: 'endtime', E: 'dependency', F: 'arrayjobid', i: 'jobarrayid', j: 'name',
   k: 'comment', K: 'arraytaskid', l: 'timelimit', L: 'timeleft', m: 'minmemory', M: 'timeused', N: 'nodelist', p: 'priority',
-  P: 'partition', Q: 'prioritylong', r: 'reason', R: 'reasonlist', S: 'starttime', t: 'statecompact', T: 'state', u: 'username',
+  P: 'partition', q: 'qos', Q: 'prioritylong', r: 'reason', R: 'reasonlist', S: 'starttime', t: 'statecompact', T: 'state', u: 'username',
   V: 'submittime', Y: 'schednodes',
-} // prettier-ignore
-
-export function nodeColumns(): Readonly<Record<string, Column<SlurmNodes>>> {
-  const total = (row: SlurmNodes) => row.nodes.length
-  const other = (row: SlurmNodes) => (row.state === 'idle' || isBusy(row) ? 0 : total(row))
-  const busy = (row: SlurmNodes) => (isBusy(row) ? total(row) : 0)
-  const idle = (row: SlurmNodes) => (row.state === 'idle' ? total(row) : 0)
-  const allCpus = (row: SlurmNodes) => row.cpus * total(row)
-  const otherCpus = (row: SlurmNodes) => (other(row) > 0 ? allCpus(row) - row.cpusAllocated : 0)
-  return {
-    available: { head: 'AVAIL', value: (row) => row.available },
-    cpus: { head: 'CPUS', value: (row) => String(row.cpus) },
-    cpusstate: {
-      head: 'CPUS(A/I/O/T)',
-      value: (row) =>
-        `${row.cpusAllocated}/${allCpus(row) - row.cpusAllocated - otherCpus(row)}/${otherCpus(row)}/${allCpus(row)}`,
-    },
-    gres: { head: 'GRES', value: (row) => (row.gres === '' ? '(null)' : row.gres) },
-    memory: { head: 'MEMORY', value: (row) => String(row.memoryMiB) },
-    nodeai: { head: 'NODES(A/I)', value: (row) => `${busy(row)}/${idle(row)}` },
-    nodeaiot: { head: 'NODES(A/I/O/T)', value: (row) => `${busy(row)}/${idle(row)}/${other(row)}/${total(row)}` },
-    nodelist: { head: 'NODELIST', value: (row) => row.nodes.join(',') },
-    nodehost: { head: 'HOSTNAMES', value: (row) => row.nodes.join(',') },
-    nodes: { head: 'NODES', value: (row) => String(total(row)) },
-    partition: { head: 'PARTITION', value: (row) => `${row.partition}${row.isDefault ? '*' : ''}` },
-    partitionname: { head: 'PARTITION', value: (row) => row.partition },
-    reason: { head: 'REASON', value: (row) => (row.reason === '' ? 'none' : row.reason) },
-    statecompact: { head: 'STATE', value: (row) => NODE_STATES[row.state] },
-    statelong: { head: 'STATE', value: (row) => row.state },
-    time: { head: 'TIMELIMIT', value: (row) => (row.timeLimitMs === null ? 'infinite' : formatUsed(row.timeLimitMs)) },
-  }
-}
-
-function isBusy(row: SlurmNodes): boolean {
-  return row.state === 'allocated' || row.state === 'mixed'
-}
-
-const NODE_STATES: Readonly<Record<SlurmNodes['state'], string>> = {
-  idle: 'idle',
-  mixed: 'mix',
-  allocated: 'alloc',
-  down: 'down',
-  drained: 'drain',
-  draining: 'drng',
-}
-
-export const SINFO_CODES: Readonly<Record<string, string>> = {
-  a: 'available', A: 'nodeai', c: 'cpus', C: 'cpusstate', D: 'nodes', E: 'reason', F: 'nodeaiot', G: 'gres', l: 'time', m: 'memory',
-  n: 'nodehost', N: 'nodelist', P: 'partition', R: 'partitionname', t: 'statecompact', T: 'statelong',
 } // prettier-ignore
 
 export interface SacctColumn extends Column<SlurmJob> {
@@ -199,7 +159,7 @@ export function sacctColumns(zone: string): Readonly<Record<string, SacctColumn>
     nodelist: {
       head: 'NodeList',
       width: 15,
-      value: (job) => (job.nodes.length === 0 ? 'None assigned' : job.nodes.join(',')),
+      value: (job) => (job.nodes.length === 0 ? 'None assigned' : hostList(job.nodes)),
     },
     ntasks: { head: 'NTasks', width: 8, value: (job) => String(job.tasks) },
     partition: { head: 'Partition', width: 10, value: (job) => job.partition },

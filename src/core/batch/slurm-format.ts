@@ -1,6 +1,7 @@
 /** squeue, sinfo and sacct as text: the default columns, `-o` with percent codes, `-O` with names, as in Slurm's manual. */
+import { nodeColumns, SINFO_CODES } from './sinfo-columns.ts'
 import {
-  type Column, jobColumns, nodeColumns, type SacctColumn, sacctColumns, SINFO_CODES, type SlurmJob, type SlurmNodes, SQUEUE_CODES,
+  type Column, jobColumns, type SacctColumn, sacctColumns, type SlurmJob, type SlurmNodes, SQUEUE_CODES,
 } from './slurm-columns.ts' // prettier-ignore
 
 export type Formatted = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly because: string }
@@ -10,10 +11,25 @@ export interface FormatOptions {
   readonly header?: 'on' | 'off'
 }
 
-export const SQUEUE_DEFAULT = '%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R'
-export const SQUEUE_START = '%.18i %.9P %.8j %.8u %.2t  %.19S %.6D %20Y %R'
+/** As squeue comes, with -l, and with --start. */
+const SQUEUE = {
+  short: '%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R',
+  long: '%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R',
+  start: '%.18i %.9P %.8j %.8u %.2t  %.19S %.6D %20Y %R',
+} as const
 /** `#` is as wide as the longest. */
 export const SINFO_DEFAULT = '%#P %.5a %.10l %.6D %.6t %N'
+export const SINFO_LONG = '%#P %.5a %.10l %.10s %.4r %.8h %.10g %.6D %.11T %N'
+/** A line a node. */
+export const SINFO_NODES = '%#N %.6D %#P %6t'
+export const SINFO_NODES_LONG = '%#N %.6D %#P %.11T %.4c %.8z %.6m %.8d %.6w %.8f %20E'
+export const SINFO_SUMMARY = '%#P %.5a %.10l %.16F %N'
+/** Why nodes take nothing. */
+export const SINFO_REASONS = '%20E %9u %19H %N'
+export const SINFO_REASONS_LONG = '%20E %12u %19H %6t %N'
+export const SACCT_LONG =
+  'jobid,jobidraw,jobname,partition,ntasks,alloccpus,elapsed,state,exitcode,reqmem,start,end,submit,timelimit,nodelist,reason'
+export const SACCT_BRIEF = 'jobid,state,exitcode'
 export const SACCT_DEFAULT = 'jobid,jobname,partition,account,alloccpus,state,exitcode'
 
 /** One column as asked for: its width (null: as wide as the text, 'longest': as wide as the longest), its side, what follows it. */
@@ -108,6 +124,13 @@ export interface Layout {
   readonly names?: string
 }
 
+/** As Slurm has it, but for ids: ours are names, and one that is cut could not be cancelled. */
+export function squeueLayout(kind: keyof typeof SQUEUE, jobs: readonly SlurmJob[]): Layout {
+  const { jobarrayid } = jobColumns('UTC')
+  const longest = Math.max(18, ...jobs.map((job) => jobarrayid?.value(job).length ?? 0))
+  return { format: SQUEUE[kind].replace('%.18i', `%.${longest}i`) }
+}
+
 export function formatSqueue(
   jobs: readonly SlurmJob[],
   layout: Layout,
@@ -117,23 +140,56 @@ export function formatSqueue(
   const known = Object.keys(columns)
   const read =
     layout.names === undefined
-      ? readPercent(layout.format ?? SQUEUE_DEFAULT, SQUEUE_CODES, known)
+      ? readPercent(layout.format ?? SQUEUE.short, SQUEUE_CODES, known)
       : readNames(layout.names, known)
   return table(jobs, columns, read, header)
 }
 
+export interface SinfoOptions extends FormatOptions {
+  /** exact: nodes that differ in CPUs or memory have lines of their own, where those are shown. */
+  readonly grouping?: 'loose' | 'exact'
+  /** nodes: each of its own line. */
+  readonly lines?: 'groups' | 'nodes'
+}
+
+/** Nodes that are alike in all that is shown stand in one line. */
 export function formatSinfo(
   nodes: readonly SlurmNodes[],
   layout: Layout,
-  { header = 'on' }: Omit<FormatOptions, 'timeZone'> = {},
+  { timeZone, header = 'on', grouping = 'loose', lines = 'groups' }: SinfoOptions,
 ): Formatted {
-  const columns = nodeColumns()
+  const columns = nodeColumns(timeZone)
   const known = Object.keys(columns)
   const read =
     layout.names === undefined
       ? readPercent(layout.format ?? SINFO_DEFAULT, SINFO_CODES, known)
       : readNames(layout.names, known)
-  return table(nodes, columns, read, header)
+  if (!read.ok) return read
+  const shown = read.fields.flatMap(({ name }) => columns[name] ?? [])
+  const apart = shown.filter(({ over }) => over === 'apart' || (over === 'least' && grouping === 'exact'))
+  // Host names stand one a line.
+  const isEach = lines === 'nodes' || read.fields.some(({ name }) => name === 'nodehost')
+  const rows = isEach ? nodes.flatMap(eachNode) : nodes
+  const alike = Map.groupBy(rows, (row) =>
+    JSON.stringify([...(isEach ? row.nodes : []), ...apart.map((column) => column.value([row]))]),
+  )
+  return table([...alike.values()], columns, read, header)
+}
+
+/** One row a node. */
+export function eachNode(row: SlurmNodes): readonly SlurmNodes[] {
+  const { length } = row.nodes
+  return row.nodes.map((node, i) => ({
+    ...row,
+    nodes: [node],
+    cpusAllocated: share(row.cpusAllocated, i, length),
+    memoryAllocatedMiB: share(row.memoryAllocatedMiB ?? 0, i, length),
+  }))
+}
+
+/** What is known of them together, in whole parts. */
+function share(amount: number, i: number, of: number): number {
+  return Math.floor((amount * (i + 1)) / of) - Math.floor((amount * i) / of)
 }
 
 export interface SacctOptions extends FormatOptions {
@@ -153,7 +209,8 @@ export function formatSacct(jobs: readonly SlurmJob[], format: string | undefine
       return { ok: false, because: `${written} is not known here; there are ${Object.keys(columns).join(', ')}` }
     if (size !== '' && (!/^-?\d+$/.test(size) || Math.abs(Number(size)) > MAX_WIDTH))
       return { ok: false, because: `${part.trim()} has no width that can be` }
-    fields.push({ column, width: size === '' ? column.width : Number(size) })
+    const longest = column.head === 'JobID' && format === undefined ? -Math.max(12, ...jobs.map((job) => column.value(job).length)) : column.width // prettier-ignore
+    fields.push({ column, width: size === '' ? longest : Number(size) })
   }
   const { style = 'columns', delimiter = '|', header = 'on' } = options
   const lines = jobs.map((job) => fields.map(({ column }) => column.value(job)))
@@ -166,6 +223,21 @@ export function formatSacct(jobs: readonly SlurmJob[], format: string | undefine
   const rule = `${fields.map(({ width }) => '-'.repeat(Math.abs(width))).join(' ')} \n`
   if (header === 'on') text.splice(1, 0, rule)
   return { ok: true, text: text.join('') }
+}
+
+/** What `--format` takes, as `--helpformat` prints it. */
+export function sacctNames(): string {
+  const heads = Object.values(sacctColumns('UTC')).map(({ head }) => head)
+  const lines: string[] = []
+  for (let i = 0; i < heads.length; i += 4)
+    lines.push(
+      heads
+        .slice(i, i + 4)
+        .map((head) => head.padEnd(19))
+        .join(' ')
+        .trimEnd(),
+    )
+  return lines.join('\n')
 }
 
 function sacctCell(text: string, width: number): string {

@@ -1,6 +1,5 @@
 /** A job's phase in Slurm's words: state codes, reason codes, exit codes. */
-import { BEGINS_LATER } from './explain.ts'
-import type { Cause, JobRecord, JobWait } from './types.ts'
+import type { Cause, JobRecord } from './types.ts'
 
 export const SLURM_STATES = {
   BF: 'BOOT_FAIL', CA: 'CANCELLED', CD: 'COMPLETED', CF: 'CONFIGURING', CG: 'COMPLETING', DL: 'DEADLINE', F: 'FAILED', NF: 'NODE_FAIL',
@@ -37,7 +36,9 @@ export function slurmCode(record: JobRecord, bound: 'bound' | 'unbound' = 'unbou
   if (phase === 'Completed') return 'CD'
   if (phase === 'Failed') return because === null ? 'F' : failedCode(because.cause)
   if (phase === 'Terminated') return because === null ? 'CA' : stoppedCode(because.cause)
-  if (phase === 'Aborted' || phase === 'Aborting') return phase === 'Aborted' ? 'S' : 'CG'
+  // Held before it ever ran, or stopped while it did.
+  if (phase === 'Aborted') return record.firstStartedMs === null ? 'PD' : 'S'
+  if (phase === 'Aborting') return 'CG'
   if (phase === 'Completing' || phase === 'Terminating') return 'CG'
   if (phase === 'Restarting') return 'RQ'
   if (phase === 'Running') return 'R'
@@ -52,31 +53,6 @@ function failedCode(cause: Cause): SlurmCode {
 /** A job that was stopped never completed, whatever stopped it; a policy that ended it for a failed pod is a failure. */
 function stoppedCode(cause: Cause): SlurmCode {
   return cause === 'Succeeded' ? 'CA' : ENDED[cause]
-}
-
-/** Slurm's word for why it waits, or why it failed. */
-export function slurmReason(record: JobRecord, wait: JobWait | null): string {
-  if (record.phase === 'Aborted') return 'JobHeldUser'
-  if (wait === null || record.because?.cause === 'TimeLimit') return endReason(record)
-  if (wait.detail === BEGINS_LATER) return 'BeginTime'
-  if (wait.reason === 'Dependency')
-    return wait.detail.includes('never satisfied') || wait.detail.includes('circle')
-      ? 'DependencyNeverSatisfied'
-      : 'Dependency'
-  if (wait.reason === 'QueueLimit') return wait.detail.includes('time limit') ? 'PartitionTimeLimit' : 'QOSJobLimit'
-  if (wait.reason === 'Hold') return wait.detail.startsWith('queue ') ? 'PartitionInactive' : 'BeginTime'
-  if (wait.reason === 'HeldByError') return 'PartitionDown'
-  if (wait.reason === 'Suspended') return 'JobHeldUser'
-  if (wait.reason === 'Priority') return 'Priority'
-  return 'Resources'
-}
-
-function endReason({ because }: JobRecord): string {
-  if (because === null || because.cause === 'Succeeded') return 'None'
-  if (because.cause === 'TimeLimit') return 'TimeLimit'
-  if (because.cause === 'Deadline') return 'DeadLine'
-  if (because.cause === 'NodeLost') return 'NodeDown'
-  return because.cause === 'PodFailed' || because.cause === 'RetriesUsedUp' ? 'NonZeroExitCode' : 'None'
 }
 
 /** `code:signal`, of the pod that failed first; 128 and more is a signal, as shells have it. */

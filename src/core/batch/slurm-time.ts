@@ -53,6 +53,13 @@ export function formatMoment(ms: number, timeZone: string): string {
   return new Date(wallAt(timeZone, ms)).toISOString().slice(0, 19)
 }
 
+/** `Mon Jan 05 13:00:02 2026`, as stands above long lists. */
+export function formatStamp(ms: number, timeZone: string): string {
+  const [, day = '', date = '', month = '', year = '', time = ''] =
+    /^(\w+), (\d+) (\w+) (\d+) ([\d:]+)/.exec(new Date(wallAt(timeZone, ms)).toUTCString()) ?? []
+  return `${day} ${month} ${date} ${time} ${year}`
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = {
   second: 1_000, seconds: 1_000, minute: MINUTE_MS, minutes: MINUTE_MS, hour: HOUR_MS, hours: HOUR_MS,
   day: DAY_MS, days: DAY_MS, week: 7 * DAY_MS, weeks: 7 * DAY_MS,

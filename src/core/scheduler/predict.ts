@@ -15,6 +15,14 @@ export function predictOn(scheduler: LiveScheduler, change: Change, nowMs: numbe
   return read(scheduler.tryOut(change, nowMs), change)
 }
 
+/** As `predictOn`, and what it did stays: what is asked next comes after it. */
+export function predictNext(scheduler: LiveScheduler, change: Change, nowMs: number): Prediction {
+  for (const gone of change.remove ?? []) scheduler.apply({ kind: 'Pod', gone })
+  if (change.job !== undefined) scheduler.apply({ kind: 'Job', set: change.job })
+  for (const set of change.pods) scheduler.apply({ kind: 'Pod', set })
+  return read(scheduler.cycle(nowMs, 'now'), change)
+}
+
 /** Of many sites: those of equal digest are asked once. */
 export function predictAll(
   sites: readonly { readonly digest: string; readonly scheduler: LiveScheduler }[],

@@ -19,7 +19,7 @@ export interface Delays {
   /** From running to ready. */
   readonly readyMs: number
   readonly stopMs: number
-  /** A job's container runs for so long. */
+  /** A job's container runs for so long, where nothing else says it. */
   readonly jobMs: number
   /** A crashing container runs for so long each time. */
   readonly crashMs: number
@@ -46,6 +46,8 @@ export interface ControllerOptions {
   /** `auto`: runs by the clock; `manual`: only when `tick` is called. */
   readonly drive: 'auto' | 'manual'
   readonly behaviour: (image: string, pod: Manifest) => Behaviour
+  /** How long a pod runs that ends by itself, where its command does not say it; absent: `jobMs`. */
+  readonly runMs?: (pod: Manifest) => number | undefined
   /** A node's name for a pod, or undefined: it stays pending. */
   readonly schedule?: (pod: Manifest, nodes: readonly Manifest[]) => string | undefined
 }

@@ -3,6 +3,7 @@ import { milliOf, parseQuantity } from '../../core/kube/quantity.ts'
 import type { Json, JsonObject } from '../../core/model/json.ts'
 import type { Manifest } from '../../core/model/object.ts'
 import { agendaKey, conditionsOf, POD, put, specOf, statusOf, type Behaviour, type Desk } from './desk.ts'
+import { programOf } from './program.ts'
 
 export const SCHEDULER = 'Scheduler'
 const CRASH_BACKOFF_MS = [10_000, 20_000, 40_000, 80_000, 160_000, 300_000]
@@ -111,7 +112,7 @@ export class Kubelet {
     const terminating = pod.metadata.deletionTimestamp !== undefined
     const stage = terminating ? 'stopping' : stageOf(pod)
     const waitMs = this.#waitMs(desk, pod, stage)
-    if (waitMs === undefined) return
+    if (waitMs === undefined || waitMs === Infinity) return
     const uid = pod.metadata.uid as string
     const known = this.#due.get(uid)
     if (known?.stage !== stage) {
@@ -138,10 +139,11 @@ export class Kubelet {
       case 'starting':
         return delays.startMs
       case 'running':
-        if (isJobLike(pod)) return delays.jobMs
+        if (isJobLike(pod)) return Math.min(runMs(desk, pod), isSlow(desk, pod) ? delays.readyMs : Infinity)
         if (behaviour === 'never-ready') return undefined
         return behaviour === 'crash' && delays.readyMs > delays.crashMs ? delays.crashMs : delays.readyMs
       case 'ready':
+        if (isJobLike(pod)) return runMs(desk, pod) - delays.readyMs
         return behaviour === 'crash' ? delays.crashMs : undefined
       case 'crashed':
         return CRASH_BACKOFF_MS[Math.min(restartsOf(pod), CRASH_BACKOFF_MS.length) - 1] ?? CRASH_BACKOFF_MS[0]
@@ -160,6 +162,20 @@ function behaviourOf(desk: Desk, pod: Manifest): Behaviour {
 
 function isJobLike(pod: Manifest): boolean {
   return specOf(pod)['restartPolicy'] !== 'Always'
+}
+
+/** Of a pod that ends by itself; Infinity: until it is stopped. */
+function runMs(desk: Desk, pod: Manifest): number {
+  return saidMs(desk, pod) ?? desk.delays.jobMs
+}
+
+function saidMs({ options }: Desk, pod: Manifest): number | undefined {
+  return programOf(pod).runMs ?? options.runMs?.(pod)
+}
+
+/** Somebody said how long it runs, and it is long enough to be ready before it ends. */
+function isSlow(desk: Desk, pod: Manifest): boolean {
+  return behaviourOf(desk, pod) !== 'never-ready' && (saidMs(desk, pod) ?? 0) > desk.delays.readyMs
 }
 
 function restartsOf(pod: Manifest): number {
@@ -197,13 +213,10 @@ function advance(desk: Desk, pod: Manifest, stage: Stage): void {
   }
   if (stage === 'starting' || stage === 'crashed')
     return show(desk, pod, 'Running', { running: { startedAt: desk.server.now() } }, 'False')
-  if (stage === 'running' && isJobLike(pod)) {
-    const failed = behaviour === 'fail' || behaviour === 'crash'
-    const terminated = {
-      exitCode: failed ? 1 : 0,
-      reason: failed ? 'Error' : 'Completed',
-      finishedAt: desk.server.now(),
-    }
+  if (isJobLike(pod) && (stage === 'ready' || (stage === 'running' && !isSlow(desk, pod)))) {
+    const exitCode = behaviour === 'fail' || behaviour === 'crash' ? 1 : programOf(pod).exitCode
+    const failed = exitCode !== 0
+    const terminated = { exitCode, reason: failed ? 'Error' : 'Completed', finishedAt: desk.server.now() }
     return show(desk, pod, failed ? 'Failed' : 'Succeeded', { terminated }, 'False')
   }
   if (stage === 'ready' && behaviour === 'crash') {

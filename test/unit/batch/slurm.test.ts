@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { parseBatchJob } from '../../../src/core/batch/parse.ts'
 import { parseSbatch } from '../../../src/core/batch/sbatch.ts'
 import type { SlurmJob, SlurmNodes } from '../../../src/core/batch/slurm-columns.ts'
-import { formatSacct, formatSinfo, formatSqueue, SQUEUE_START } from '../../../src/core/batch/slurm-format.ts'
-import { readSlurmState, slurmCode, slurmExitCode, slurmReason } from '../../../src/core/batch/slurm-state.ts'
+import { formatSacct, formatSinfo, formatSqueue, squeueLayout } from '../../../src/core/batch/slurm-format.ts'
+import { slurmReason } from '../../../src/core/batch/slurm-reason.ts'
+import { readSlurmState, slurmCode, slurmExitCode } from '../../../src/core/batch/slurm-state.ts'
 import { formatUsed, readLimit, readMoment } from '../../../src/core/batch/slurm-time.ts'
 import { isObject, type JsonObject } from '../../../src/core/model/json.ts'
 import { jobSpec, Site, START_MS } from './site.ts'
@@ -147,7 +148,7 @@ describe('states', () => {
     'out of memory': [
       job().started().set('train-main-0', { phase: 'Failed', exitCode: 137, outOfMemory: true }).step(),
       'OOM',
-      'None',
+      'OutOfMemory',
     ],
     'over its time': [job({ timeLimit: '1m' }).started().later(60_000).step().settle().step(), 'TO', 'TimeLimit'],
     'being ended': [
@@ -180,7 +181,7 @@ describe('states', () => {
   for (const [says, [site, code, reason]] of Object.entries(cases))
     test(`${says}: ${code}`, () => {
       expect(slurmCode(site.record)).toBe(code)
-      if (code !== 'CG') expect(slurmReason(site.record, site.last?.wait ?? null)).toBe(reason)
+      if (code !== 'CG') expect(slurmReason(site.record, { wait: site.last?.wait ?? null })).toBe(reason)
     })
   test('by either name, in any case', () =>
     expect([readSlurmState('pd'), readSlurmState('Running'), readSlurmState('x')]).toEqual(['PD', 'R', undefined]))
@@ -213,7 +214,7 @@ describe('tables', () => {
     } as const
     expect(text(formatSqueue([ROW, waiting], {}, options))).toBe(
       '             JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)\n' +
-        '             train     night training     dave  R       0:21      2 n1,n2\n' +
+        '             train     night training     dave  R       0:21      2 n[1-2]\n' +
         '           b_[3-7]     night training     dave PD       0:00      2 (Priority)\n',
     )
   })
@@ -226,13 +227,15 @@ describe('tables', () => {
     )
     expect(text(formatSqueue([ROW], { format: '%!' }, options))).toContain('is no field')
     expect(text(formatSqueue([ROW], { names: 'Colour' }, options))).toContain('not known here')
-    expect(text(formatSqueue([ROW], { format: SQUEUE_START }, options))).toContain('2026-01-05T13:00:00')
+    expect(text(formatSqueue([ROW], squeueLayout('start', [ROW]), options))).toContain('2026-01-05T13:00:00')
   })
   test('sinfo', () => {
-    expect(text(formatSinfo([NODES], {}))).toBe(
-      'PARTITION AVAIL  TIMELIMIT  NODES  STATE NODELIST\nnight*       up   infinite      2    mix n1,n2\n',
+    expect(text(formatSinfo([NODES], {}, options))).toBe(
+      'PARTITION AVAIL  TIMELIMIT  NODES  STATE NODELIST\nnight*       up   infinite      2    mix n[1-2]\n',
     )
-    expect(text(formatSinfo([NODES], { format: '%C %F %G' }, { header: 'off' }))).toBe('3/5/0/8 2/0/0/2 gpu:1\n')
+    expect(text(formatSinfo([NODES], { format: '%C %F %G' }, { ...options, header: 'off' }))).toBe(
+      '3/5/0/8 2/0/0/2 gpu:1\n',
+    )
   })
   test('sacct', () => {
     expect(text(formatSacct([ROW], undefined, options))).toBe(

@@ -199,7 +199,7 @@ test('predicted: it fits now, or never with what is short; exit 3 for a pipeline
   expect(await at('predict dk-0101 -f x.yaml', pod('1000'))).toMatch(
     /^Pod shop\/p at \S+: never fits\n {2}0\/\d+ nodes are available: \d+ Insufficient cpu\. Nearest: \S+ lacks [\d.]+m? cpu\.\nexit 3$/,
   )
-  const job = `apiVersion: flotilla.dev/v1alpha1\nkind: BatchJob\nmetadata: { name: j, namespace: shop }\nspec: { namespace: shop, queue: night, tasks: [{ name: t, replicas: 2, template: { spec: { containers: [{ name: c, image: i }] } } }] }\n`
+  const job = `apiVersion: flotilla.dev/v1alpha1\nkind: BatchJob\nmetadata: { name: j, namespace: shop }\nspec: { namespace: shop, queue: day, tasks: [{ name: t, replicas: 2, template: { spec: { containers: [{ name: c, image: i }] } } }] }\n`
   expect(await at('predict dk-0101 -f x.yaml', `kind: ConfigMap\n---\n${job}`)).toMatch(
     /^BatchJob shop\/j at \S+: fits now\n {2}shop\/j-t-0 -> \S+\n {2}shop\/j-t-1 -> \S+$/,
   )
