@@ -27,6 +27,9 @@ import { World } from './world.ts'
 
 /** Reports that come within this are decided on together. */
 const COALESCE_MS = 50
+/** After a turn that took long, as many times that: where a hundred thousand places move, deciding leaves the hub to its sites. */
+const REST_FACTOR = 2
+const MOST_REST_MS = 1_000
 /** Time alone changes nothing sooner than this: a time that is over already does not make the loop spin. */
 const LEAST_WAIT_MS = 250
 /** A loop that met a fault of the store tries again after this, doubled up to the second. */
@@ -216,10 +219,12 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   }
 
   const rolloutsLoop = (signal: AbortSignal) => async (): Promise<void> => {
+    const beganMs = clock.monotonicMs()
     const { nextAtMs, published } = await decide()
+    const restMs = REST_FACTOR * (clock.monotonicMs() - beganMs)
     if (published.length > 0) log.info({ sites: published.length }, 'manifests published')
     await bells.rollouts.wait(nextAtMs === null ? null : Math.max(LEAST_WAIT_MS, nextAtMs - nowMs()), clock, signal)
-    await clock.sleep(COALESCE_MS, signal)
+    await clock.sleep(Math.max(COALESCE_MS, Math.min(MOST_REST_MS, restMs)), signal)
   }
 
   const flushLoop = (signal: AbortSignal) => async (): Promise<void> => {
