@@ -7,6 +7,8 @@ import type { Json, JsonObject } from '../core/model/json.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
 import type { Resting } from '../core/protocol/ports.ts'
+import { type AskDesk, createAskDesk } from './asks/desk.ts'
+import { createAsks } from './asks/room.ts'
 import { createBatchDesk } from './batch/desk.ts'
 import { predictHere } from './batch/predict.ts'
 import { type BatchRoom, createBatchRoom } from './batch/room.ts'
@@ -72,6 +74,10 @@ export interface Agent {
   readonly batch: BatchRoom
   /** What people at the box ask of them. Faults InvalidInput, NotFound, Conflict, Store*, and those of the cluster. */
   askBatch(ask: BatchAsk): Promise<JsonObject>
+  /** Whatever may be asked of this site, by whoever stands at the box. Faults as AskDesk. */
+  readonly ask: AskDesk
+  /** Resolves when nothing is under way of what the hub asked, for tests and tools. */
+  asked(): Promise<void>
   /** For whoever stands at the box. */
   readonly desk: Desk
   /** A turn is due: who may write here has changed. */
@@ -122,6 +128,20 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
     const told = batchFacts(batchDesk.view())
     return told === null ? {} : { batch: told }
   })
+  /** Those who wait for a turn that begins after they asked for it. */
+  const waiting: PromiseWithResolvers<unknown>[] = []
+  const askDesk = createAskDesk({
+    cluster: ports.cluster,
+    site: () => store.identity()?.site ?? '',
+    mode: () => mode(),
+    inventory: () => store.inventory(),
+    jobs: () => [...batch.state().journal.jobs().values()].map(({ record }) => record),
+    look: (signal) => reconciler.look(signal),
+    reconcile,
+    observations: () => observations(),
+    batch: askBatch,
+  })
+  const asks = createAsks({ ports, options, outbox, desk: askDesk, urgent, hubNow: () => hubClock.now() })
   const sync =
     link === null || store.identity() === null
       ? null
@@ -130,6 +150,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
           link,
           outbox,
           facts,
+          asks,
           hubClock,
           reconciler,
           boot: randomUUID(),
@@ -144,7 +165,11 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   }
 
   async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
-    const done = await reconciler.turn(signal)
+    const before = waiting.splice(0)
+    const done = await reconciler.turn(signal).catch((error: unknown) => {
+      for (const { reject } of before) reject(error)
+      throw error
+    })
     last.turnMs = clock.nowMs()
     const stored = state.conditions.get('Store')
     if (stored !== undefined && stored.reason !== 'StoreCorrupt') {
@@ -153,7 +178,33 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
       setCondition(state, 'Store', null, last.turnMs)
     }
     news.ring()
+    for (const { resolve } of before) resolve(done)
     return done
+  }
+
+  async function reconcile(signal: AbortSignal): Promise<void> {
+    const turned = Promise.withResolvers<unknown>()
+    waiting.push(turned)
+    state.verified.clear()
+    // Nothing of before stands in the way of another try.
+    state.attempts.keep(() => false)
+    observer.restart()
+    changed.ring()
+    signal.addEventListener('abort', () => turned.reject(signal.reason), { once: true })
+    await turned.promise
+  }
+
+  async function askBatch(ask: BatchAsk): Promise<JsonObject> {
+    if (ask.op !== 'predict') return batchDesk.answer(ask)
+    const here = {
+      cluster: ports.cluster,
+      batch,
+      site: store.identity()?.site ?? '',
+      nowMs: clock.nowMs(),
+      queues: (documents: readonly JsonObject[]) => batch.queuesWith(documents),
+    }
+    const predictions = await predictHere(here, ask.documents, AbortSignal.timeout(PREDICT_MS))
+    return { timeZone: batchDesk.view().timeZone, predictions: predictions as unknown as Json }
   }
 
   function turns(signal: AbortSignal): Promise<void> {
@@ -237,6 +288,7 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
       try {
         await Promise.all(loops)
       } finally {
+        asks.stop()
         observer.stop()
         batch.stop()
       }
@@ -262,20 +314,12 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
       }
     },
     batch,
-    async askBatch(ask) {
-      if (ask.op !== 'predict') return batchDesk.answer(ask)
-      const here = {
-        cluster: ports.cluster,
-        batch,
-        site: store.identity()?.site ?? '',
-        nowMs: clock.nowMs(),
-        queues: (documents: readonly JsonObject[]) => batch.queuesWith(documents),
-      }
-      const predictions = await predictHere(here, ask.documents, AbortSignal.timeout(PREDICT_MS))
-      return { predictions: predictions as unknown as Json }
-    },
+    askBatch,
+    ask: (asked, signal) => askDesk(asked, signal),
+    asked: () => asks.idle(),
     wake: () => changed.ring(),
     stop() {
+      asks.stop()
       observer.stop()
       batch.stop()
     },

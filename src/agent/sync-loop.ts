@@ -72,14 +72,14 @@ async function restUntil(
   news: Bell | null,
   signal: AbortSignal,
 ): Promise<void> {
-  const { ports, outbox, state, options, urgent, uplink } = deps
+  const { ports, outbox, state, options, urgent, uplink, asks } = deps
   const { clock } = ports
   const startMs = clock.monotonicMs()
   const mayTellMs = startMs + options.newsAfterMs
   const called = (): boolean => news !== null && call.heard
   while (!signal.aborted && !called()) {
     const nowMs = clock.monotonicMs()
-    const endMs = startMs + Math.min(ms, uplink.callWithinMs())
+    const endMs = startMs + Math.min(ms, uplink.callWithinMs(), asks.callWithinMs())
     const hasNews = news !== null && nowMs >= mayTellMs && outbox.hasNews(state.observations)
     if (nowMs >= endMs || hasNews) return
     const untilMs = news !== null && nowMs < mayTellMs ? Math.min(mayTellMs, endMs) : endMs

@@ -9,6 +9,7 @@ import { type Envelope, PROTOCOL_VERSION, type SiteManifest, type SyncUp } from 
 import type { HubLink, SyncAnswer } from '../core/protocol/ports.ts'
 import { judgeTime, NONCE_BYTES, timeSubject } from '../core/protocol/time.ts'
 import { acceptTrust, type Trust } from '../core/protocol/trust.ts'
+import type { Asks } from './asks/room.ts'
 import type { Facts } from './facts.ts'
 import type { HubClock } from './hub-time.ts'
 import type { Outbox } from './outbox.ts'
@@ -27,6 +28,7 @@ export interface SyncDeps extends ReconcileDeps {
   readonly link: HubLink
   readonly outbox: Outbox
   readonly facts: Facts
+  readonly asks: Asks
   readonly hubClock: HubClock
   readonly reconciler: Reconciler
   readonly boot: string
@@ -104,6 +106,7 @@ export function createSync(deps: SyncDeps): SyncSite {
 
   async function once(signal: AbortSignal): Promise<Exchanged> {
     missing = undefined
+    deps.asks.recover()
     const nonce = randomBytes(NONCE_BYTES).toString('base64url')
     const sent = up(nonce)
     const bases = {
@@ -129,6 +132,9 @@ export function createSync(deps: SyncDeps): SyncSite {
     }
     if (answer.head.asks?.some(({ kind }) => kind === 'facts') === true) deps.facts.asked()
     toShow = answer.head.asks?.some(({ kind }) => kind === 'manifest') === true
+    // By a time that is not believed nothing can be said to be in time.
+    if (!state.conditions.has('Clock'))
+      deps.asks.take(answer.head.asks, { ...keyring.identity(), trust: keyring.trust() })
     if (answer.manifest !== undefined) await takeManifest(answer, signal)
     else setCondition(state, 'Manifest', null, clock.nowMs())
     return { nextDueMs: answer.head.nextDueMs }
