@@ -5,13 +5,16 @@ import type {
   EventView,
   FreezeView,
   Page,
+  RolloutOfHistory,
   RolloutView,
   SiteView,
   StatusView,
   WhyView,
   WorkloadView,
 } from '../core/api/types.ts'
+import type { AskView } from '../core/api/asks.ts'
 import type { BatchView } from '../core/batch/view.ts'
+import type { JsonObject } from '../core/model/json.ts'
 import type { LabelSelector } from '../core/model/selector.ts'
 import type { SignedStatement } from '../core/protocol/messages.ts'
 
@@ -30,7 +33,7 @@ export interface Actor {
   readonly name: string
   readonly role: Role
   readonly teams: readonly string[]
-  /** The sites that its words may be about; null or absent: all. */
+  /** The sites that its words may be about and that it reads; null or absent: all. */
   readonly scope?: LabelSelector | null
 }
 
@@ -64,6 +67,24 @@ export interface FreezeRequest {
 
 export interface TokenGiven {
   readonly token: string
+export interface AskRequest {
+  readonly verb: string
+  readonly args: JsonObject
+  /** By name; null: by the selector. */
+  readonly sites: readonly string[] | null
+  readonly selector: LabelSelector | null
+  /** How long it is good; absent: five minutes. */
+  readonly forMs?: number
+}
+
+/** Questions and orders that are carried to sites (ADR 0014). */
+export interface HubAsks {
+  /** In the audit log before it is carried. Faults: Forbidden, InvalidInput, NotFound, Conflict, TooLarge, Throttled. */
+  ask(actor: Actor, request: AskRequest): Promise<AskView>
+  /** How far it is, with what came back where that is wanted. Faults: Forbidden, NotFound. */
+  asked(actor: Actor, id: string, answers: 'counts' | 'answers'): Promise<AskView>
+}
+
   /** What to run at the site. */
   readonly line: string
   readonly expiresAtMs: number
@@ -80,10 +101,8 @@ export interface HubMeasures {
   readonly sourceFault: 0 | 1
 }
 
-/** Reads need any known token; writes check the actor. Faults: NotFound, InvalidInput, Forbidden, Conflict. Every write is in the audit log before it answers. */
-export interface HubApi {
-  /** Who a bearer token is; undefined: nobody. */
-  authenticate(bearer: string): Actor | undefined
+/** What is read. Faults: NotFound, InvalidInput, and Forbidden where a scoped token asks for what is not in its scope. */
+export interface HubReads {
   status(): Promise<StatusView>
   sites(query: SiteQuery): Promise<Page<SiteView>>
   site(name: string): Promise<SiteView>
@@ -94,20 +113,29 @@ export interface HubApi {
   /** Jobs, nodes and queues as sites last said them. Fault NotFound. */
   batch(query: BatchQuery): Promise<Page<BatchView>>
   /** What runs, then what is over, latest first. */
-  history(workload: string): Promise<Page<RolloutView>>
+  history(workload: string): Promise<Page<RolloutOfHistory>>
   why(kind: 'site' | 'rollout' | 'workload', name: string): Promise<WhyView>
   events(after: number, limit: number): Promise<Page<EventView>>
   command(actor: Actor, workload: string, verb: RolloutVerb, word: RolloutWord): Promise<RolloutView>
+  /** Those after the one numbered `after`, oldest first; `next` null: there were none. */
   hold(actor: Actor, site: string, reason: string, untilMs: number | null): Promise<SiteView>
-  release(actor: Actor, site: string): Promise<SiteView>
-  freeze(actor: Actor, request: FreezeRequest): Promise<{ readonly id: string; readonly sites: number }>
   /** Freezes that hold now. */
   freezes(): Promise<Page<FreezeView>>
+  audit(after: number, limit: number): Promise<Page<AuditView> & { readonly signed: AuditHead | null }>
+}
+
+/** Reads of its own are of the whole fleet; writes check the actor. Faults: NotFound, InvalidInput, Forbidden, Conflict. Every write is in the audit log before it answers. */
+export interface HubApi extends HubReads, HubAsks {
+  /** Who a bearer token is; undefined: nobody. */
+  authenticate(bearer: string): Actor | undefined
+  /** What this one may read. */
+  seenBy(actor: Actor): HubReads
+  release(actor: Actor, site: string): Promise<SiteView>
+  freeze(actor: Actor, request: FreezeRequest): Promise<{ readonly id: string; readonly sites: number }>
   /** Ends a freeze before its time. */
   thaw(actor: Actor, id: string): Promise<void>
   /** Asks a site to come now: a connected one hears it, one that polls comes when it is due. */
   call(actor: Actor, site: string): Promise<{ readonly heard: boolean }>
-  audit(after: number, limit: number): Promise<Page<AuditView> & { readonly signed: AuditHead | null }>
   createToken(actor: Actor, site: string, ttlMs: number): Promise<TokenGiven>
   /** Words of release signers for releases at sites. Fault SignatureInvalid: one that no signer of the root signed; then none is taken. */
   sign(actor: Actor, statements: readonly SignedStatement[]): Promise<{ readonly taken: number }>

@@ -7,7 +7,7 @@ import { Fault } from '../core/model/fault.ts'
 import { byUtf16, type JsonObject } from '../core/model/json.ts'
 import type { SyncUp } from '../core/protocol/messages.ts'
 import type { BatchQuery } from './api.ts'
-import type { World } from './world.ts'
+import type { WorldSeen } from './world.ts'
 
 export interface SaidFacts {
   readonly digest: Digest
@@ -32,7 +32,7 @@ export function hearFacts(said: Map<string, SaidFacts>, site: string, up: SyncUp
 const MOST_SITES = 200
 
 /** Fault NotFound for a site that is named and is none. */
-export function batchPage(world: World, query: BatchQuery, nowMs: number): Page<BatchView> {
+export function batchPage(world: WorldSeen, query: BatchQuery, nowMs: number): Page<BatchView> {
   const unknown = query.sites?.find((name) => !world.sites.has(name))
   if (unknown !== undefined) throw new Fault('NotFound', `there is no site ${unknown}`)
   const names = (query.sites ?? [...world.siteFacts.keys()]).toSorted(byUtf16)

@@ -3,7 +3,7 @@ import { matches } from '../core/kube/selector.ts'
 import type { LinkState } from '../core/model/state.ts'
 import type { SiteFacts, SiteWorkload } from '../core/rollout/types.ts'
 import type { AtSite, FreezeRecord, HoldRecord, SiteRecord } from './store.ts'
-import type { World } from './world.ts'
+import type { World, WorldSeen } from './world.ts'
 
 /** Last contact and the agreed next one: in memory, written down now and then. */
 export interface Contact {
@@ -11,12 +11,12 @@ export interface Contact {
   readonly dueAtMs: number | null
 }
 
-export function activeHold(world: World, site: string, nowMs: number): HoldRecord | undefined {
+export function activeHold(world: WorldSeen, site: string, nowMs: number): HoldRecord | undefined {
   const hold = world.holds.get(site)
   return hold === undefined || (hold.untilMs !== null && hold.untilMs <= nowMs) ? undefined : hold
 }
 
-export function activeFreeze(world: World, site: SiteRecord, nowMs: number): FreezeRecord | undefined {
+export function activeFreeze(world: WorldSeen, site: SiteRecord, nowMs: number): FreezeRecord | undefined {
   for (const freeze of world.freezes.values())
     if (freeze.untilMs > nowMs && (freeze.selector === null || matches(freeze.selector, site.labels))) return freeze
   return undefined

@@ -6,6 +6,7 @@ import type { SyncHandler } from '../core/protocol/ports.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { HubApi } from './api.ts'
+import { overAt } from './asks.ts'
 import { Bell } from './bell.ts'
 import { ClockGuard } from './clock-guard.ts'
 import { compiler as builtIn, type Compiler } from './compile.ts'
@@ -139,7 +140,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     random,
   })
   const clockDoubt = (): string | undefined => guard.doubt(nowMs())
-  const seen = { world, contacts, decisions: rollouts.decisions, nowMs, clockDoubt }
+  const seen = { world, contacts, decisions: rollouts.decisions, nowMs, signed, clockDoubt }
   const views = createViews({ ...seen, source, git, version: options.version })
   const bells = { source: new Bell(), rollouts: new Bell() }
   world.onChange = () => bells.rollouts.ring()
@@ -184,6 +185,8 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
       const sig = signBytes(PAYLOAD_TYPES.audit, Buffer.from(JSON.stringify(head)), authority.signer)
       meta['audit.signed'] = JSON.stringify({ ...head, keyid: authority.signer.keyid, sig: sig.toString('base64') })
     }
+    const asksGone = overAt(world, nowMs())
+    if (asksGone.length > 0) await world.turn((commit) => commit({ asksGone }))
     const changed = Object.entries(meta).filter(([name, value]) => world.meta.get(name) !== value)
     if (changed.length > 0) await world.turn((commit) => commit({ meta: Object.fromEntries(changed) }))
   }
@@ -208,7 +211,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     let waitMs = options.gitPollMs
     return async () => {
       const { fault } = await source.turn(signal)
-      if (isSweepDue(world, nowMs())) await sweepBlobs({ world, releases, nowMs, log })
+      if (isSweepDue(world, nowMs())) await sweepBlobs({ world, releases, signed, nowMs, log })
       // A host that is away is not asked more often for it.
       waitMs =
         fault === null || fault.retry === 'on-change'

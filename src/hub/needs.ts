@@ -4,7 +4,7 @@ import { byUtf16 } from '../core/model/json.ts'
 import { formatWaiting } from '../core/model/state.ts'
 import { countsOf } from './rollout-counts.ts'
 import { sourceState } from './source-state.ts'
-import type { StandingParts } from './standing.ts'
+import { type StandingParts, untold } from './standing.ts'
 
 type Needs = StatusView['needsYou']
 /** Sites named per cause; the count says how many there are. */
@@ -49,7 +49,8 @@ function ofSource({ world }: StandingParts): Needs {
   return needs
 }
 
-function ofSites({ world }: StandingParts): Needs {
+function ofSites(parts: StandingParts): Needs {
+  const { world } = parts
   const groups = new Map<string, string[]>()
   const put = (message: string, site: string): void => {
     const sites = groups.get(message)
@@ -59,6 +60,10 @@ function ofSites({ world }: StandingParts): Needs {
   for (const site of world.sites.values()) {
     if (site.fork !== null) put(`${site.fork.reason}: has what this hub never published`, site.name)
     for (const { type, reason } of site.conditions) put(`${type} ${reason}`, site.name)
+    for (const { type, reason } of untold(parts, site, () =>
+      [...world.books.values()].flatMap((book) => book.get(site.name) ?? []),
+    ))
+      put(`${type} ${reason}`, site.name)
   }
   return grouped(groups, (sites) => `flotilla why site/${sites[0]}`)
 }

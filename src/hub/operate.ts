@@ -5,25 +5,24 @@ import { Fault } from '../core/model/fault.ts'
 import { matches } from '../core/kube/selector.ts'
 import { SITE_NAME } from '../core/protocol/shape.ts'
 import type { RolloutCommand, RolloutState } from '../core/rollout/types.ts'
-import { API_FORMAT } from '../core/api/types.ts'
 import type { Actor, HubApi, HubMeasures, Role, RolloutVerb, RolloutWord } from './api.ts'
 import { expected } from './adopt.ts'
-import { batchPage } from './batch-views.ts'
+import { asksApi } from './asks.ts'
 import { hashSecret, makeSecret } from './enrol.ts'
 import type { Authority } from './ports.ts'
 import { nextEpoch } from './recover.ts'
 import type { Rollouts } from './rollouts.ts'
 import type { Signed } from './signed.ts'
 import type { Source } from './source.ts'
-import { audit, freezes, sitesOf } from './records.ts'
+import { readsOf, readsOfAll } from './reads.ts'
+import { sitesOf } from './records.ts'
 import { scopeText, unscoped, within } from './scope.ts'
 import { sourceState } from './source-state.ts'
 import type { KeptSpec } from './store.ts'
 import { siteOf, type Views } from './views.ts'
 import type { StandingParts } from './standing.ts'
-import { whyRollout, whySite, whyWorkload } from './why.ts'
 import { glassKeepers } from './windows.ts'
-import type { Draft } from './world.ts'
+import type { Draft, World } from './world.ts'
 
 /** A join token lives for an hour at most (RELIABILITY.md). */
 const MOST_TOKEN_MS = 3_600_000
@@ -32,7 +31,6 @@ const MOST_FREEZE_MS = 30 * 86_400_000
 const MOST_REASON = 500
 /** Who makes the first token. */
 const HUB: Actor = { name: 'hub', role: 'admin', teams: [] }
-const MOST_EVENTS = 500
 
 /** Which roles may use which verbs. An approver speaks for teams and does nothing else. */
 const MAY: Readonly<Record<'operate' | 'approve' | 'admin', readonly Role[]>> = {
@@ -45,6 +43,7 @@ export interface OperateParts extends StandingParts {
   readonly rollouts: Rollouts
   readonly views: Views
   readonly source: Pick<Source, 'checkedAtMs'>
+  readonly world: World
   readonly signed: Signed
   readonly authority: Authority
   /** Where sites reach this hub. */
@@ -57,11 +56,14 @@ export interface OperateParts extends StandingParts {
 }
 
 export function createApi(parts: OperateParts): HubApi {
-  const { world, views, nowMs } = parts
+  const { world, nowMs } = parts
+  const showSite = (actor: Actor, name: string): ReturnType<HubApi['site']> => readsOf(parts, actor).site(name)
   return {
     get ready() {
       return parts.ready()
     },
+    ...readsOfAll(parts),
+    ...asksApi(parts),
     measure: () => measure(parts),
     authenticate(bearer) {
       const token = world.apiTokens.get(hashSecret(bearer))
@@ -69,26 +71,7 @@ export function createApi(parts: OperateParts): HubApi {
       const { name, role, teams, scope = null } = token
       return { name, role, teams, ...(scope === null ? {} : { scope }) }
     },
-    status: async () => views.status(),
-    sites: (query) => views.sites(query),
-    site: (name) => views.site(name),
-    workloads: async () => views.workloads(),
-    workload: async (name) => views.workload(name),
-    rollouts: async () => views.rollouts(),
-    rollout: async (workload) => views.rollout(workload),
-    batch: async (query) => batchPage(world, query, nowMs()),
-    history: (workload) => views.history(workload),
-    async why(kind, name) {
-      if (kind === 'site') return whySite(parts, name)
-      return kind === 'rollout' ? whyRollout(parts, name) : whyWorkload(parts, name)
-    },
-    async events(after, limit) {
-      const rows = await world.store.events(after, Math.min(Math.max(1, limit), MOST_EVENTS))
-      const items = rows.map(({ atMs, kind, subject, message }) => ({ atMs, kind, subject, message }))
-      const last = rows.at(-1)
-      const next = last === undefined ? null : String(last.seq)
-      return { formatVersion: API_FORMAT, asOfMs: nowMs(), total: items.length, items, next }
-    },
+    seenBy: (actor) => readsOf(parts, actor),
     async command(actor, workload, verb, word) {
       const record = world.rollouts.get(workload)
       if (record?.state == null) throw new Fault('NotFound', `no rollout of a workload named ${workload}`)
@@ -103,7 +86,7 @@ export function createApi(parts: OperateParts): HubApi {
         ...(said.kind === 'breakGlass' ? { team: said.team } : {}),
       })
       parts.wake()
-      return views.rollout(workload)
+      return readsOf(parts, actor).rollout(workload)
     },
     async hold(actor, site, reason, untilMs) {
       allow(actor, 'operate')
@@ -111,13 +94,14 @@ export function createApi(parts: OperateParts): HubApi {
       if (untilMs !== null && untilMs <= nowMs()) throw new Fault('InvalidInput', 'a hold that is over already')
       const record = { site, reason, by: actor.name, untilMs }
       await change(parts, site, { holds: [record] }, actor, 'hold', { reason, untilMs })
-      return views.site(site)
+      return showSite(actor, site)
     },
     async release(actor, site) {
       allow(actor, 'operate')
       if (!world.holds.has(site)) throw new Fault('NotFound', `site ${site} has no hold of an operator`)
       await change(parts, site, { holdsGone: [site] }, actor, 'release', {})
-      return views.site(site)
+      return showSite(actor, site)
+      within(world, actor, site)
     },
     async freeze(actor, { selector, reason, untilMs }) {
       allow(actor, 'operate')
@@ -140,7 +124,6 @@ export function createApi(parts: OperateParts): HubApi {
       parts.wake()
       return { id, sites: frozen.length }
     },
-    freezes: async () => freezes(parts),
     async thaw(actor, id) {
       allow(actor, 'operate')
       const freeze = world.freezes.get(id)
@@ -161,13 +144,13 @@ export function createApi(parts: OperateParts): HubApi {
       const { linkClass } = siteOf(parts, site)
       await change(parts, site, {}, actor, 'reconcile', {})
       world.onPublished([site])
+      within(world, actor, site)
       return { heard: linkClass !== 'metered' }
     },
-    audit: (after, limit) => audit(parts, after, limit),
     async createToken(actor, site, ttlMs) {
       allow(actor, 'admin')
       if (!SITE_NAME.test(site)) throw new Fault('InvalidInput', `${site} is not a site name: a DNS label is`)
-      within(world, actor, [site])
+      within(world, actor, site)
       const retired = world.sites.get(site)?.gitRetired
       if (retired !== undefined) throw new Fault('Conflict', `Git retires ${site}: ${retired}`)
       if (!(ttlMs > 0 && ttlMs <= MOST_TOKEN_MS)) throw new Fault('InvalidInput', 'a token lives for an hour at most')
@@ -196,6 +179,7 @@ export function createApi(parts: OperateParts): HubApi {
       await world.turn((commit) =>
         commit({
           statements: said.map(({ statement, release }) => ({ statement, release })),
+      within(world, actor, concerned)
           sites: [...concerned].flatMap((name) => {
             const site = world.sites.get(name)
             return site?.current == null ? [] : [{ ...site, published: 'behind' as const }]
@@ -379,7 +363,6 @@ async function change(
   await world.turn((commit) => {
     const record = world.sites.get(site)
     if (record === undefined) throw new Fault('NotFound', `no site named ${site}`)
-    within(world, actor, [site])
     return commit({
       ...draft,
       sites: [{ ...record, ...part, published: 'behind' }],
@@ -390,6 +373,7 @@ async function change(
 }
 
 function logged(
+    within(world, actor, site)
   atMs: number,
   actor: Actor,
   action: string,

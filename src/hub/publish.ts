@@ -99,6 +99,8 @@ async function publishSome(
     if (!mayTell(parts, site)) continue
     const next = await nextOf(parts, site, site.siteId, grants, when)
     if (next !== undefined) made.push(next)
+    // It is as it was, and still behind: `untold` says so until the signer's word comes.
+    if (next === 'unsigned') continue
     else if (site.published === 'behind') asTold.push({ ...site, published: 'current' })
   }
   await commit({
@@ -123,7 +125,7 @@ async function nextOf(
   siteId: string,
   grants: readonly Grant[],
   when: 'changed' | 'always',
-): Promise<Made | undefined> {
+): Promise<Made | 'unsigned' | undefined> {
   const generation = after(site.current?.generation ?? null, parts.epoch())
   const before = await parts.world.entriesOf(site.name)
   const allowed = grants.filter(({ workload, release }) => parts.signed.allows(site.name, workload, release))
@@ -146,7 +148,7 @@ async function nextOf(
   // A site that was never told anything, and that nothing is meant for, is not told that.
   if (entries.length === 0 && site.current === null) return undefined
   // A manifest in which one release lacks the signer's word is refused whole: what the site has stays until it comes.
-  if (entries.some(({ workload, release }) => !parts.signed.allows(site.name, workload, release))) return undefined
+  if (entries.some(({ workload, release }) => !parts.signed.allows(site.name, workload, release))) return 'unsigned'
   const nowMs = parts.nowMs()
   const manifest = makeManifest({
     site: site.name,
@@ -246,7 +248,7 @@ async function bodyOf(
   }
 }
 
-/** The signers' words for what a manifest names, each once. */
+/** The signers' words for what a manifest names and for whom the site was, each once. */
 function wordsFor(signed: Signed, site: string, entries: readonly ManifestEntry[]): Pick<SiteManifest, 'statements'> {
   if (!signed.demanded) return {}
   const words = new Set<SignedStatement>()
@@ -255,7 +257,7 @@ function wordsFor(signed: Signed, site: string, entries: readonly ManifestEntry[
       const word = signed.of(site, workload, named)
       if (word !== undefined) words.add(word)
     }
-  return { statements: [...words] }
+  return { statements: [...words, ...signed.renames(site, words)] }
 }
 
 function manifestEntry(entry: EntryRecord, order: number, may: (old: Digest) => boolean): ManifestEntry {

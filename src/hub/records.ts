@@ -4,12 +4,12 @@ import { matches } from '../core/kube/selector.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import type { FreezeRecord, SiteRecord } from './store.ts'
 import type { StandingParts } from './standing.ts'
-import type { World } from './world.ts'
+import type { World, WorldSeen } from './world.ts'
 
 const MOST_RECORDS = 500
 
 /** Sites of Git that a freeze is about now. */
-export function sitesOf(world: World, { selector }: FreezeRecord): readonly SiteRecord[] {
+export function sitesOf(world: WorldSeen, { selector }: FreezeRecord): readonly SiteRecord[] {
   return [...world.sites.values()].filter(
     ({ inGit, labels }) => inGit && (selector === null || matches(selector, labels)),
   )
@@ -25,7 +25,7 @@ export function freezes({ world, nowMs }: StandingParts): Page<FreezeView> {
 
 /** Records after the one numbered `after`, oldest first. */
 export async function audit(
-  { world, nowMs }: StandingParts,
+  { world, nowMs }: { readonly world: World; readonly nowMs: () => number },
   after: number,
   limit: number,
 ): Promise<Page<AuditView> & { readonly signed: AuditHead | null }> {

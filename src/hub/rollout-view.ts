@@ -1,5 +1,5 @@
 /** One rollout as people see it: the one that runs, and those that are over. */
-import type { RolloutView } from '../core/api/types.ts'
+import type { RolloutOfHistory, RolloutView } from '../core/api/types.ts'
 import type { JsonObject } from '../core/model/json.ts'
 import type { RolloutDecision, RolloutState, SiteProgress } from '../core/rollout/types.ts'
 import { countsOf } from './rollout-counts.ts'
@@ -53,12 +53,13 @@ interface Excused {
 }
 
 const NONE_EXCUSED: Excused = { waiting: 0, moving: 0 }
-const EXCUSED = new WeakMap<RolloutDecision, Excused>()
+const EXCUSED = new WeakMap<RolloutDecision, WeakMap<RolloutState, Excused>>()
 
-/** Sites that wait for nothing but their link. Counted once a decision. */
+/** Sites that wait for nothing but their link. Counted once a decision and state. */
 function excusedOf(state: RolloutState | null, decision: RolloutDecision | undefined): Excused {
   if (state === null || decision === undefined) return NONE_EXCUSED
-  const known = EXCUSED.get(decision)
+  const counted = EXCUSED.get(decision) ?? new WeakMap<RolloutState, Excused>()
+  const known = counted.get(state)
   if (known !== undefined) return known
   const excused = { waiting: 0, moving: 0 }
   for (const [name, { phase }] of state.sites) {
@@ -66,12 +67,12 @@ function excusedOf(state: RolloutState | null, decision: RolloutDecision | undef
     if (phase === 'waiting') excused.waiting += 1
     else if (phase === 'granted' || phase === 'changing') excused.moving += 1
   }
-  EXCUSED.set(decision, excused)
+  EXCUSED.set(decision, counted.set(state, excused))
   return excused
 }
 
 /** One that is over, as it was written down when it ended. */
-export function pastView(doc: JsonObject): RolloutView {
+export function pastView(doc: JsonObject, counted: 'counted' | 'uncounted'): RolloutOfHistory {
   const past = doc as unknown as {
     readonly workload: string
     readonly id: string
@@ -94,14 +95,17 @@ export function pastView(doc: JsonObject): RolloutView {
     phase,
     wave: null,
     waves: past.waves.map(({ name, state }) => ({ name, state, sites: 0, done: 0, waiting: null })),
-    counts: {
-      total: past.total - of('unchanged'),
-      done: of('done'),
-      changing: of('granted', 'changing'),
-      failed: of('failed', 'rolledBack'),
-      excused: 0,
-      waiting: of('waiting'),
-    },
+    counts:
+      counted === 'uncounted'
+        ? null
+        : {
+            total: past.total - of('unchanged'),
+            done: of('done'),
+            changing: of('granted', 'changing'),
+            failed: of('failed', 'rolledBack'),
+            excused: 0,
+            waiting: of('waiting'),
+          },
     waiting: null,
     paused: null,
     startedAtMs,

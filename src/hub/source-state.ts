@@ -3,7 +3,7 @@ import type { Amount } from '../core/model/policy.ts'
 import type { Digest } from '../core/model/digest.ts'
 import type { Problem } from '../core/model/problem.ts'
 import type { FleetWindow } from '../core/fleet/types.ts'
-import type { World } from './world.ts'
+import type { WorldSeen } from './world.ts'
 
 export interface SourceState {
   /** Last good revision: everything is decided on it. */
@@ -63,9 +63,9 @@ const NO_FLEET: FleetState = {
 }
 
 /** Parsed once per text: views ask for these a thousand times between two revisions. */
-const parsed = new WeakMap<World, Map<string, { readonly text: string; readonly value: unknown }>>()
+const parsed = new WeakMap<WorldSeen, Map<string, { readonly text: string; readonly value: unknown }>>()
 
-function read<T>(world: World, name: string, none: T): T {
+function read<T>(world: WorldSeen, name: string, none: T): T {
   const text = world.meta.get(name)
   if (text === undefined) return none
   const kept = parsed.get(world) ?? new Map<string, { readonly text: string; readonly value: unknown }>()
@@ -77,10 +77,10 @@ function read<T>(world: World, name: string, none: T): T {
   return value
 }
 
-export function sourceState(world: World): SourceState {
+export function sourceState(world: WorldSeen): SourceState {
   return read(world, 'source', NO_SOURCE)
 }
 
-export function fleetState(world: World): FleetState {
+export function fleetState(world: WorldSeen): FleetState {
   return read(world, 'fleet', NO_FLEET)
 }

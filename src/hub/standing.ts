@@ -8,7 +8,8 @@ import type { Contacts } from './contacts.ts'
 import { activeHold, linkState } from './facts.ts'
 import { fleetState } from './source-state.ts'
 import type { AtSite, RolloutRecord, SiteRecord } from './store.ts'
-import type { World } from './world.ts'
+import type { Signed } from './signed.ts'
+import type { WorldSeen } from './world.ts'
 
 /** Worst last. Unknown is never green. */
 const SYNC_ORDER: readonly SyncState[] = ['Synced', 'Unknown', 'Waiting', 'Progressing', 'Drifted', 'Failed']
@@ -20,10 +21,12 @@ export interface Standing {
 }
 
 export interface StandingParts {
-  readonly world: World
+  readonly world: WorldSeen
   readonly contacts: Contacts
   readonly decisions: ReadonlyMap<string, RolloutDecision>
   readonly nowMs: () => number
+  /** Whose word sites ask for; absent: they ask for none. */
+  readonly signed?: Pick<Signed, 'demanded' | 'allows'>
   /** Why the hub does not believe its own clock; absent: it is not asked. */
   readonly clockDoubt?: () => string | undefined
 }
@@ -116,6 +119,22 @@ function latestAt(at: AtSite | undefined): number | null {
   return Math.max(...times) || null
 }
 
+/** A site that has something to be told, and is told nothing for want of a signer's word on what it has: after a rename, for one. */
+export function untold(
+  { signed, nowMs }: StandingParts,
+  { name, published, formerNames = [] }: SiteRecord,
+  at: () => Iterable<AtSite>,
+): SiteView['conditions'] {
+  if (signed?.demanded !== true || published === 'current') return []
+  const lacking = [...at()].flatMap(({ entry }) =>
+    entry === null || signed.allows(name, entry.workload, entry.release) ? [] : [entry.workload],
+  )
+  if (lacking.length === 0) return []
+  const was = formerNames.at(-1)
+  const message = `no release signer signed for what it has of ${lacking.toSorted(byUtf16).join(', ')} under this name${was === undefined ? '' : ` (it was ${was})`}: it keeps all that it has and is told nothing new until \`flotilla sign\` was run`
+  return [{ type: 'Manifest', reason: 'Unsigned', message, sinceMs: nowMs() }]
+}
+
 export function siteView(parts: StandingParts, site: SiteRecord, at: ReadonlyMap<string, AtSite>): SiteView {
   const { world, contacts, nowMs } = parts
   const link = linkOf(parts, site.name)
@@ -149,6 +168,7 @@ export function siteView(parts: StandingParts, site: SiteRecord, at: ReadonlyMap
     workloads,
     conditions: [
       ...site.conditions,
+      ...untold(parts, site, () => at.values()),
       ...(site.fork === null
         ? []
         : [

@@ -3,6 +3,7 @@ import { byUtf16 } from '../core/model/json.ts'
 import { worstHealth, type HealthState, type SyncState } from '../core/model/state.ts'
 import { linkOf, overdue, stateAt, worstSync, type Standing, type StandingParts } from './standing.ts'
 import type { AtSite, RolloutRecord, SiteRecord } from './store.ts'
+import type { World } from './world.ts'
 
 /** Above this many sites the axes are put together at most once a second: whoever reads them is told as of when. */
 const EACH_TIME = 1_000
@@ -16,13 +17,17 @@ interface Sum {
   readonly overdue: { readonly sync: SyncState; readonly health: HealthState }
 }
 
+interface StandingsParts extends StandingParts {
+  readonly world: World
+}
+
 export class Standings {
-  readonly #parts: StandingParts
+  readonly #parts: StandingsParts
   readonly #sums = new Map<string, Sum>()
   #names: readonly string[] = []
   #last: { readonly atMs: number; readonly version: number; readonly map: ReadonlyMap<string, Standing> } | undefined
 
-  constructor(parts: StandingParts) {
+  constructor(parts: StandingsParts) {
     this.#parts = parts
   }
 

@@ -143,6 +143,42 @@ export interface ResultRecord {
 
 /** Site → workload → release of one revision, as one renderer version makes it. */
 export interface RenderRecord {
+/** A question or an order, as it was asked of some sites. */
+export interface AskRecord {
+  readonly id: string
+  readonly verb: string
+  readonly args: JsonObject
+  /** Whose token asked. */
+  readonly by: string
+  readonly issuedMs: number
+  readonly expiresMs: number
+  /** Characters of each answer that are kept. */
+  readonly most: number
+  readonly siteIds: readonly string[]
+}
+
+/** How far it is at one site. */
+export interface AskSiteRecord {
+  readonly id: string
+  readonly siteId: string
+  /** As it was called when it was asked. */
+  readonly site: string
+  /** When it was first put into an answer to the site, when the site said that it has it, when its answer was whole. */
+  readonly sentMs: number | null
+  readonly takenMs: number | null
+  readonly answeredMs: number | null
+  /** Parts of the answer: how many there are, and which came. */
+  readonly of: number | null
+  readonly parts: readonly number[]
+}
+
+export interface AskPart {
+  readonly id: string
+  readonly siteId: string
+  readonly part: number
+  readonly text: string
+}
+
   readonly input: Digest
   readonly renderer: string
   readonly sites: ReadonlyMap<string, ReadonlyMap<string, Digest>>
@@ -220,7 +256,14 @@ export interface HubChange {
   readonly statements?: readonly StatementRecord[]
   readonly keys?: readonly KeyRecord[]
   /**
+  readonly statementsGone?: readonly SignedStatement[]
    * Single use: Fault TokenRefused (and nothing is written) unless it is there, for this site, not expired, and unused or used by
+  readonly asks?: readonly AskRecord[]
+  readonly askSites?: readonly AskSiteRecord[]
+  /** The first of each number counts. */
+  readonly askParts?: readonly AskPart[]
+  /** With all that came back. */
+  readonly asksGone?: readonly string[]
    * this same key: the answer to a first try may have been lost.
    */
   readonly spend?: { readonly hash: string; readonly site: string; readonly by: string; readonly nowMs: number }
@@ -249,6 +292,8 @@ export interface HubSnapshot {
   readonly statements: readonly SignedStatement[]
   readonly lastAudit: AuditRecord | null
   readonly lastEvent: number
+  readonly asks: readonly AskRecord[]
+  readonly askSites: readonly AskSiteRecord[]
 }
 
 /** What the hub knows of one workload at one site. */
@@ -283,5 +328,7 @@ export interface HubStore {
   results(after: number, limit: number): Promise<readonly ResultRecord[]>
   /** Transactions written since it was opened: an idle fleet adds none. */
   readonly written: number
+  /** All that came back to one ask. */
+  askParts(id: string): Promise<readonly AskPart[]>
   close(): Promise<void>
 }

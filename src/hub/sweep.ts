@@ -1,11 +1,13 @@
 /**
- * Blobs that nothing names any more go from the store, a grace after they were found so. What keeps one: a release that some
+ * Blobs that nothing names any more go from the store, a grace after they were found so, and with a release what was signed for it.
+ * What keeps one: a release that some
  * rollout means a site to have, or that an entry names, named lately, or may go back to: the manifests that a site may still ask
  * for name no others. Runs between two looks at Git, so that no revision counts on a blob that is about to go.
  */
 import type { Digest } from '../core/model/digest.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Releases } from './releases.ts'
+import type { Signed } from './signed.ts'
 import type { World } from './world.ts'
 
 /** A revert within a week finds its blobs, and so does a site that is slow to fetch. */
@@ -17,6 +19,7 @@ const PAGE = 5_000
 export interface SweepParts {
   readonly world: World
   readonly releases: Releases
+  readonly signed: Signed
   readonly nowMs: () => number
   readonly log: Logger
 }
@@ -31,34 +34,40 @@ export function isSweepDue(world: World, nowMs: number): boolean {
 export async function sweepBlobs({
   world,
   releases,
+  signed,
   nowMs,
   log,
 }: SweepParts): Promise<{ waiting: number; gone: number }> {
   const used = await usedBlobs(world, releases)
   const waiting = await world.store.unusedBlobs()
-  const fresh: Digest[] = []
+  const fresh = new Set<Digest>()
   for (let after = ''; ;) {
     const page = await world.store.blobNames(after, PAGE)
-    for (const digest of page) if (!used.has(digest) && !waiting.has(digest)) fresh.push(digest)
+    for (const digest of page) if (!used.has(digest) && !waiting.has(digest)) fresh.add(digest)
     after = page.at(-1) ?? ''
     if (page.length < PAGE) break
   }
+  // What was signed for before any revision named it waits as long, and is gone with what is signed for it.
+  for (const release of signed.releases()) if (!used.has(release) && !waiting.has(release)) fresh.add(release)
   const now = nowMs()
   const usedAgain = [...waiting.keys()].filter((digest) => used.has(digest))
   const gone = [...waiting].flatMap(([digest, sinceMs]) =>
     !used.has(digest) && sinceMs <= now - BLOB_GRACE_MS ? [digest] : [],
   )
+  const spent = signed.spent(new Set(gone))
   await world.turn((commit) =>
     commit({
       meta: { sweptAtMs: String(now) },
-      blobsUnused: fresh.map((digest) => ({ digest, sinceMs: now })),
+      blobsUnused: [...fresh].map((digest) => ({ digest, sinceMs: now })),
       blobsUsed: usedAgain,
       blobsGone: gone,
+      statementsGone: spent,
     }),
   )
-  if (gone.length > 0) log.info({ blobs: gone.length }, 'unused blobs went')
+  signed.forget(spent)
+  if (gone.length > 0) log.info({ blobs: gone.length, statements: spent.length }, 'unused blobs went')
   releases.forget(gone)
-  return { waiting: waiting.size + fresh.length - usedAgain.length - gone.length, gone: gone.length }
+  return { waiting: waiting.size + fresh.size - usedAgain.length - gone.length, gone: gone.length }
 }
 
 async function usedBlobs(world: World, releases: Releases): Promise<ReadonlySet<Digest>> {

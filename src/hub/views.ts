@@ -1,5 +1,5 @@
 /** What people see of the fleet as a whole: status, lists that are filtered, counted and paged here, and one rollout. */
-import type { Page, RolloutView, SiteView, StatusView, WorkloadView } from '../core/api/types.ts'
+import type { Page, RolloutOfHistory, RolloutView, SiteView, StatusView, WorkloadView } from '../core/api/types.ts'
 import { API_FORMAT } from '../core/api/types.ts'
 import { parseSelector } from '../core/kube/selector-text.ts'
 import { selectorMatches } from '../core/kube/selector.ts'
@@ -13,6 +13,7 @@ import { fleetState, sourceState } from './source-state.ts'
 import { siteView, type Standing, type StandingParts } from './standing.ts'
 import { Standings } from './standings.ts'
 import type { AtSite, RolloutRecord, SiteRecord } from './store.ts'
+import type { World, WorldSeen } from './world.ts'
 
 /** A page is never longer; more is asked for with `next`. */
 const MOST_ITEMS = 500
@@ -22,7 +23,7 @@ export interface ViewParts extends StandingParts {
   readonly version: string
 }
 
-export interface Views {
+export interface FleetViews {
   status(): StatusView
   sites(query: SiteQuery): Promise<Page<SiteView>>
   site(name: string): Promise<SiteView>
@@ -30,15 +31,36 @@ export interface Views {
   workload(name: string): WorkloadView
   rollouts(): Page<RolloutView>
   rollout(workload: string): RolloutView
-  history(workload: string): Promise<Page<RolloutView>>
-  standings(): ReadonlyMap<string, Standing>
+  history(workload: string): Promise<Page<RolloutOfHistory>>
 }
 
-export function createViews(parts: ViewParts): Views {
-  const { world, nowMs } = parts
+export interface Views extends FleetViews {
+  standings(): ReadonlyMap<string, Standing>
+  /** The same of a smaller world. */
+  of(world: WorldSeen): FleetViews
+}
+
+export function createViews(parts: ViewParts & { readonly world: World }): Views {
   const kept = new Standings(parts)
-  const counted: Counted = new Map()
   const all = (): ReadonlyMap<string, Standing> => kept.all()
+  return {
+    ...viewsOf(parts, all, new Map(), 'counted'),
+    standings: all,
+    of: (world) => {
+      const own = (): ReadonlyMap<string, Standing> => new Map([...all()].filter(([name]) => world.sites.has(name)))
+      return viewsOf({ ...parts, world }, own, new Map(), 'uncounted')
+    },
+  }
+}
+
+/** `uncounted`: what was written down of rollouts that are over counts the whole fleet. */
+function viewsOf(
+  parts: ViewParts,
+  all: () => ReadonlyMap<string, Standing>,
+  counted: Counted,
+  past: 'counted' | 'uncounted',
+): FleetViews {
+  const { world, nowMs } = parts
   const page = <T>(items: readonly T[], total = items.length, next: string | null = null): Page<T> => ({
     formatVersion: API_FORMAT,
     asOfMs: nowMs(),
@@ -54,7 +76,6 @@ export function createViews(parts: ViewParts): Views {
   const sorted = (): RolloutRecord[] =>
     [...world.rollouts.values()].sort((a, b) => byUtf16(a.spec.workload, b.spec.workload))
   return {
-    standings: all,
     status: () => statusView(parts, all()),
     async sites(query) {
       const names = selected(parts, query, all())
@@ -76,17 +97,17 @@ export function createViews(parts: ViewParts): Views {
           .map((name) => workloadView(parts, counted, name)),
       ),
     workload(name) {
-      if (fleetState(world).workloads[name] === undefined) throw new Fault('NotFound', `no workload named ${name}`)
+      if (!Object.hasOwn(fleetState(world).workloads, name)) throw new Fault('NotFound', `no workload named ${name}`)
       return workloadView(parts, counted, name)
     },
     rollouts: () => page(sorted().map((found) => rolloutView(parts, found))),
     rollout: (workload) => rolloutView(parts, record(workload)),
     async history(workload) {
       const found = world.rollouts.get(workload)
-      const past = (await world.store.history(workload, MOST_ITEMS)).map(pastView)
-      if (found === undefined && past.length === 0) throw new Fault('NotFound', `no workload named ${workload}`)
+      const over = (await world.store.history(workload, MOST_ITEMS)).map((doc) => pastView(doc, past))
+      if (found === undefined && over.length === 0) throw new Fault('NotFound', `no workload named ${workload}`)
       const running = found?.state?.endedAtMs === undefined && found !== undefined ? [rolloutView(parts, found)] : []
-      return page([...running, ...past])
+      return page<RolloutOfHistory>([...running, ...over])
     },
   }
 }

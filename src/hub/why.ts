@@ -134,7 +134,8 @@ export function whyRollout(parts: StandingParts, workload: string): WhyView {
 
 export function whyWorkload(parts: StandingParts, workload: string): WhyView {
   const { world } = parts
-  const facts = fleetState(world).workloads[workload]
+  const { workloads } = fleetState(world)
+  const facts = Object.hasOwn(workloads, workload) ? workloads[workload] : undefined
   const record = world.rollouts.get(workload)
   if (facts === undefined && record === undefined) throw new Fault('NotFound', `no workload named ${workload}`)
   const causes: Cause[] = (facts?.held ?? []).map(({ sites, problem }) =>

@@ -7,6 +7,7 @@ import { Fault } from '../core/model/fault.ts'
 import { canonicalJson, jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
 import type { SignedStatement } from '../core/protocol/messages.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
+import { AskBook } from './ask-book.ts'
 import type { SaidFacts } from './batch-views.ts'
 import type {
   ApiTokenRecord,
@@ -44,6 +45,19 @@ export type Draft = Omit<HubChange, 'events' | 'audit'> & {
   readonly audit?: readonly NewAudit[]
 }
 
+/** What those who only read ask of it: `Sight` is a smaller one. */
+export interface WorldSeen {
+  readonly store: HubStore
+  readonly meta: ReadonlyMap<string, string>
+  readonly sites: ReadonlyMap<string, SiteRecord>
+  readonly rollouts: ReadonlyMap<string, RolloutRecord>
+  readonly books: ReadonlyMap<string, ReadonlyMap<string, AtSite>>
+  readonly holds: ReadonlyMap<string, HoldRecord>
+  readonly freezes: ReadonlyMap<string, FreezeRecord>
+  readonly siteFacts: ReadonlyMap<string, SaidFacts>
+  readonly versions: ReadonlyMap<string, number>
+}
+
 /** Exchanges in one transaction: one fsync for so many sites, and no longer than so many rows. */
 const MAX_GROUP = 256
 
@@ -54,7 +68,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
-export class World {
+export class World implements WorldSeen {
   readonly store: HubStore
   readonly meta = new Map<string, string>()
   readonly sites = new Map<string, SiteRecord>()
@@ -64,6 +78,7 @@ export class World {
   readonly holds = new Map<string, HoldRecord>()
   readonly freezes = new Map<string, FreezeRecord>()
   readonly apiTokens = new Map<string, ApiTokenRecord>()
+  readonly asks = new AskBook()
   /** As they are stored; `Signed` says which count. */
   statements: readonly SignedStatement[] = []
   /** Filled workload by workload when first asked for; kept equal from then on. */
@@ -121,6 +136,7 @@ export class World {
     refill(this.holds, loaded.holds.map((hold) => [hold.site, hold])) // prettier-ignore
     refill(this.freezes, loaded.freezes.map((freeze) => [freeze.id, freeze])) // prettier-ignore
     this.statements = loaded.statements
+    this.asks.take(loaded)
     refill(this.apiTokens, loaded.apiTokens.map((token) => [token.hash, token])) // prettier-ignore
     this.books.clear()
     this.#allBooks = false
@@ -278,6 +294,7 @@ export class World {
       if (site.published === 'behind') this.unpublished.add(site.name)
     }
     for (const key of change.keys ?? []) this.keys.set(key.hash, key)
+    this.asks.fold(change)
     this.#foldAtSites(change)
     for (const workload of change.rolloutsGone ?? []) {
       this.#see(this.rollouts.get(workload))

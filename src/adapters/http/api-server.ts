@@ -3,7 +3,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { asFault, Fault, type FaultReason } from '../../core/model/fault.ts'
 import { isObject, type Json, type JsonObject } from '../../core/model/json.ts'
 import type { LabelSelector } from '../../core/model/selector.ts'
-import type { Actor, HubApi, Role, RolloutVerb } from '../../hub/api.ts'
+import type { Actor, AskRequest, HubApi, HubReads, Role, RolloutVerb } from '../../hub/api.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { registerMetrics } from './hub-metrics.ts'
 
@@ -35,7 +35,7 @@ const STATUS: Partial<Record<FaultReason, number>> = {
 }
 const NEXT: Partial<Record<FaultReason, string>> = {
   Unauthorized: 'give a token: --token, FLOTILLA_TOKEN, or the file that the hub wrote at its first start',
-  Forbidden: 'ask for a token of another role: `flotilla token create --role`',
+  Forbidden: 'ask for a token of another role or scope: `flotilla token create --role ROLE -l SELECTOR`',
   NotFound: 'flotilla get sites, flotilla get workloads',
   Conflict: 'flotilla rollout status',
   StoreFull: 'make room on the disk of the hub',
@@ -94,11 +94,8 @@ function registerProbes(app: FastifyInstance, api: HubApi): void {
 }
 
 function registerReads(app: FastifyInstance, { api }: ApiServerOptions): void {
-  const get = (path: string, read: (request: FastifyRequest) => Promise<object>): void => {
-    app.get(path, async (request, reply) => {
-      caller(api, request)
-      return reply.send(await read(request))
-    })
+  const get = (path: string, read: (seen: HubReads, request: FastifyRequest) => Promise<object>): void => {
+    app.get(path, async (request, reply) => reply.send(await read(api.seenBy(caller(api, request)), request)))
   }
   const query = (request: FastifyRequest): Readonly<Record<string, string | undefined>> => {
     const out: Record<string, string> = {}
@@ -106,10 +103,10 @@ function registerReads(app: FastifyInstance, { api }: ApiServerOptions): void {
       if (typeof value === 'string' && value !== '') out[name] = value
     return out
   }
-  get('/v1/status', () => api.status())
-  get('/v1/sites', (request) => {
+  get('/v1/status', (seen) => seen.status())
+  get('/v1/sites', (seen, request) => {
     const { selector, sync, health, link, limit, cursor } = query(request)
-    return api.sites({
+    return seen.sites({
       ...(selector === undefined ? {} : { selector }),
       ...(sync === undefined ? {} : { sync }),
       ...(health === undefined ? {} : { health }),
@@ -118,34 +115,38 @@ function registerReads(app: FastifyInstance, { api }: ApiServerOptions): void {
       limit: count(limit, DEFAULT_LIMIT, 'limit'),
     })
   })
-  get('/v1/sites/:name', (request) => api.site(param(request, 'name')))
-  get('/v1/workloads', () => api.workloads())
-  get('/v1/workloads/:name', (request) => api.workload(param(request, 'name')))
-  get('/v1/rollouts', () => api.rollouts())
-  get('/v1/rollouts/:workload', (request) => api.rollout(param(request, 'workload')))
-  get('/v1/rollouts/:workload/history', (request) => api.history(param(request, 'workload')))
-  get('/v1/why/:kind/:name', (request) => {
+  get('/v1/sites/:name', (seen, request) => seen.site(param(request, 'name')))
+  get('/v1/workloads', (seen) => seen.workloads())
+  get('/v1/workloads/:name', (seen, request) => seen.workload(param(request, 'name')))
+  get('/v1/rollouts', (seen) => seen.rollouts())
+  get('/v1/rollouts/:workload', (seen, request) => seen.rollout(param(request, 'workload')))
+  get('/v1/rollouts/:workload/history', (seen, request) => seen.history(param(request, 'workload')))
+  get('/v1/why/:kind/:name', (seen, request) => {
     const kind = param(request, 'kind')
     if (kind !== 'site' && kind !== 'rollout' && kind !== 'workload')
       throw wrong('kind', kind, 'site, rollout or workload')
-    return api.why(kind, param(request, 'name'))
+    return seen.why(kind, param(request, 'name'))
   })
-  get('/v1/freezes', () => api.freezes())
-  get('/v1/audit', (request) => {
+  app.get('/v1/asks/:id', async (request, reply) => {
+    const answers = query(request)['answers'] === undefined ? 'counts' : 'answers'
+    return reply.send(await api.asked(caller(api, request), param(request, 'id'), answers))
+  })
+  get('/v1/freezes', (seen) => seen.freezes())
+  get('/v1/audit', (seen, request) => {
     const { after, limit } = query(request)
-    return api.audit(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))
+    return seen.audit(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))
   })
-  get('/v1/batch', (request) => {
+  get('/v1/batch', (seen, request) => {
     const { sites, cursor, limit } = query(request)
-    return api.batch({
+    return seen.batch({
       ...(sites === undefined ? {} : { sites: sites.split(',') }),
       ...(cursor === undefined ? {} : { cursor }),
       limit: count(limit, DEFAULT_LIMIT, 'limit'),
     })
   })
-  get('/v1/events', (request) => {
+  get('/v1/events', (seen, request) => {
     const { after, limit } = query(request)
-    return api.events(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))
+    return seen.events(count(after, 0, 'after'), count(limit, DEFAULT_LIMIT, 'limit'))
   })
 }
 
@@ -191,6 +192,7 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
   })
   word('DELETE', '/v1/freezes/:id', (actor, _body, request) => api.thaw(actor, param(request, 'id')))
   word('POST', '/v1/sites/:name/reconcile', (actor, _body, request) => api.call(actor, param(request, 'name')))
+  word('POST', '/v1/asks', (actor, body) => api.ask(actor, askOf(body)))
   word('POST', '/v1/tokens', async (actor, body) => {
     const { role } = body
     if (role === undefined)
@@ -275,6 +277,20 @@ function teamsOf(body: JsonObject): readonly string[] {
 }
 
 /** null where none is given: all sites. */
+function askOf(body: JsonObject): AskRequest {
+  const { sites = null, args = {}, forMs } = body
+  if (sites !== null && !(Array.isArray(sites) && sites.every((site) => typeof site === 'string')))
+    throw wrong('sites', sites, 'a list of names')
+  if (!isObject(args)) throw wrong('args', args, 'an object')
+  return {
+    verb: required(body, 'verb'),
+    args,
+    sites: sites as readonly string[] | null,
+    selector: selectorOf(body),
+    ...(forMs === undefined ? {} : { forMs: count(forMs, 0, 'forMs') }),
+  }
+}
+
 function selectorOf(body: JsonObject): LabelSelector | null {
   const selector = body['selector']
   if (selector === undefined || selector === null) return null

@@ -1,6 +1,7 @@
 /** Words of operators, tokens, and what is only ever appended. */
 import { createHash } from 'node:crypto'
 import type { Transaction } from 'kysely'
+import type { SignedStatement } from '../../core/protocol/messages.ts'
 import type { HubChange } from '../../hub/store.ts'
 import { inParts } from './in-parts.ts'
 import type { HubTables } from './hub-schema.ts'
@@ -32,19 +33,23 @@ export async function writeOperators(tx: Tx, change: HubChange): Promise<void> {
   for (const { hash, site, expiresMs } of change.tokens ?? [])
     await tx.insertInto('join_token').values({ hash, site, expires_at: expiresMs, used_by: null }).execute()
   for (const { release, statement } of change.statements ?? []) {
-    const doc = JSON.stringify(statement)
-    const id = createHash('sha256').update(doc).digest('hex')
     await tx
       .insertInto('statement')
-      .values({ id, release, doc })
+      .values({ id: statementId(statement), release, doc: JSON.stringify(statement) })
       .onConflict((c) => c.column('id').doNothing())
       .execute()
   }
+  for (const statement of change.statementsGone ?? [])
+    await tx.deleteFrom('statement').where('id', '=', statementId(statement)).execute()
   for (const record of change.apiTokens ?? [])
     await tx
       .insertInto('api_token')
       .values({ hash: record.hash, doc: JSON.stringify(record) })
       .execute()
+}
+
+function statementId(statement: SignedStatement): string {
+  return createHash('sha256').update(JSON.stringify(statement)).digest('hex')
 }
 
 export async function writeLogs(tx: Tx, change: HubChange): Promise<void> {

@@ -184,7 +184,8 @@ const events: Command<CliPorts> = {
         const page = await hub.get<Page<EventView>>('/v1/events', { after, limit: String(MOST_EVENTS_A_PAGE) })
         after = page.next ?? after
         items.push(...page.items.filter((event) => subject === undefined || event.subject === subject))
-        if (page.items.length < MOST_EVENTS_A_PAGE) return items
+        // A page that is not full is no end: events of others are left out of it.
+        if (page.next === null) return items
       }
     }
     const show = (items: readonly EventView[]): Promise<unknown> =>

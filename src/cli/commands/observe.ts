@@ -1,4 +1,12 @@
-import type { Page, RolloutView, SiteView, StatusView, WhyView, WorkloadView } from '../../core/api/types.ts'
+import type {
+  Page,
+  RolloutOfHistory,
+  RolloutView,
+  SiteView,
+  StatusView,
+  WhyView,
+  WorkloadView,
+} from '../../core/api/types.ts'
 import { shortDigest } from '../../core/model/digest.ts'
 import { formatProblem } from '../../core/model/problem.ts'
 import { formatWaiting } from '../../core/model/state.ts'
@@ -297,7 +305,7 @@ export function rolloutText(rollout: RolloutView, nowMs: number): string {
   return `${rolloutRows([rollout], false, nowMs)}\n\n${table(['WAVE', 'STATE', 'DONE', 'WAITS FOR'], waves)}`
 }
 
-export function rolloutRows(items: readonly RolloutView[], _wide: boolean, nowMs: number): string {
+export function rolloutRows(items: readonly RolloutOfHistory[], _wide: boolean, nowMs: number): string {
   return table(
     ['WORKLOAD', 'ID', 'REVISION', 'PHASE', 'WAVE', 'DONE', 'CHANGING', 'FAILED', 'EXCUSED', 'AGE', 'WAITS FOR'],
     items.map((item) => [
@@ -306,10 +314,10 @@ export function rolloutRows(items: readonly RolloutView[], _wide: boolean, nowMs
       item.revision.slice(0, 7),
       item.phase,
       item.wave === null ? '-' : `${item.wave.index + 1}/${item.wave.of} ${item.wave.name}`,
-      `${item.counts.done}/${item.counts.total}`,
-      String(item.counts.changing),
-      String(item.counts.failed),
-      String(item.counts.excused),
+      item.counts === null ? '-' : `${item.counts.done}/${item.counts.total}`,
+      String(item.counts?.changing ?? '-'),
+      String(item.counts?.failed ?? '-'),
+      String(item.counts?.excused ?? '-'),
       age(nowMs - item.startedAtMs),
       item.paused !== null
         ? `Paused(${item.paused.by}, ${item.paused.why})`

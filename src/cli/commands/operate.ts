@@ -1,10 +1,11 @@
-import type { Page, RolloutView, SiteView } from '../../core/api/types.ts'
+import type { Page, RolloutOfHistory, RolloutView, SiteView } from '../../core/api/types.ts'
 import { parseDuration } from '../../core/calendar/duration.ts'
 import { type Command, type Io, OUTPUT_FLAG, SELECTOR_FLAG, type Values } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit.ts'
 import { age, type Format, formatOf, print, when } from '../output.ts'
 import type { CliPorts } from '../ports.ts'
-import { FLEET_LOOKS, FLEET_WORDS, labelSelector } from './fleet-words.ts'
+import { labelSelector } from '../selectors.ts'
+import { FLEET_LOOKS, FLEET_WORDS } from './fleet-words.ts'
 import { connect, HUB_FLAGS, rolloutRows, rolloutText } from './observe.ts'
 
 const WHY_FLAG = {
@@ -13,11 +14,12 @@ const WHY_FLAG = {
   help: 'the reason, kept in the audit log and shown to everyone',
 } as const
 
+/** `body` answers with text where a flag cannot be read. */
 function verb(
   name: string,
   summary: string,
   flags: Command<CliPorts>['flags'],
-  body: (flags: Values) => Record<string, string>,
+  body: (flags: Values) => Record<string, string | number> | string,
 ): Command<CliPorts> {
   return {
     name: `rollout ${name}`,
@@ -80,7 +82,7 @@ const history: Command<CliPorts> = {
     if (format === undefined) return EXIT.failed
     const page = await (
       await connect(ports, flags)
-    ).get<Page<RolloutView>>(`/v1/rollouts/${encodeURIComponent(bare(workload))}/history`)
+    ).get<Page<RolloutOfHistory>>(`/v1/rollouts/${encodeURIComponent(bare(workload))}/history`)
     return print(page, format, io, {
       text: (value) => rolloutRows(value.items, false, io.nowMs()),
       name: (value) => value.items.map((item) => item.id),
@@ -146,7 +148,7 @@ const tokenCreate: Command<CliPorts> = {
     role: { type: 'string', help: 'viewer, operator, approver or admin' },
     name: { type: 'string', help: 'with --role: whose it is, for the audit log' },
     team: { type: 'list', help: 'with --role approver: the team it speaks for; several times for several' },
-    selector: { ...SELECTOR_FLAG, help: 'with --role: the sites that its words may be about; default: all' },
+    selector: { ...SELECTOR_FLAG, help: 'with --role: the sites that it may read and speak of; default: all' },
     ttl: { type: 'string', placeholder: 'DURATION', help: 'at most 1h', default: '1h' },
     output: OUTPUT_FLAG,
     ...HUB_FLAGS,
@@ -242,6 +244,12 @@ export const OPERATE: readonly Command<CliPorts>[] = [
       ...(typeof flags['id'] === 'string' ? { id: flags['id'] } : {}),
     }),
   ),
+      for: {
+        type: 'string',
+        placeholder: 'DURATION',
+        help: 'ends by itself, 2h or 1h30m; at most 7 days',
+        default: '24h',
+      },
   verb('abort', 'End it: nothing starts beyond the permits that are out', { reason: WHY_FLAG }, because),
   verb('undo', 'Withdraw the release: each site goes to its own last good one', { reason: WHY_FLAG }, because),
   verb('readmit', 'Let a withdrawn release back in', { id: { type: 'string', help: 'its digest' } }, (flags) =>

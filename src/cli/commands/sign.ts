@@ -1,5 +1,5 @@
 /** A release signer's word for what a folder renders: said in CI or with an offline key, kept by the hub, believed by sites. */
-import type { RenderedFleet } from '../../core/fleet/types.ts'
+import type { Fleet, RenderedFleet } from '../../core/fleet/types.ts'
 import type { Digest } from '../../core/model/digest.ts'
 import type { Json } from '../../core/model/json.ts'
 import type { ReleaseStatement } from '../../core/protocol/statement.ts'
@@ -31,12 +31,12 @@ const sign: Command<CliPorts> = {
       io.err('error: --key is missing: the private key of the release signer')
       return EXIT.failed
     }
-    const { rendered, problems } = await read(dir, String(flags['root'] ?? ''), ports)
-    if (rendered === null) return failWith(problems, io)
+    const { parsed, rendered, problems } = await read(dir, String(flags['root'] ?? ''), ports)
+    if (parsed.fleet === null || rendered === null) return failWith(problems, io)
     const { signRelease } = await import('../../core/protocol/statement.ts')
     const key = await ports.signer(flags['key'])
     const revisionSeq = Number(flags['seq'] ?? Math.floor(io.nowMs() / 1000))
-    const statements = wordsFor(rendered, revisionSeq, Number(flags['not-below']))
+    const statements = wordsFor(parsed.fleet, rendered, revisionSeq, Number(flags['not-below']))
     const hub = await connect(ports, flags)
     for (let i = 0; i < statements.length; i += STATEMENTS_A_REQUEST) {
       const signed = statements.slice(i, i + STATEMENTS_A_REQUEST).map((statement) => signRelease(statement, key))
@@ -47,8 +47,9 @@ const sign: Command<CliPorts> = {
   },
 }
 
-/** One word for each workload, release and few sites. */
+/** One word for each workload, release and few sites, with the names that these had before. */
 function wordsFor(
+  fleet: Fleet,
   { sites }: Pick<RenderedFleet, 'sites'>,
   revisionSeq: number,
   notBelow: number,
@@ -61,14 +62,17 @@ function wordsFor(
       group.sites.push(site)
     }
   return [...groups.values()].flatMap(({ workload, release, sites: all }) =>
-    Array.from({ length: Math.ceil(all.length / SITES_A_STATEMENT) }, (_, i) => ({
-      revisionSeq,
-      workload,
-      sites: all.slice(i * SITES_A_STATEMENT, (i + 1) * SITES_A_STATEMENT),
-      release,
-      notBelow,
-    })),
+    Array.from({ length: Math.ceil(all.length / SITES_A_STATEMENT) }, (_, i) => {
+      const some = all.slice(i * SITES_A_STATEMENT, (i + 1) * SITES_A_STATEMENT)
+      return { revisionSeq, workload, sites: some, release, notBelow, ...formerNamesOf(fleet, some) }
+    }),
   )
+}
+
+function formerNamesOf({ sites }: Fleet, names: readonly string[]): Pick<ReleaseStatement, 'formerNames'> {
+  const pairs = names.map((name) => [name, sites.get(name)?.formerNames ?? []] as const)
+  const renamed = pairs.filter(([, former]) => former.length > 0)
+  return renamed.length === 0 ? {} : { formerNames: Object.fromEntries(renamed) }
 }
 
 export const SIGN: readonly Command<CliPorts>[] = [sign]

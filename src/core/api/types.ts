@@ -122,6 +122,11 @@ export interface RolloutView {
   readonly endedAtMs: number | null
 }
 
+/** One that runs, or one that is over: what was counted of that is told to those who read the whole fleet. */
+export interface RolloutOfHistory extends Omit<RolloutView, 'counts'> {
+  readonly counts: RolloutView['counts'] | null
+}
+
 /** One numbered cause; `flotilla why` prints them in order. */
 export interface Cause {
   readonly reason: string

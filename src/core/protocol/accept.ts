@@ -84,7 +84,13 @@ export function accept(input: AcceptInput): Acceptance {
   const { critical, rings } = input.trust
   // Naming a signer gives it the right; `critical` makes its word a condition. No ring, no release: closed.
   const signed = critical.includes('release')
-    ? judgeReleases(manifest.entries, manifest.statements ?? [], head.site, rings.release, floor?.content ?? {})
+    ? judgeReleases(
+        manifest.entries,
+        manifest.statements ?? [],
+        { site: head.site, goesBy: input.site },
+        rings.release,
+        floor?.content ?? {},
+      )
     : undefined
   if (signed?.signed === 'no') return refuse(signed.reason, signed.because)
   const content = signed?.content ?? floor?.content

@@ -12,6 +12,7 @@ import { count, digest, invalid, list, parseJson, record, siteName, text } from 
 export const STATEMENT_MAX_BYTES = 256 * 1024
 export const STATEMENTS_MAX = 10_000
 const MAX_SITES = 20_000
+const MAX_FORMER_NAMES = 64
 const MAX_CHARS = Math.ceil((STATEMENT_MAX_BYTES * 4) / 3) + 4
 
 export interface ReleaseStatement {
@@ -22,6 +23,8 @@ export interface ReleaseStatement {
   readonly release: Digest
   /** A site that has read this takes nothing of this workload that was signed for at a lower `revisionSeq`, ever. */
   readonly notBelow: number
+  /** By site: names that it had before, as the signer read them in Git. A hub's word alone makes no site another. */
+  readonly formerNames?: Readonly<Record<string, readonly string[]>>
 }
 
 /** By workload: the highest `notBelow` that this site has read. */
@@ -38,21 +41,25 @@ export function signRelease(statement: ReleaseStatement, key: SigningKey): Signe
 }
 
 /**
- * Whether each entry's release, and what it may fall back to, is signed for at this site and not below the floor. Statements that
- * do not verify, or are of other sites, say nothing. The floor that comes back never lies below the one given.
+ * Whether each entry's release, and what it may fall back to, is signed for at this site and not below the floor; and where the
+ * site goes by another name yet, whether a signer says that it was that one: else a hub could give a site the name of another, and
+ * with it what was signed for that. Statements that do not verify, or are of other sites, say nothing. The floor that comes back
+ * never lies below the one given.
  */
 export function judgeReleases(
   entries: readonly ManifestEntry[],
   statements: readonly SignedStatement[],
-  site: string,
+  { site, goesBy }: { readonly site: string; readonly goesBy: string },
   ring: KeyRing,
   held: ContentFloor,
 ): Signed {
   const content = new Map(Object.entries(held))
   const seqs = new Map<string, number>()
-  for (const statement of statements) {
-    const said = readStatement(statement, ring)
-    if (said === undefined || !said.sites.includes(site)) continue
+  const read = statements.flatMap((statement) => readStatement(statement, ring) ?? [])
+  if (!isSame(goesBy, site, read))
+    return { signed: 'no', reason: 'SignatureInvalid', because: `no release signer says that ${site} was ${goesBy}` }
+  for (const said of read) {
+    if (!said.sites.includes(site)) continue
     const { workload, release, revisionSeq, notBelow } = said
     content.set(workload, Math.max(content.get(workload) ?? 0, notBelow))
     const key = `${workload}\n${release}`
@@ -78,6 +85,18 @@ export function judgeReleases(
   return { signed: 'yes', content: Object.fromEntries(content) }
 }
 
+/** Through any number of renames, each of them said by a signer. */
+function isSame(was: string, site: string, said: readonly ReleaseStatement[]): boolean {
+  const names = new Set([was])
+  for (let known = 0; known < names.size && !names.has(site);) {
+    known = names.size
+    for (const { formerNames = {} } of said)
+      for (const [name, before] of Object.entries(formerNames))
+        if (before.some((old) => names.has(old))) names.add(name)
+  }
+  return names.has(site)
+}
+
 /** Undefined where no signer of the ring said it. */
 export function readStatement({ payload, keyid, sig }: SignedStatement, ring: KeyRing): ReleaseStatement | undefined {
   const key = ring.get(keyid)
@@ -92,11 +111,23 @@ export function readStatement({ payload, keyid, sig }: SignedStatement, ring: Ke
       sites: list(it.sites, 'statement.sites', MAX_SITES).map((name, i) => siteName(name, `statement.sites[${i}]`)),
       release: digest(it.release, 'statement.release'),
       notBelow: count(it.notBelow, 'statement.notBelow'),
+      ...(it.formerNames === undefined
+        ? {}
+        : { formerNames: formerNamesOf(record(it.formerNames, 'statement.formerNames')) }),
     }
   } catch (error) {
     if (error instanceof Fault) return undefined
     throw error
   }
+}
+
+function formerNamesOf(json: JsonObject): Record<string, readonly string[]> {
+  const pairs = Object.entries(json).map(([site, names]) => {
+    const path = `statement.formerNames.${siteName(site, 'statement.formerNames')}`
+    return [site, list(names, path, MAX_FORMER_NAMES).map((name, i) => siteName(name, `${path}[${i}]`))] as const
+  })
+  if (pairs.length > MAX_SITES) throw new Fault('TooLarge', `more than ${MAX_SITES} sites`)
+  return Object.fromEntries(pairs)
 }
 
 /** Of a manifest: shape alone. Fault InvalidInput, TooLarge. */

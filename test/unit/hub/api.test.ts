@@ -230,7 +230,7 @@ describe('a token that is scoped by labels', () => {
     await api.thaw(ADMIN, all.id)
     // A rollout that goes beyond its sites is not its to steer.
     await expect(api.command(cas, 'web', 'pause', {})).rejects.toThrow(
-      'cas speaks for sites of cohort=canary, and s2 is none',
+      'cas speaks for sites of cohort=canary, and 2 of 3 sites are none',
     )
   })
 

@@ -10,6 +10,7 @@ import { PAYLOAD_TYPES, seal, signingKey, type SigningKey } from '../../../src/c
 import { bodyDigest, makeManifest, manifestBytes, parseManifest } from '../../../src/core/protocol/manifest.ts'
 import type { Envelope, SiteManifest } from '../../../src/core/protocol/messages.ts'
 import type { SyncReply } from '../../../src/core/protocol/ports.ts'
+import { signRelease } from '../../../src/core/protocol/statement.ts'
 import { signTime, timeSubject } from '../../../src/core/protocol/time.ts'
 import { shops } from '../hub/files.ts'
 import { ADMIN } from '../hub/rig.ts'
@@ -121,6 +122,14 @@ describe('what the site is told', () => {
       await world.rotate({ step: 'release-signer', key: generateKeyPairSync('ed25519').publicKey })
       await visit(world, box)
       telling(world, sealed(world, { ...counter(box, 1), ...NOTHING, entries: held(box).entries }, box))
+    }],
+    ['stolen hub key, with a release signer configured: the site is given the name of another, and what was signed for that', 'SignatureInvalid', async (world, box) => {
+      const signer = nobody()
+      await world.rotate({ step: 'release-signer', key: signer.publicKey })
+      await visit(world, box)
+      const { entries } = held(box)
+      const statements = entries.map(({ workload, release }) => signRelease({ revisionSeq: 1, workload, release, sites: ['s2'], notBelow: 0 }, signer))
+      telling(world, sealed(world, { ...counter(box, 1), site: 's2', formerNames: ['s1'], entries, statements }, box))
     }],
   ])('%s: %s', async (_name, reason, attack) => {
     const { world, box } = await atRest()

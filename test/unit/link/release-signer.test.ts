@@ -76,6 +76,58 @@ test('the root begins to ask for a signer: no site refuses anything, and what is
   expect(await tag(box)).toBe('1')
 })
 
+test('a site that is renamed keeps what it has until the signer says so, and the hub says what is to be done', async () => {
+  await using world = await OneSite.open()
+  const box = await world.join()
+  await world.rotate({ step: 'release-signer', key: SIGNER.publicKey })
+  const first = await commit(world, '1')
+  await world.rig.hub.api.sign(ADMIN, [word(first, 1)])
+  await visit(world, box, 5)
+  expect(await tag(box)).toBe('1')
+
+  world.rig.git.commit(shops({ sites: ['s9'], tag: '1', site: () => '  formerNames: [s1]\n' }))
+  await world.rig.settle()
+  await visit(world, box, 3)
+  expect([await tag(box), box.identity().site]).toEqual(['1', 's1'])
+  const { conditions } = await world.rig.hub.api.site('s9')
+  expect(conditions).toMatchObject([{ reason: 'Unsigned', message: expect.stringMatching(/web under this name \(it was s1\).*flotilla sign/) as string }]) // prettier-ignore
+  expect((await world.rig.hub.api.status()).needsYou).toMatchObject([{ message: 's9: Manifest Unsigned', next: 'flotilla why site/s9' }]) // prettier-ignore
+  // Also to a hub that was started since.
+  await world.rig.restart()
+  await world.rig.decide()
+  expect((await world.rig.hub.api.why('site', 's9')).causes.map(({ reason }) => reason)).toContain('Unsigned')
+
+  const renamed = (seq: number, formerNames?: Readonly<Record<string, readonly string[]>>) =>
+    signRelease(
+      {
+        revisionSeq: seq,
+        workload: 'web',
+        sites: ['s9'],
+        release: first,
+        notBelow: 0,
+        ...(formerNames && { formerNames }),
+      },
+      SIGNER,
+    )
+  // The signer's word for the new name alone would do for whatever box a hub calls so: the site asks for more, and says so.
+  await world.rig.hub.api.sign(ADMIN, [renamed(2)])
+  await world.rig.decide()
+  await box.agent.exchange(soon())
+  await box.agent.turn(soon())
+  expect([await tag(box), box.identity().site]).toEqual(['1', 's1'])
+  expect(box.agent.status().conditions).toMatchObject([{ reason: 'SignatureInvalid', message: 'no release signer says that s9 was s1' }]) // prettier-ignore
+  await box.agent.exchange(soon())
+  expect((await world.rig.hub.api.why('site', 's9')).causes[0]?.message).toBe('no release signer says that s9 was s1')
+
+  await world.rig.hub.api.sign(ADMIN, [renamed(3, { s9: ['s1'] })])
+  await world.rig.decide()
+  await box.agent.exchange(soon())
+  await visit(world, box, 3)
+  expect([await tag(box), box.identity().site]).toEqual(['1', 's9'])
+  expect(await world.rig.hub.api.site('s9')).toMatchObject({ sync: 'Synced', conditions: [] })
+  expect((await world.rig.hub.api.status()).needsYou).toEqual([])
+})
+
 test('a site that was dark while the signer came is told what was signed meanwhile', async () => {
   await using world = await OneSite.open()
   const box = await world.join()

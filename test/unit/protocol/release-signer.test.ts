@@ -36,13 +36,20 @@ function trustOf(...signers: readonly ReturnType<typeof fixedKey>[]): Trust {
 const DEMANDED = trustOf(RELEASE_SIGNER)
 function judge(
   statements: readonly SignedStatement[] | undefined,
-  change: { entry?: Partial<ManifestEntry>; trust?: Trust; floor?: Floor | null; generation?: number } = {},
+  change: {
+    entry?: Partial<ManifestEntry>
+    body?: object
+    trust?: Trust
+    floor?: Floor | null
+    generation?: number
+  } = {},
 ): string {
   const { trust = DEMANDED, floor = null, generation = 7 } = change
   const body = {
     ...BODY,
     generation: { epoch: 1, counter: generation },
     entries: [{ ...entry, ...change.entry }],
+    ...change.body,
     ...(statements === undefined ? {} : { statements }),
   }
   const hubNow = { known: 'exact', ms: NOW_MS } as const
@@ -76,6 +83,22 @@ describe('a hub’s stolen key', () => {
     ['sends a floor of another workload', judge([sign()], { floor: floorOf({ 'pos/other': 99 }) }), `accept {"pos/other":99,"${W}":12}`],
   ])('%s: %s', (_name, found, expected) => expect(found).toBe(expected)) // prettier-ignore
 
+  /** The box is `SITE` to itself; the manifest calls it 0418. */
+  const named = (statements: readonly SignedStatement[]): string =>
+    judge(statements, { body: { site: '0418', formerNames: ['0416', SITE] } })
+  const was = (formerNames: ReleaseStatement['formerNames'], by = RELEASE_SIGNER): SignedStatement =>
+    sign(formerNames === undefined ? {} : { formerNames }, by)
+  test.each<[string, string, RegExp]>([
+    ['gives the site the name of another, with what was signed for that', named([sign()]), /^SignatureInvalid$/],
+    ['says itself that the one was the other', named([sign(), was({ '0418': [SITE] }, HUB)]), /^SignatureInvalid$/],
+    ['uses a rename of another site', named([was({ '0419': [SITE], '0418': ['0416'] })]), /^SignatureInvalid$/],
+    ['turns a rename round', named([was({ [SITE]: ['0418'] })]), /^SignatureInvalid$/],
+    ['tells a rename that the signer read in Git', named([was({ '0418': [SITE] })]), /^accept/],
+    ['tells it in a word on another workload', named([sign(), sign({ workload: 'b', formerNames: { '0418': ['x', SITE] } })]), /^accept/],
+    ['tells of two renames, one after the other', named([was({ '0418': ['0417b'] }), sign({ sites: ['0417b'], formerNames: { '0417b': [SITE] } })]), /^accept/],
+    ['tells a rename, and a release that is signed for under the old name alone', named([sign({ sites: [SITE], formerNames: { '0418': [SITE] } })]), /^SignatureInvalid$/],
+  ])('%s', (_name, found, expected) => expect(found).toMatch(expected)) // prettier-ignore
+
   test('cannot do away with the signer: that is the root’s word', () => {
     const body = { ...nextTrust(DEMANDED, NOW_MS), critical: [] }
     expect(acceptTrust(signTrust(body, HUB), ROOT.publicKey, DEMANDED)).toMatchObject({ reason: 'SignatureInvalid' })
@@ -100,7 +123,7 @@ test('a name from outside is only a name', () => {
     RELEASE_SIGNER,
   )
   const entries = [{ ...entry, workload: '__proto__', release: other }]
-  const found = judgeReleases(entries, [said], SITE, DEMANDED.rings.release, {})
+  const found = judgeReleases(entries, [said], { site: SITE, goesBy: SITE }, DEMANDED.rings.release, {})
   expect(found.signed).toBe('no')
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined()
 })
