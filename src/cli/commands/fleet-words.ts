@@ -182,10 +182,10 @@ const events: Command<CliPorts> = {
       const items: EventView[] = []
       for (;;) {
         const page = await hub.get<Page<EventView>>('/v1/events', { after, limit: String(MOST_EVENTS_A_PAGE) })
-        after = page.next ?? after
-        items.push(...page.items.filter((event) => subject === undefined || event.subject === subject))
         // A page that is not full is no end: events of others are left out of it.
-        if (page.next === null) return items
+        if (page.next === null || page.next === after) return items
+        after = page.next
+        items.push(...page.items.filter((event) => subject === undefined || event.subject === subject))
       }
     }
     const show = (items: readonly EventView[]): Promise<unknown> =>
