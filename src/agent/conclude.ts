@@ -4,7 +4,7 @@ import { brakedBy } from '../core/diff/confirmed.ts'
 import type { Outcome, Step } from '../core/diff/types.ts'
 import { jsonEqual, type Json } from '../core/model/json.ts'
 import { refKey, type Manifest } from '../core/model/object.ts'
-import { formatWaiting, type Waiting } from '../core/model/state.ts'
+import { formatWaiting, NOT_ITS_DOING, type Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
 import { pinnedWaiting } from './box/words.ts'
 import type { BatchFinding } from './batch/desired.ts'
@@ -174,7 +174,7 @@ function recordOf(
   const { state, ports, mode } = end
   const nowMs = ports.clock.nowMs()
   const looking = mode === 'observe' && intent.record === undefined
-  const applied = !looking && found.every((finding) => finding.sealed || finding.applied)
+  const applied = !looking && !intent.stopped && found.every((finding) => finding.sealed || finding.applied)
   const health = healthOfWorkload(found)
   const soak = soaked(state.soaks.get(kept.workload), kept, {
     release: kept.release,
@@ -182,6 +182,7 @@ function recordOf(
     health,
     nowMs: ports.clock.monotonicMs(),
     unbroken: !state.broken && end.blindMs <= BLIND_MS,
+    stands: intent.stopped || found.some(({ waiting }) => NOT_ITS_DOING.has(waiting?.reason ?? '')),
   })
   state.soaks.set(kept.workload, soak)
   if (looking) return kept
@@ -190,6 +191,7 @@ function recordOf(
     ...kept,
     applied: restamp(kept.applied, kept.release, applied, nowMs),
     healthy: restamp(kept.healthy, kept.release, applied && isGood(health), nowMs),
+    ...(applied ? { whole: true } : {}),
     transitions: soak.transitions,
     unhealthyMs: moved ? Math.floor(soak.unhealthyMs) : kept.unhealthyMs,
   }

@@ -15,6 +15,7 @@ import { mayBegin } from './begin.ts'
 import { pinnedWaiting, type Pin } from './box/words.ts'
 import type { Library } from './library.ts'
 import type { WorkloadRecord } from './ports.ts'
+import { isWhole, stopOf } from './windows.ts'
 
 export interface DesiredInput {
   readonly manifest: SiteManifest
@@ -39,6 +40,8 @@ export interface Intent {
   readonly waiting: Waiting | undefined
   /** It runs, and not what the entry names. */
   readonly instead: Waiting | undefined
+  /** Begun and not through, in a time that a window keeps free: it goes on after that. `waiting` says until when. */
+  readonly stopped: boolean
   /** What is to be here now: the release of the record, or of the entry where it only looks. */
   readonly release: Release | undefined
   readonly digest: Digest | undefined
@@ -62,8 +65,9 @@ export function desiredOf(input: DesiredInput): Desired {
   const named = new Set(entries.map(({ workload }) => workload))
   const intents = entries.map((entry) => intentOf(entry, input, named))
   const begins = new Map<string, WorkloadRecord | null>()
-  for (const { entry, record, waiting, desired } of intents) {
-    if (record === undefined || waiting !== undefined || record === input.records.get(entry.workload)) continue
+  for (const { entry, record, waiting, stopped, desired } of intents) {
+    if (record === undefined || (waiting !== undefined && !stopped)) continue
+    if (record === input.records.get(entry.workload)) continue
     begins.set(entry.workload, record)
     for (const former of desired.rules.formerNames) if (input.records.has(former)) begins.set(former, null)
   }
@@ -100,6 +104,10 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
     }
     const pin = input.pins.get(entry.workload)
     if (pin !== undefined && sameGeneration(pin.since, entry.since)) return pinned(entry, before, pin, input)
+    const stop =
+      isWhole(before) && before?.release === entry.release ? undefined : stopOf(input.manifest, entry, input.hubNow)
+    if (stop !== undefined && begin.kind === 'begins' && begin.because === 'permit')
+      begin = { kind: 'waits', waiting: stop }
     // To stay where it is needs no word.
     if (input.paused !== undefined && begin.kind === 'begins' && begin.because !== 'same')
       begin = { kind: 'waits', waiting: input.paused }
@@ -109,7 +117,8 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
       return former === undefined ? waits : { ...waits, desired: { ...waits.desired, state: 'held' } }
     }
     const record = begin.kind === 'begun' ? before : began(entry, before, input.acceptedAtMs)
-    return made(entry, record, undefined, target, entry.release, target, input)
+    const goes = made(entry, record, stop, target, entry.release, target, input)
+    return stop === undefined ? goes : { ...goes, stopped: true, desired: { ...goes.desired, state: 'held' } }
   } catch (error) {
     const { reason, message } = asFault(error)
     const unread = {
@@ -125,6 +134,7 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
       record: before,
       waiting: undefined,
       instead: undefined,
+      stopped: false,
       release: undefined,
       digest: undefined,
       desired: unread,
@@ -160,6 +170,7 @@ function began(entry: ManifestEntry, before: WorkloadRecord | undefined, receive
     healthy: before?.healthy ?? null,
     transitions: 0,
     unhealthyMs: 0,
+    ...(before?.release === entry.release && isWhole(before) ? { whole: true } : {}),
   }
 }
 
@@ -202,7 +213,8 @@ function made(
   // Suspended: everything stays as it is, whichever release it is at.
   const state = target.rules.suspend ? 'held' : 'active'
   const desired: DesiredWorkload = { name: entry.workload, order: entry.order, rules, objects, reserved, state }
-  return { entry, record, waiting, instead: undefined, release, digest, desired, batch, fault: undefined }
+  const rest = { instead: undefined, stopped: false, fault: undefined }
+  return { entry, record, waiting, release, digest, desired, batch, ...rest }
 }
 
 /** How each workload reads the kinds that it brings, by name. */

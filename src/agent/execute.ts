@@ -1,6 +1,7 @@
 /** Carries steps out. Every write names the version or the UID it was decided on; every deletion is decided again on a live read. */
 import { refKey, type Manifest } from '../core/model/object.ts'
 import { asFault, Fault } from '../core/model/fault.ts'
+import type { Waiting } from '../core/model/state.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
 import { carriesMarks, FIELD_MANAGER } from '../core/diff/marks.ts'
 import { managerEntries, migrationPatch } from '../core/diff/managers.ts'
@@ -23,6 +24,8 @@ export interface ExecutePorts {
   entry(key: string): InventoryEntry | undefined
   /** A failure that still stands: not tried. */
   held(step: Acting): { readonly reason: Fault['reason']; readonly message: string } | undefined
+  /** Why its workload must stand still from now on: a window closed meanwhile. */
+  stopped(step: Acting): Waiting | undefined
   /** Called before each request. Fault: the turn stands still (paused process, throttled server). */
   gate(): void
   /** What was read or written on the way. null: not there. */
@@ -62,6 +65,8 @@ function runPhase(steps: readonly Acting[], ports: ExecutePorts, signal: AbortSi
 }
 
 async function attempt(step: Acting, ports: ExecutePorts, signal: AbortSignal): Promise<Outcome> {
+  const because = ports.stopped(step)
+  if (because !== undefined) return { kind: 'stopped', step, because }
   const standing = ports.held(step)
   if (standing !== undefined) return { kind: 'failed', step, reason: standing.reason, message: standing.message }
   try {

@@ -131,6 +131,8 @@ function saidOfOutcome(outcome: Outcome): Said {
       const message = outcome.message + (outcome.reason === 'ImmutableField' ? allowedBy(outcome.step.ref) : '')
       return { sync: refused ? 'Failed' : 'Progressing', reason: outcome.reason, message, refused }
     }
+    case 'stopped':
+      return { sync: 'Waiting', waiting: outcome.because }
     case 'waits':
       return { sync: 'Waiting', waiting: { reason: 'Dependency', detail: formatRef(parseRefKey(outcome.on)) } }
     case 'deleted':

@@ -103,6 +103,8 @@ export interface WorkloadRecord {
   readonly healthy: { readonly digest: Digest; readonly atMs: number } | null
   readonly transitions: number
   readonly unhealthyMs: number
+  /** All of this release was applied here once. */
+  readonly whole?: true
 }
 
 /** One transaction, on the disk when it returns. Absent fields stay as they are. */

@@ -13,11 +13,11 @@ import { refKey, type Manifest } from '../core/model/object.ts'
 import type { Release } from '../core/model/release.ts'
 import type { Waiting } from '../core/model/state.ts'
 import type { SiteManifest } from '../core/protocol/messages.ts'
-import { pausedWaiting } from './box/words.ts'
+import { type BoxWords, pausedWaiting } from './box/words.ts'
 import { confirmedHere, confirmedNote } from './confirmed.ts'
 import { batchOf, desiredOf, healthChecksOf, type Desired } from './desired.ts'
 import { execute, type ExecutePorts } from './execute.ts'
-import { gather } from './gather.ts'
+import { gather, type Gathered } from './gather.ts'
 import { keeper, type Keeper } from './keep.ts'
 import { createLibrary, type Library } from './library.ts'
 import { countInstances } from './instances.ts'
@@ -31,6 +31,7 @@ import { isGood } from './soak.ts'
 import { clusterFor } from './account.ts'
 import { concludeTurn } from './conclude.ts'
 import { isSettled, type ReconcileDeps } from './settled.ts'
+import { isWhole, stopOf } from './windows.ts'
 
 /** Set once an inventory was looked for in the cluster. */
 const NOTE_RECOVERED = 'recovered'
@@ -40,9 +41,29 @@ const UNREAD_RETRY_MS = 5_000
 /** Some health changes with time alone (a progress deadline). */
 const UNHEALTHY_LOOK_MS = 10_000
 
+export interface Look {
+  readonly current: Current
+  readonly mode: 'enforce' | 'observe'
+  readonly desired: Desired
+  readonly steps: readonly Step[]
+  readonly actual: ReadonlyMap<string, Manifest | null>
+}
+
+interface Scene {
+  readonly mode: 'enforce' | 'observe'
+  readonly pause: ReturnType<BoxWords['pause']>
+  readonly paused: Waiting | undefined
+  readonly before: Inventory
+  readonly desired: Desired
+  readonly gathered: Gathered
+  readonly input: Omit<PlanInput, 'confirmed' | 'instances'>
+}
+
 export interface Reconciler {
   /** Ms until the next turn is due without a change; Infinity: none is. */
   turn(signal: AbortSignal): Promise<{ readonly nextMs: number }>
+  /** What a turn would decide now; nothing is done, and nothing written. undefined: there is no manifest yet. */
+  look(signal: AbortSignal): Promise<Look | undefined>
   /** The manifest that turns act on. */
   manifest(): Current | undefined
   readonly library: Library
@@ -66,11 +87,31 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     }
     state.counts.turns += 1
     state.tickMs = clock.monotonicMs()
-    const mode = options.mode === 'observe' ? 'observe' : current.manifest.mode
     words.follow(current.manifest)
+    const fresh = await recoverOnce(current.manifest, signal)
+    const { mode, pause, paused, before, desired, gathered, input } = await sceneOf(current, fresh, signal)
+    const steps = await planned(input, current.manifest, desired, signal)
+    rememberVerified(steps, gathered.actual, before)
+    const idle = mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
+    const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
+    if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
+    deps.batch.want(batchOf(desired, idle))
+    deps.uplink.acted(outcomes)
+    const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
+    if (idle === undefined && (tookBack(desired) || deps.uplink.revert(current.manifest))) return { nextMs: 0 }
+    const doubtful = steps.some(
+      (step) => step.kind === 'leave' && ['unread', 'terminating', 'uncounted'].includes(step.because),
+    )
+    const sick = [...state.observations.values()].some(({ health, begun }) => begun && !isGood(health))
+    const looks = [doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity]
+    return { nextMs: Math.min(nextMs, pause?.leftMs ?? Infinity, deps.uplink.nextMs(), ...looks) }
+  }
+
+  /** All that a turn decides on, as it is now. */
+  async function sceneOf(current: Current, fresh: boolean, signal: AbortSignal): Promise<Scene> {
+    const mode = options.mode === 'observe' ? 'observe' : current.manifest.mode
     const pause = words.pause()
     const paused = pause === undefined ? undefined : pausedWaiting(pause)
-    const fresh = await recoverOnce(current.manifest, signal)
     const before = store.inventory()
     const desired = desiredOf({
       manifest: current.manifest,
@@ -99,21 +140,18 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       suspected: (key) => state.suspected.get(key) ?? [],
       fought: (key, differences) => state.attempts.fought(key, differences, clock.monotonicMs()),
     }
-    const steps = await planned(input, current.manifest, desired, signal)
-    rememberVerified(steps, gathered.actual, before)
-    const idle = mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
-    const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
-    if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
-    deps.batch.want(batchOf(desired, idle))
-    deps.uplink.acted(outcomes)
-    const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
-    if (idle === undefined && (tookBack(desired) || deps.uplink.revert(current.manifest))) return { nextMs: 0 }
-    const doubtful = steps.some(
-      (step) => step.kind === 'leave' && ['unread', 'terminating', 'uncounted'].includes(step.because),
-    )
-    const sick = [...state.observations.values()].some(({ health, begun }) => begun && !isGood(health))
-    const looks = [doubtful ? UNREAD_RETRY_MS : Infinity, sick ? UNHEALTHY_LOOK_MS : Infinity]
-    return { nextMs: Math.min(nextMs, pause?.leftMs ?? Infinity, deps.uplink.nextMs(), ...looks) }
+    return { mode, pause, paused, before, desired, gathered, input }
+  }
+
+  async function look(signal: AbortSignal): Promise<Look | undefined> {
+    const current = manifest()
+    if (current === undefined) return undefined
+    // Before the inventory was looked for in the cluster nobody knows what is ours.
+    const fresh = store.note(NOTE_RECOVERED) === undefined
+    const { mode, before, desired, gathered, input } = await sceneOf(current, fresh, signal)
+    const confirmed = confirmedKeys(confirmedHere(store, current.manifest, before))
+    const steps = plan({ ...input, confirmed, instances: new Map() })
+    return { current, mode, desired, steps, actual: gathered.actual }
   }
 
   /** With every yes that this site has: by the lists that the hub made for it, and to what its own fuse would stop. */
@@ -195,6 +233,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       healthy: (key, live) => isReady(kept.inventory, key, live, checks),
       entry: (key) => kept.inventory.get(key),
       done: (outcome) => kept.done(outcome),
+      stopped: (step) => stopOfStep(step, desired),
       held: (step) => state.attempts.held(refKey(step.ref), attemptDigest(step, desired), clock.monotonicMs()),
       gate: () => {
         kept.check()
@@ -224,6 +263,15 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     }
   }
 
+  /** A turn may last: a window that closes in the middle of it ends there what is not through. */
+  function stopOfStep({ workload }: Step, { intents }: Desired): Waiting | undefined {
+    const intent = intents.find(({ entry }) => entry.workload === workload)
+    const current = manifest()
+    if (intent === undefined || current === undefined || intent.entry.gates.length === 0) return undefined
+    const through = isWhole(intent.record) || intent.instead !== undefined || intent.digest !== intent.entry.release
+    return through ? undefined : stopOf(current.manifest, intent.entry, deps.hubNow())
+  }
+
   function clusterOf(step: Step, desired: Desired): Cluster {
     // A namespace made by need is the site's own doing.
     if (step.kind === 'create' && step.because === 'needed') return ports.cluster
@@ -232,7 +280,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
 
   function remember(outcome: Outcome): void {
     const key = refKey(outcome.step.ref)
-    if (outcome.kind === 'failed' || outcome.kind === 'waits') return
+    if (outcome.kind === 'failed' || outcome.kind === 'waits' || outcome.kind === 'stopped') return
     state.attempts.succeeded(key)
     if (outcome.kind === 'deleted') state.counts.deletes += 1
     if (outcome.kind !== 'applied') return
@@ -290,7 +338,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     return isGood(healthOf(live, { nowMs: clock.nowMs(), checks: checksOf.get(entry?.workload ?? '') ?? [] }).health)
   }
 
-  return { turn, manifest, library }
+  return { turn, look, manifest, library }
 }
 
 /** Another agent may write here, or may for all that is known: nothing is begun. */

@@ -25,6 +25,8 @@ export interface SoakInput {
   readonly nowMs: number
   /** After a gap that was too long nobody knows what happened in between. */
   readonly unbroken: boolean
+  /** It stands still through no doing of its own: that is no time for which it was ill. */
+  readonly stands: boolean
 }
 
 /** `stored`: what survived a restart, where this is the first look. */
@@ -50,7 +52,7 @@ export function soaked(
     release,
     healthySinceMs: good ? since : null,
     lookedAtMs: nowMs,
-    unhealthyMs: past.unhealthyMs + (wasGood ? 0 : nowMs - past.lookedAtMs),
+    unhealthyMs: past.unhealthyMs + (wasGood || input.stands ? 0 : nowMs - past.lookedAtMs),
     transitions: past.transitions + (wasGood && !good ? 1 : 0),
   }
 }

@@ -10,8 +10,9 @@ import { emptyings, type Emptying } from './empty.ts'
 import { renamedWorld, type Known } from './rename.ts'
 import type { Releases } from './releases.ts'
 import { rolloutId } from './rollouts.ts'
-import type { FleetState, Held } from './source-state.ts'
+import { type FleetState, fleetState, type Held } from './source-state.ts'
 import type { KeptSpec, Rename, RolloutRecord, SiteRecord } from './store.ts'
+import { stoppingWindows } from './windows.ts'
 import type { Draft, World } from './world.ts'
 
 /** Confirmed deletion lists that a site's manifest goes on naming: a site that was dark for so many of them is not stopped twice. */
@@ -60,6 +61,7 @@ export async function changeTargets(
   const entriesGone = await goneEntries(world, fleet, sites, maps, facts.confirmed?.list ?? null)
   for (const { site, workloads } of emptied) entriesGone.push(...workloads.map((workload) => ({ site, workload })))
   const behind = [
+    ...(stopsOtherwise(before, fleet) ? toldSites(world) : []),
     ...facts.renames.map(({ to }) => to),
     ...entriesGone.map(({ site }) => site),
     ...[...records.values()].filter((site) => tellsMore(world.sites.get(site.name), site)).map(({ name }) => name),
@@ -327,10 +329,21 @@ function confirmations(
   return { digests, blobs }
 }
 
-/** Does its manifest say more than its entries do? Labels decide which freezes it echoes. */
+/** Windows that stop what has begun stand in the manifests of the sites that they concern: they are told of a change. */
+function stopsOtherwise(world: World, fleet: Fleet): boolean {
+  const before = stoppingWindows(fleetState(world).windows ?? [])
+  return !jsonEqual(before as unknown as Json, stoppingWindows(fleet.windows) as unknown as Json)
+}
+
+function toldSites({ sites }: Known): readonly string[] {
+  return [...sites.values()].filter(({ current }) => current !== null).map(({ name }) => name)
+}
+
+/** Does its manifest say more than its entries do? Labels decide which freezes it echoes, and with the zone which windows stop it. */
 function tellsMore(before: SiteRecord | undefined, after: SiteRecord): boolean {
   if (before === undefined || before.current === null) return false
-  return before.mode !== after.mode || before.confirmed !== after.confirmed || !jsonEqual(before.labels, after.labels)
+  if (before.mode !== after.mode || before.timeZone !== after.timeZone) return true
+  return before.confirmed !== after.confirmed || !jsonEqual(before.labels, after.labels)
 }
 
 function fleetStateOf(fleet: Fleet, held: readonly HeldWorkload[]): FleetState {

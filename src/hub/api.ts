@@ -55,6 +55,8 @@ export interface RolloutWord {
   readonly wave?: string
   /** The team in whose name the glass is broken; absent: the only one that may. */
   readonly team?: string
+  /** How long the glass stays broken; absent: a day. */
+  readonly forMs?: number
   /** The rollout's id that an approval names, or the digest that `readmit` lets back in. */
   readonly id?: string
 }

@@ -51,6 +51,7 @@ export function siteWorkload(at: AtSite | undefined): SiteWorkload | undefined {
     published: at.entry?.release ?? null,
     since: at.entry?.since ?? null,
     startByMs: at.entry?.startByMs ?? null,
+    ...(at.entry?.glass === undefined ? {} : { glass: at.entry.glass }),
     observation: at.observation,
   }
 }

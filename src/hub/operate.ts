@@ -29,6 +29,9 @@ const MOST_TOKEN_MS = 3_600_000
 /** A freeze ends by itself; a longer one belongs in Git. */
 const MOST_FREEZE_MS = 30 * 86_400_000
 const MOST_REASON = 500
+/** A broken glass is for an emergency: long enough that each site had its turn of the day, and no second policy. */
+const GLASS_MS = 86_400_000
+const MOST_GLASS_MS = 7 * 86_400_000
 /** Who makes the first token. */
 const HUB: Actor = { name: 'hub', role: 'admin', teams: [] }
 
@@ -83,7 +86,7 @@ export function createApi(parts: OperateParts): HubApi {
       await parts.rollouts.say(workload, said, {
         id: record.spec.id,
         ...(word.why === undefined ? {} : { why: word.why }),
-        ...(said.kind === 'breakGlass' ? { team: said.team } : {}),
+        ...(said.kind === 'breakGlass' ? { team: said.team, untilMs: said.untilMs } : {}),
       })
       parts.wake()
       return readsOf(parts, actor).rollout(workload)
@@ -308,13 +311,15 @@ function commandOf(
     case 'promote':
       return word.wave === undefined ? { kind: verb, by } : { kind: verb, by, wave: word.wave }
     case 'resume':
+      return word.id === undefined ? { kind: verb, by } : { kind: verb, by, digest: digestOf(word.id) }
+    case 'resume':
     case 'readmit':
       return { kind: verb, by }
   }
 }
 
 /** A window yields to the team that it names, and to no other; what is said stands in the audit log. */
-function glassOf({ world }: OperateParts, actor: Actor, spec: KeptSpec, word: RolloutWord): RolloutCommand {
+function glassOf({ world, nowMs }: OperateParts, actor: Actor, spec: KeptSpec, word: RolloutWord): RolloutCommand {
   allow(actor, 'approve')
   const why = word.why ?? ''
   checkReason(why)
@@ -325,7 +330,13 @@ function glassOf({ world }: OperateParts, actor: Actor, spec: KeptSpec, word: Ro
   if (team === undefined || !teams.includes(team))
     throw new Fault('InvalidInput', `team is one whose yes a window takes: ${teams.join(', ')}`)
   speakFor(actor, team)
-  return { kind: 'breakGlass', by: actor.name, team, why, id }
+  const { forMs = GLASS_MS } = word
+  if (!(forMs > 0 && forMs <= MOST_GLASS_MS))
+    throw new Fault(
+      'InvalidInput',
+      'a broken glass lasts for 7 days at most: a longer time is a change of the window in Git',
+    )
+  return { kind: 'breakGlass', by: actor.name, team, why, id, untilMs: nowMs() + forMs }
 }
 
 /** Fault Forbidden. */
@@ -333,6 +344,12 @@ function speakFor(actor: Actor, team: string | null): void {
   const may = actor.role === 'admin' || actor.teams.includes('*') || (team !== null && actor.teams.includes(team))
   if (!may) throw new Fault('Forbidden', `${actor.name} does not speak for ${team ?? 'this wave'}`)
 }
+/** Fault InvalidInput. */
+function digestOf(text: string): Digest {
+  if (!isDigest(text)) throw new Fault('InvalidInput', 'id is the digest of a release that is withdrawn')
+  return text
+}
+
 
 function idOf(spec: KeptSpec, { id = spec.id }: RolloutWord): Digest {
   if (!isDigest(id)) throw new Fault('InvalidInput', 'id is the digest of the rollout, as status shows it')

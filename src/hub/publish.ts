@@ -13,6 +13,7 @@ import { activeFreeze, activeHold } from './facts.ts'
 import { orders, type Releases } from './releases.ts'
 import type { Signed } from './signed.ts'
 import type { EntryRecord, SiteRecord } from './store.ts'
+import { stopsOf } from './windows.ts'
 import type { Draft, World } from './world.ts'
 
 /** A manifest bars installing something new after this; a site that comes later is given a fresh one. */
@@ -174,10 +175,13 @@ async function nextOf(
 /** The entry that a grant makes; null where it says what stands there already. */
 function granted(world: World, entry: EntryRecord | null, grant: Grant, generation: Generation): EntryRecord | null {
   const { site, workload, release, startAfterMs, startByMs, because } = grant
+  const permit = { startAfterMs, startByMs, because, ...(grant.glass === undefined ? {} : { glass: grant.glass }) }
   if (entry?.release === release) {
-    if (entry.startAfterMs === startAfterMs && entry.startByMs === startByMs) return null
+    const { glass: _glass, ...rest } = entry
+    const same = entry.startAfterMs === startAfterMs && entry.startByMs === startByMs
+    if (same && (entry.glass ?? []).join() === (grant.glass ?? []).join()) return null
     // Only the permit is new: `since` stays, so that what was observed and soaked still counts.
-    return { ...entry, startAfterMs, startByMs, because }
+    return { ...rest, ...permit }
   }
   const rollout = world.rollouts.get(workload)
   const spec = rollout?.spec.targets.get(site) === release ? rollout.spec : (rollout?.next ?? rollout?.spec)
@@ -186,9 +190,7 @@ function granted(world: World, entry: EntryRecord | null, grant: Grant, generati
     workload,
     release,
     since: generation,
-    startAfterMs,
-    startByMs,
-    because,
+    ...permit,
     confirm: spec?.confirm ?? entry?.confirm ?? null,
     previous:
       entry === null
@@ -220,11 +222,13 @@ async function bodyOf(
       ? {}
       : { freeze: { id: freeze.id, reason: freeze.reason, by: freeze.by, untilMs: freeze.untilMs } }),
   }
+  const { gates, windows } = stopsOf(world, site, entries)
   const named = entries
     .map((entry) =>
       manifestEntry(
         entry,
         order.get(entry.workload) ?? 0,
+        gates.get(entry.workload) ?? [],
         (old) => !world.withdrawn.has(old) && parts.signed.allows(site.name, entry.workload, old),
       ),
     )
@@ -234,6 +238,7 @@ async function bodyOf(
     critical: [
       ...(site.mode === 'observe' ? ['mode'] : []),
       ...(entries.some(({ confirm }) => confirm !== null) ? ['confirm', 'fallback'] : []),
+      ...(windows === null ? [] : ['gates', 'windows']),
     ],
     mode: site.mode,
     entries: named,
@@ -242,6 +247,7 @@ async function bodyOf(
     keys: {},
     withdrawn: [...withdrawn].sort(byUtf16),
     deletionsConfirmed: site.confirmed,
+    ...(windows === null ? {} : { windows }),
     ...(site.formerNames === undefined ? {} : { formerNames: site.formerNames }),
     ...wordsFor(parts.signed, site.name, named),
     ...(Object.keys(echo).length === 0 ? {} : { echo }),
@@ -260,7 +266,12 @@ function wordsFor(signed: Signed, site: string, entries: readonly ManifestEntry[
   return { statements: [...words, ...signed.renames(site, words)] }
 }
 
-function manifestEntry(entry: EntryRecord, order: number, may: (old: Digest) => boolean): ManifestEntry {
+function manifestEntry(
+  entry: EntryRecord,
+  order: number,
+  gates: readonly string[],
+  may: (old: Digest) => boolean,
+): ManifestEntry {
   const fallback = entry.confirm === null ? undefined : entry.good.find((old) => old !== entry.release && may(old))
   return {
     workload: entry.workload,
@@ -271,7 +282,7 @@ function manifestEntry(entry: EntryRecord, order: number, may: (old: Digest) => 
     startBy: new Date(entry.startByMs).toISOString(),
     ...(entry.confirm === null ? {} : { confirm: entry.confirm }),
     ...(fallback === undefined ? {} : { fallback }),
-    gates: [],
+    gates,
   }
 }
 

@@ -63,6 +63,8 @@ export interface EntryRecord {
   readonly startAfterMs: number
   readonly startByMs: number
   readonly because: Grant['because']
+  /** Teams whose yes it was given by: their windows do not stop it. Absent: nobody's. */
+  readonly glass?: readonly string[]
   readonly confirm: 'uplink' | null
   /** Releases it named before, latest first, at most 3. */
   readonly previous: readonly Digest[]

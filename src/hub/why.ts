@@ -1,11 +1,13 @@
 /** Why something is not as desired: numbered causes with their numbers, and when it is decided again. */
-import { WAITING_SENTENCES } from '../core/api/sentences.ts'
+import { sentenceOf, stopSentence, WAITING_SENTENCES } from '../core/api/sentences.ts'
 import { API_FORMAT, type Cause, type WhyView, type WorkloadAtSite } from '../core/api/types.ts'
 import { shortDigest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { formatRef } from '../core/model/object.ts'
 import { formatWaiting, type Waiting } from '../core/model/state.ts'
+import { glassAt } from '../core/rollout/look.ts'
+import { clockText } from '../core/rollout/standing.ts'
 import { emptyingOf } from './empty.ts'
 import { activeFreeze } from './facts.ts'
 import { Releases } from './releases.ts'
@@ -81,16 +83,20 @@ export function whyRollout(parts: StandingParts, workload: string): WhyView {
       cause(
         state.phase,
         subject,
-        `${state.ended.kind} by ${state.ended.by}: ${state.ended.why}`,
+        stopSentence(state.ended.by, state.ended.kind, state.ended.why),
         state.endedAtMs ?? null,
         null,
       ),
     )
   if (state?.paused !== undefined)
-    causes.push(cause('Paused', subject, `${state.paused.why} (by ${state.paused.by})`, state.paused.atMs, null))
+    causes.push(
+      cause('Paused', subject, stopSentence(state.paused.by, 'pause', state.paused.why), state.paused.atMs, null),
+    )
   if (state?.phase === 'Progressing' || state?.phase === 'Paused')
-    for (const { team, by, why, atMs } of state.glass ?? [])
-      causes.push(cause('GlassBroken', subject, `no window of ${team} keeps it: ${why} (by ${by})`, atMs, null))
+    for (const { team, by, why, atMs, untilMs } of glassAt(state, parts.nowMs())) {
+      const until = `no window of ${team} keeps it until ${clockText(untilMs)}`
+      causes.push(cause('GlassBroken', subject, `${until}: ${why} (by ${by})`, atMs, untilMs))
+    }
   if (decision?.because != null && decision.because.reason !== 'Paused')
     causes.push(fromWaiting(decision.because, subject, null))
   for (const [key, sites] of groupBy([...(state?.sites ?? [])], ([, { failure }]) =>
@@ -233,8 +239,7 @@ function answer(
 }
 
 function fromWaiting(waiting: Waiting, subject: string, sinceMs: number | null): Cause {
-  const sentence = Object.hasOwn(WAITING_SENTENCES, waiting.reason) ? WAITING_SENTENCES[waiting.reason] : waiting.reason
-  return cause(formatWaiting(waiting), subject, sentence, sinceMs, waiting.nextAtMs ?? null)
+  return cause(formatWaiting(waiting), subject, sentenceOf(waiting), sinceMs, waiting.nextAtMs ?? null)
 }
 
 function cause(

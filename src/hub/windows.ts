@@ -1,10 +1,12 @@
 /** Maintenance windows of workloads at sites, as of now: what the rollout engine asks for thousands of times a turn. */
-import { endOfNext, type MaintenanceWindow, windowAt } from '../core/calendar/windows.ts'
+import { endOfNext, type MaintenanceWindow, stillAsked, windowAt } from '../core/calendar/windows.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { windowConcerns, windowIn } from '../core/fleet/windows.ts'
 import type { FleetWindow } from '../core/fleet/types.ts'
+import type { ManifestWindow } from '../core/protocol/messages.ts'
 import type { RolloutWorld, WindowFact } from '../core/rollout/types.ts'
 import { fleetState } from './source-state.ts'
+import type { EntryRecord, SiteRecord } from './store.ts'
 import type { World } from './world.ts'
 
 type Asked = NonNullable<RolloutWorld['window']>
@@ -61,6 +63,61 @@ export function windowsOf(world: World, nowMs: number): Asked {
     }
     return group === null ? undefined : factOf(group, nowMs)
   }
+}
+
+/** What a site's manifest says of windows that stop what has begun. */
+export interface Stops {
+  /** Names, by workload. */
+  readonly gates: ReadonlyMap<string, readonly string[]>
+  /** null: nothing is ever stopped there. */
+  readonly windows: Readonly<Record<string, ManifestWindow>> | null
+}
+
+const NO_STOPS: Stops = { gates: new Map(), windows: null }
+/** What is provisioned, or goes back to where it was well, goes in spite of all windows. */
+const UNSTOPPED: ReadonlySet<EntryRecord['because']> = new Set(['provision', 'rollback', 'undo', 'revoke'])
+
+/**
+ * For entries that some window with `overrun: stop` concerns: every window that says when they may go on. The site asks them by
+ * itself, so that one which is dark stops and goes on in time.
+ */
+export function stopsOf(
+  world: World,
+  { labels, timeZone = 'UTC' }: SiteRecord,
+  entries: readonly EntryRecord[],
+): Stops {
+  const stopping = stoppingWindows(fleetState(world).windows ?? NONE)
+  if (stopping.length === 0) return NO_STOPS
+  const gates = new Map<string, readonly string[]>()
+  const windows: Record<string, ManifestWindow> = {}
+  for (const { workload, because, glass = [] } of entries) {
+    if (UNSTOPPED.has(because)) continue
+    const asked = stillAsked(
+      stopping.filter((one) => windowConcerns(one, labels, workload)),
+      new Set(glass),
+    )
+    const own = stoppingWindows(asked)
+    if (own.length === 0) continue
+    gates.set(workload, own.map(({ name }) => name).toSorted(byUtf16))
+    for (const one of own) windows[one.name] = toldWindow(one, timeZone)
+  }
+  return gates.size === 0 ? NO_STOPS : { gates, windows }
+}
+
+/** Those that may stop a change, and those whose opening lets it go on. */
+export function stoppingWindows(windows: readonly FleetWindow[]): readonly FleetWindow[] {
+  const allowed = windows.some(({ effect, overrun }) => effect === 'allow' && overrun === 'stop')
+  return windows.filter(({ effect, overrun }) => (effect === 'allow' ? allowed : overrun === 'stop'))
+}
+
+function toldWindow(window: FleetWindow, siteZone: string): ManifestWindow {
+  const { effect, overrun, timeZone } = window
+  const base = { effect, overrun, timeZone: timeZone === 'site' ? siteZone : timeZone }
+  if (window.when.is === 'recurring')
+    return { ...base, schedule: window.when.schedule, durationMs: window.when.durationMs }
+  const { when } = windowIn(window, siteZone)
+  const { fromMs, untilMs } = when.is === 'dated' ? when : { fromMs: 0, untilMs: 0 }
+  return { ...base, fromMs: Math.max(0, fromMs), untilMs: Math.max(0, untilMs) }
 }
 
 /** Teams that may break the glass of a window that concerns this workload at one of these sites. */

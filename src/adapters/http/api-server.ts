@@ -179,6 +179,7 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
         ...text(body, 'wave'),
         ...text(body, 'team'),
         ...text(body, 'id'),
+        ...(typeof body['forMs'] === 'number' ? { forMs: body['forMs'] } : {}),
       }),
     )
   word('POST', '/v1/sites/:name/hold', (actor, body, request) =>

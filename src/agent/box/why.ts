@@ -1,6 +1,6 @@
 /** Why a workload or an object is as it is, from what the site itself knows. */
 import type { BoxView, BoxWorkload } from '../../core/api/box.ts'
-import { WAITING_SENTENCES } from '../../core/api/sentences.ts'
+import { sentenceOf } from '../../core/api/sentences.ts'
 import { API_FORMAT, type Cause, type WhyView } from '../../core/api/types.ts'
 import type { Inventory, InventoryEntry } from '../../core/diff/types.ts'
 import { shortDigest } from '../../core/model/digest.ts'
@@ -60,8 +60,7 @@ function ofWorkload(it: BoxWorkload): Cause[] {
         it.rolledBack.atMs,
       ),
     )
-  else if (it.waiting !== null)
-    causes.push(cause(formatWaiting(it.waiting), subject, WAITING_SENTENCES[it.waiting.reason], null))
+  else if (it.waiting !== null) causes.push(cause(formatWaiting(it.waiting), subject, sentenceOf(it.waiting), null))
   if (it.failure !== null) causes.push(cause(it.failure.reason, subject, it.failure.message, null))
   for (const { ref, reason, message, sync, health } of it.objects)
     causes.push(cause(reason === '' ? `${sync}, ${health}` : reason, formatRef(ref), message, null))

@@ -30,11 +30,16 @@ function verb(
     async run([workload = ''], values, ports, io) {
       const format = formatOf(values, io)
       if (format === undefined) return EXIT.failed
+      const said = body(values)
+      if (typeof said === 'string') {
+        io.err(`error: ${said}`)
+        return EXIT.failed
+      }
       const hub = await connect(ports, values)
       const view = await hub.send<RolloutView>(
         'POST',
         `/v1/rollouts/${encodeURIComponent(bare(workload))}/${name}`,
-        body(values),
+        said,
       )
       return print(view, format, io, {
         text: (value) => rolloutRows([value], false, io.nowMs()),
@@ -51,6 +56,9 @@ function bare(name: string): string {
 
 const because = (flags: Values): Record<string, string> =>
   typeof flags['reason'] === 'string' ? { why: flags['reason'] } : {}
+
+const badDuration = (found: unknown): string =>
+  `--for found ${String(found)}, expected a duration such as 90s, 2h or 1h30m`
 
 const rolloutStatus: Command<CliPorts> = {
   name: 'rollout status',
@@ -109,7 +117,7 @@ const hold: Command<CliPorts> = {
     const text = flags['for']
     const ms = typeof text === 'string' ? parseDuration(text) : null
     if (ms === undefined) {
-      io.err(`error: --for found ${String(text)}, expected a duration such as 90s, 2h or 1h30m`)
+      io.err(`error: ${badDuration(text)}`)
       return EXIT.failed
     }
     const hub = await connect(ports, flags)
@@ -242,6 +250,19 @@ export const OPERATE: readonly Command<CliPorts>[] = [
       ...because(flags),
       ...(typeof flags['team'] === 'string' ? { team: flags['team'] } : {}),
       ...(typeof flags['id'] === 'string' ? { id: flags['id'] } : {}),
+      reason: WHY_FLAG,
+    },
+    (flags) => {
+      const forMs = parseDuration(String(flags['for']))
+      if (forMs === undefined) return badDuration(flags['for'])
+      return {
+        ...because(flags),
+        forMs,
+        ...(typeof flags['team'] === 'string' ? { team: flags['team'] } : {}),
+        ...(typeof flags['id'] === 'string' ? { id: flags['id'] } : {}),
+      }
+    },
+  ),
     }),
   ),
       for: {

@@ -48,7 +48,8 @@ export function windowAt(
 ): WindowVerdict {
   const asked = stillAsked(windows, yes)
   const spans = new Spans(asked, siteZone)
-  if (isPermitted(spans, asked, nowMs)) return { open: true, closesAtMs: edgeWhere(spans, asked, nowMs, false) }
+  if (isPermitted(spans, asked, nowMs))
+    return { open: true, closesAtMs: edgeWhere(spans, asked, nowMs, (atMs) => !isPermitted(spans, asked, atMs)) }
   const denying = asked.filter((one) => one.effect === 'deny' && spans.isOpen(one, nowMs))
   const lacking = isAllowed(spans, asked, nowMs) ? [] : asked.filter(({ effect }) => effect === 'allow')
   const keepers = [...denying, ...lacking].filter((one) => !isBroken(one, yes))
@@ -57,27 +58,47 @@ export function windowAt(
   return {
     open: false,
     by: keepers[0]?.name ?? '',
-    opensAtMs: edgeWhere(spans, asked, nowMs, true),
+    opensAtMs: edgeWhere(spans, asked, nowMs, (atMs) => isPermitted(spans, asked, atMs)),
     breakGlass: known.length === teams.length ? [...new Set(known)] : null,
   }
 }
 
-function isBroken({ breakGlass }: MaintenanceWindow, yes: ReadonlySet<string>): boolean {
+function isBroken({ breakGlass }: Pick<MaintenanceWindow, 'breakGlass'>, yes: ReadonlySet<string>): boolean {
   return breakGlass !== null && yes.has(breakGlass)
 }
 
-/** A yes only ever opens: while another `allow` window restricts, one that yields still lets changes go inside itself. */
-function stillAsked(windows: readonly MaintenanceWindow[], yes: ReadonlySet<string>): readonly MaintenanceWindow[] {
+/**
+ * The windows that still say something once these teams broke the glass. A yes only ever opens: while another `allow` window
+ * restricts, one that yields still lets changes go inside itself.
+ */
+export function stillAsked<W extends Pick<MaintenanceWindow, 'effect' | 'breakGlass'>>(
+  windows: readonly W[],
+  yes: ReadonlySet<string>,
+): readonly W[] {
   if (yes.size === 0) return windows
   const restricts = windows.some((one) => one.effect === 'allow' && !isBroken(one, yes))
   return windows.filter((one) => !isBroken(one, yes) || (one.effect === 'allow' && restricts))
 }
 
-/** Must a change that has begun stop now? Only where a window with `overrun: stop` is what keeps it. */
-export function mustStop(windows: readonly MaintenanceWindow[], siteZone: string, nowMs: number): boolean {
+/** Whether a change that has begun must stand still; `resumesAtMs` null: not within the horizon. */
+export type StopVerdict =
+  | { readonly stops: false }
+  | { readonly stops: true; readonly by: string; readonly resumesAtMs: number | null }
+
+/** Must a change that has begun stop now, and until when? Only where a window with `overrun: stop` is what keeps it. */
+export function stopAt(windows: readonly MaintenanceWindow[], siteZone: string, nowMs: number): StopVerdict {
   const spans = new Spans(windows, siteZone)
-  if (windows.some((one) => one.effect === 'deny' && one.overrun === 'stop' && spans.isOpen(one, nowMs))) return true
-  return !isAllowed(spans, windows, nowMs) && windows.some((one) => one.effect === 'allow' && one.overrun === 'stop')
+  const by = stopper(spans, windows, nowMs)
+  if (by === undefined) return { stops: false }
+  const resumesAtMs = edgeWhere(spans, windows, nowMs, (atMs) => stopper(spans, windows, atMs) === undefined)
+  return { stops: true, by: by.name, resumesAtMs }
+}
+
+function stopper(spans: Spans, windows: readonly MaintenanceWindow[], atMs: number): MaintenanceWindow | undefined {
+  const stops = windows.filter(({ overrun }) => overrun === 'stop')
+  const denies = stops.find((one) => one.effect === 'deny' && spans.isOpen(one, atMs))
+  if (denies !== undefined || isAllowed(spans, windows, atMs)) return denies
+  return stops.find(({ effect }) => effect === 'allow')
 }
 
 /** FLT2105: the first minute in which changes may go within HORIZON_MS; null: these windows leave the site none. */
@@ -110,19 +131,19 @@ function isPermitted(spans: Spans, windows: readonly MaintenanceWindow[], atMs: 
   return isAllowed(spans, windows, atMs)
 }
 
-/** The first edge of any window after `nowMs` from which changes are (or are no longer) permitted. */
+/** The first edge of any window after `nowMs` from which this holds. */
 function edgeWhere(
   spans: Spans,
   windows: readonly MaintenanceWindow[],
   nowMs: number,
-  permitted: boolean,
+  holds: (atMs: number) => boolean,
 ): number | null {
   let atMs = nowMs
   for (let seen = 0; seen < MAX_EDGES; seen++) {
     let nextMs = Infinity
     for (const one of windows) nextMs = Math.min(nextMs, spans.nextEdge(one, atMs))
     if (nextMs > nowMs + HORIZON_MS) return null
-    if (isPermitted(spans, windows, nextMs) === permitted) return nextMs
+    if (holds(nextMs)) return nextMs
     atMs = nextMs
   }
   return null

@@ -231,5 +231,7 @@ export type Outcome =
   /** Decided again on a live read, and not done. */
   | { readonly kind: 'spared'; readonly step: Step; readonly because: 'uid-changed' | 'not-ours' | 'changed' }
   | { readonly kind: 'failed'; readonly step: Step; readonly reason: FaultReason; readonly message: string }
+  /** Not tried: its workload must stand still from here on. */
+  | { readonly kind: 'stopped'; readonly step: Step; readonly because: Waiting }
   /** Not tried: something it needs failed or is not ready. */
   | { readonly kind: 'waits'; readonly step: Step; readonly on: string }

@@ -28,7 +28,6 @@ const field = (kind: string, path: string, effect: Field['effect'], says: string
 const FIELDS: readonly Field[] = [
   field('Fleet', 'spec.varSchema', 'warning', 'vars are not checked against it'),
   field('Fleet', 'spec.renderer', 'notice', 'the renderer of this hub is used, and it changes only with the hub'),
-  field('MaintenanceWindow', 'spec.overrun', 'warning', 'what has begun when it closes goes on', (v) => v === 'stop'),
   field('Team', 'spec.may.targets', 'stop', 'the team could reach every site'),
   field('Site', 'spec.link.mbps', 'notice', 'only the class of the link is used'),
   field('Site', 'spec.link.meteredGBPerMonth', 'notice', 'only the class of the link is used'),

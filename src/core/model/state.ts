@@ -11,6 +11,19 @@ export const WAITING = [
 ] as const // prettier-ignore
 export type WaitingReason = (typeof WAITING)[number]
 
+/**
+ * What something that has begun may wait for through no doing of its own: its queue, room, a window, the time of day. Meanwhile it
+ * is neither late nor ill.
+ */
+export const NOT_ITS_DOING: ReadonlySet<string> = new Set<WaitingReason>([
+  'Capacity',
+  'QueueLimit',
+  'Hold',
+  'Priority',
+  'WindowClosed',
+  'ClockUnknown',
+])
+
 /** Why something does not go on now, with its number and the next time at which that may change. */
 export interface Waiting {
   readonly reason: WaitingReason

@@ -27,11 +27,12 @@ export const MANIFEST_MAX_ENTRIES = 5_000
 const MAX_LISTED = 20_000
 const MAX_KEYS = 1_000
 const MAX_FORMER_NAMES = 64
+const MAX_WINDOWS = 1_000
 
 /** The fields and words that this code obeys: what `critical` may name. */
 export const MANIFEST_CRITICAL: ReadonlySet<string> = new Set([
   'mode', 'entries', 'config', 'queues', 'keys', 'withdrawn', 'deletionsConfirmed', 'echo', 'statements',
-  'release', 'order', 'startAfter', 'startBy', 'fallback', 'confirm', 'gates',
+  'release', 'order', 'startAfter', 'startBy', 'fallback', 'confirm', 'gates', 'windows',
 ]) // prettier-ignore
 
 /** What `root` does not cover: they change with every publication, wanted or not. */
@@ -110,8 +111,9 @@ export function checkManifest(json: JsonObject): Parsed<SiteManifest> {
     record(json.queues, 'queues')
     if (json.echo !== undefined) record(json.echo, 'echo')
     if (json.statements !== undefined) statementsOf(json)
+    const windows = windowsOf(json)
     const known = {
-      entries: entriesOf(json),
+      entries: entriesOf(json, windows),
       keys: textMap(json.keys, 'keys', MAX_KEYS, 4096),
       withdrawn: digests('withdrawn'),
       deletionsConfirmed: digests('deletionsConfirmed'),
@@ -121,7 +123,28 @@ export function checkManifest(json: JsonObject): Parsed<SiteManifest> {
   })
 }
 
-function entriesOf(json: JsonObject): ManifestEntry[] {
+/** Names of the windows that entries may name. */
+function windowsOf(json: JsonObject): ReadonlySet<string> {
+  const windows = Object.entries(record(json.windows ?? {}, 'windows'))
+  if (windows.length > MAX_WINDOWS) throw new Fault('TooLarge', `more than ${MAX_WINDOWS} windows`)
+  for (const [name, item] of windows) {
+    const path = `windows.${name.slice(0, 64)}`
+    const it = record(item, path)
+    oneOf(it.effect, `${path}.effect`, ['allow', 'deny'])
+    oneOf(it.overrun, `${path}.overrun`, ['finish', 'stop'])
+    text(it.timeZone, `${path}.timeZone`, 64)
+    if (it.schedule === undefined) {
+      count(it.fromMs, `${path}.fromMs`)
+      count(it.untilMs, `${path}.untilMs`)
+    } else {
+      text(it.schedule, `${path}.schedule`)
+      if (count(it.durationMs, `${path}.durationMs`) === 0) invalid(`${path}.durationMs`, 'above 0')
+    }
+  }
+  return new Set(windows.map(([name]) => name))
+}
+
+function entriesOf(json: JsonObject, windows: ReadonlySet<string>): ManifestEntry[] {
   const seen = new Set<string>()
   return list(json.entries, 'entries', MANIFEST_MAX_ENTRIES).map((item, i) => {
     const path = `entries[${i}]`
@@ -136,7 +159,8 @@ function entriesOf(json: JsonObject): ManifestEntry[] {
     instantMs(entry.startBy, `${path}.startBy`)
     if (entry.fallback !== undefined) digest(entry.fallback, `${path}.fallback`)
     if (entry.confirm !== undefined) oneOf(entry.confirm, `${path}.confirm`, ['uplink'])
-    for (const gate of list(entry.gates, `${path}.gates`, 64)) text(gate, `${path}.gates`)
+    for (const gate of list(entry.gates, `${path}.gates`, MAX_WINDOWS))
+      if (!windows.has(text(gate, `${path}.gates`))) invalid(`${path}.gates`, 'the name of a window of this manifest')
     return entry as unknown as ManifestEntry
   })
 }

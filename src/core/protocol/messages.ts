@@ -24,7 +24,20 @@ export interface ManifestEntry {
   /** With `confirm: 'uplink'`: where the site may go back by itself. */
   readonly fallback?: Digest
   readonly confirm?: 'uplink'
+  /** Names of `windows` outside of which what has begun stands still, until it is applied. Empty: it goes on. */
   readonly gates: readonly string[]
+}
+
+/** A maintenance window as a site asks it by itself, in the dark too. Recurring: `schedule` and `durationMs`; dated: from and until. */
+export interface ManifestWindow {
+  readonly effect: 'allow' | 'deny'
+  readonly overrun: 'finish' | 'stop'
+  /** IANA name: the site's own is written out. */
+  readonly timeZone: string
+  readonly schedule?: string
+  readonly durationMs?: number
+  readonly fromMs?: number
+  readonly untilMs?: number
 }
 
 /** Of a release signer: canonical JSON, base64, and its Ed25519 signature over DSSE's encoding, base64. */
@@ -57,6 +70,8 @@ export interface SiteManifest {
   readonly statements?: readonly SignedStatement[]
   /** Names that this same identity went by before: an agent that still goes by one of them is meant. */
   readonly formerNames?: readonly string[]
+  /** What `gates` name; absent: no change is ever stopped. `critical` where there are any. */
+  readonly windows?: Readonly<Record<string, ManifestWindow>>
   /** Operator words that a restored hub must learn back: holds and freezes. */
   readonly echo?: JsonObject
   /** Digest (domain `root`) of the canonical body without generation, revision, issued, expires and root itself. */

@@ -1,9 +1,8 @@
 import type { Amount } from '../model/policy.ts'
 
-/** An amount of `total` sites: percent rounded up, never less than 1 and never more than there are. */
+/** So many sites: a count is what it says, percent of `total` are rounded up; never less than 1. */
 export function amountOf(amount: Amount, total: number): number {
-  const wanted = 'count' in amount ? amount.count : percentOf(amount.percent, total)
-  return Math.max(1, Math.min(wanted, total))
+  return Math.max(1, 'count' in amount ? amount.count : percentOf(amount.percent, total))
 }
 
 /** Percent of a total, rounded up; the product is rounded first, so that 7 % of 100 is 7 and not 8 by binary fractions. */

@@ -1,7 +1,9 @@
-import type { Digest } from '../model/digest.ts'
+import { type Digest, shortDigest } from '../model/digest.ts'
 import { undoneBy } from './back.ts'
 import { closeDraft, openDraft, putSite, putState } from './draft.ts'
+import { glassAt } from './look.ts'
 import { acceptFailures, activeWave } from './progress.ts'
+import { clockText } from './standing.ts'
 import type { CommandOutcome, RolloutCommand, RolloutSpec, RolloutState } from './types.ts'
 
 /** Apply an operator's word to a rollout. Refusals are values with their reason; nobody is told anything until `decide`. */
@@ -27,8 +29,7 @@ export function command(state: RolloutState, spec: RolloutSpec, word: RolloutCom
     case 'undo':
       return undo(state, spec, word.by, word.why, nowMs)
     case 'readmit':
-      if ((state.withdrew ?? []).length === 0) return refused('nothing of it is withdrawn')
-      return { ok: true, state, withdraw: [], readmit: state.withdrew ?? [] }
+      return readmit(state, word.digest)
   }
 }
 
@@ -62,16 +63,19 @@ function approve(
   return done({ ...state, approvals })
 }
 
-/** For this rollout alone; said twice, the first word stands. */
+/** For this rollout alone and for a time; said again meanwhile, the first word stands. */
 function breakGlass(
   state: RolloutState,
-  { team, by, why, id }: Extract<RolloutCommand, { kind: 'breakGlass' }>,
+  { team, by, why, id, untilMs }: Extract<RolloutCommand, { kind: 'breakGlass' }>,
   nowMs: number,
 ): CommandOutcome {
   if (id !== state.id) return refused(`the yes names ${id}, and this is ${state.id}`)
-  const glass = state.glass ?? []
-  if (glass.some((one) => one.team === team)) return refused(`${team} broke the glass already`)
-  return done({ ...state, glass: [...glass, { team, by, why, atMs: nowMs }] })
+  const standing = glassAt(state, nowMs)
+  const already = standing.find((one) => one.team === team)
+  if (already !== undefined)
+    return refused(`${team} broke the glass already: it lasts until ${clockText(already.untilMs)}`)
+  const others = (state.glass ?? []).filter((one) => one.team !== team)
+  return done({ ...state, glass: [...others, { team, by, why, atMs: nowMs, untilMs }] })
 }
 
 /** Nothing new starts. What was granted and not begun is taken back; what has begun goes on. */
@@ -96,6 +100,14 @@ function undo(state: RolloutState, spec: RolloutSpec, by: string, why: string, n
     withdraw: digests.map((digest) => ({ digest, reason: `undone by ${by}: ${why}` })),
     readmit: [],
   }
+}
+
+function readmit(state: RolloutState, digest: Digest | undefined): CommandOutcome {
+  const { withdrew = [] } = state
+  if (withdrew.length === 0) return refused('nothing of it is withdrawn')
+  const readmit = digest === undefined ? withdrew : withdrew.filter((one) => one === digest)
+  if (readmit.length === 0) return refused(`${shortDigest(digest ?? '')} is not withdrawn by it`)
+  return { ok: true, state, withdraw: [], readmit }
 }
 
 function done(state: RolloutState): CommandOutcome {

@@ -5,7 +5,7 @@ import { type FleetBudget, openBudget } from './budget.ts'
 import { byWorkload, type ByWorkload } from './depends.ts'
 import { closeDraft, type Draft, openDraft, putSite, putState, sitesOf } from './draft.ts'
 import { contentFor, grantFor, grantPlaces, roomIn, WAY_BACK_MS } from './grants.ts'
-import { type Look, lookAt, type Standings } from './look.ts'
+import { glassAt, type Look, lookAt, type Standings } from './look.ts'
 import { judgeFailures, noteWithdrawn, passWaves } from './progress.ts'
 import { isPresent } from './observe.ts'
 import { provision } from './provision.ts'
@@ -69,7 +69,7 @@ function openTurn(
   const turn = (spec: RolloutSpec, state: RolloutState, next: RolloutSpec | null, superseded: RolloutState | null) => ({
     entry,
     draft: openDraft(spec, state),
-    look: lookAt(spec, world, standings, state.glass),
+    look: lookAt(spec, world, standings, glassAt(state, world.nowMs)),
     next,
     superseded,
     isFresh,
@@ -146,6 +146,7 @@ function nextLook(turn: Turn, state: RolloutState, grants: readonly Grant[], wor
   if (turn.superseded !== null) return nowMs
   let nextAtMs = turn.found.nextAtMs
   for (const waiting of turn.found.waiting.values()) nextAtMs = soonest(nextAtMs, waiting.nextAtMs, nowMs)
+  for (const { untilMs } of glassAt(state, nowMs)) nextAtMs = soonest(nextAtMs, untilMs, nowMs)
   for (const { startByMs } of grants) nextAtMs = soonest(nextAtMs, startByMs, nowMs)
   return nextAtMs
 }

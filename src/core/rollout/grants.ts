@@ -5,7 +5,8 @@ import { budgetReason, type FleetBudget, isOverBudget } from './budget.ts'
 import { type ByWorkload, unmetDependency } from './depends.ts'
 import { type Draft, putSite, sitesOf } from './draft.ts'
 import { changesInAll } from './gates.ts'
-import { type Look, WHOLE } from './look.ts'
+import { glassAt, type Look, WHOLE } from './look.ts'
+import { answerOf } from './observe.ts'
 import { fill, type Slots } from './step.ts'
 import { openSites } from './tally.ts'
 import type { Grant, RolloutWorld, SiteProgress } from './types.ts'
@@ -142,6 +143,8 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
     const isOlder = at?.startByMs == null || at.startByMs <= (place.grantedAtMs ?? nowMs)
     return isOlder ? permit(target, 'renew') : null
   }
+  if (place.phase === 'changing' || place.phase === 'failed')
+    return published === target ? onceMore(grant(target, at?.startByMs ?? nowMs, 'renew'), draft, world) : null
   if (place.phase === 'rolledBack') {
     if (place.back === undefined || published === place.back || world.withdrawn.has(place.back)) return null
     return grant(place.back, nowMs + WAY_BACK_MS, draft.state.ended?.kind === 'undo' ? 'undo' : 'rollback')
@@ -154,10 +157,24 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
 
 /** A permit lasts no longer than the window that is open, or opens next, and does not begin before it. */
 function inItsWindow(grant: Grant, draft: Draft, world: RolloutWorld): Grant {
-  const window = world.window?.(grant.site, grant.workload, draft.state.glass ?? WHOLE)
+  const glass = glassAt(draft.state, world.nowMs)
+  const window = world.window?.(grant.site, grant.workload, glass)
   if (window === undefined) return grant
   const startAfterMs = window.open ? grant.startAfterMs : Math.max(grant.startAfterMs, window.opensAtMs ?? 0)
-  return { ...grant, startAfterMs, startByMs: Math.min(grant.startByMs, window.closesAtMs ?? grant.startByMs) }
+  const startByMs = Math.min(grant.startByMs, window.closesAtMs ?? grant.startByMs)
+  if (glass === WHOLE) return { ...grant, startAfterMs, startByMs }
+  // Where it goes by a yes alone, it begins no later than that lasts.
+  const byYes = window.open && world.window?.(grant.site, grant.workload, WHOLE)?.open === false
+  const endMs = byYes ? Math.min(...glass.map(({ untilMs }) => untilMs)) : Infinity
+  return { ...grant, startAfterMs, startByMs: Math.min(startByMs, endMs), glass: glass.map(({ team }) => team) }
+}
+
+/** A window stopped it half way, and somebody broke the glass since: it is told that it may go on. */
+function onceMore(grant: Grant, draft: Draft, world: RolloutWorld): Grant | null {
+  const glass = glassAt(draft.state, world.nowMs).map(({ team }) => team)
+  const at = world.at(grant.site, grant.workload)
+  const stands = answerOf(at, grant.release)?.waiting?.reason === 'WindowClosed'
+  return stands && glass.some((team) => at?.glass?.includes(team) !== true) ? { ...grant, glass } : null
 }
 
 function whyGranted(place: SiteProgress, active: number): Grant['because'] {

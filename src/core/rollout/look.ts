@@ -1,7 +1,7 @@
 import { type Digest, shortDigest } from '../model/digest.ts'
 import type { Waiting } from '../model/state.ts'
 import { inWindow, type Standing, standingOf } from './standing.ts'
-import type { GlassBroken, RolloutSpec, RolloutWorld } from './types.ts'
+import type { GlassBroken, RolloutSpec, RolloutState, RolloutWorld } from './types.ts'
 
 /** What one rollout asks of the world about a site, as of this tick. */
 export interface Look {
@@ -14,6 +14,13 @@ export interface Look {
 
 /** Nobody broke the glass: one list, so that ticks make none. */
 export const WHOLE: readonly GlassBroken[] = []
+
+/** What of it is broken now: a yes is for an emergency, and ends. */
+export function glassAt({ glass = WHOLE }: Pick<RolloutState, 'glass'>, nowMs: number): readonly GlassBroken[] {
+  if (glass.length === 0) return WHOLE
+  const broken = glass.filter(({ untilMs }) => nowMs < untilMs)
+  return broken.length === 0 ? WHOLE : broken
+}
 
 /** One memory a tick, shared by all rollouts: a site's standing is the same for each policy with the same patience. */
 export type Standings = Map<number, Map<string, Standing>>

@@ -1,6 +1,7 @@
 import type { Digest } from '../model/digest.ts'
 import { sameGeneration, type WorkloadObservation } from '../model/observation.ts'
 import { formatRef } from '../model/object.ts'
+import { NOT_ITS_DOING } from '../model/state.ts'
 import { judge } from './step.ts'
 import type { Standing } from './standing.ts'
 import type { SiteFacts, SiteProgress, SiteWorkload } from './types.ts'
@@ -119,9 +120,6 @@ export function isPresent(standing: Standing): boolean {
   return standing.is !== 'excused' || standing.why === 'hold' || standing.why === 'freeze'
 }
 
-/** What a batch job that was begun waits for through no doing of its own: its queue, and nodes that are busy. */
-const BUSY: ReadonlySet<string> = new Set(['Capacity', 'QueueLimit', 'Hold', 'Priority'])
-
 /** The deadline runs only while the site can act on what it was told: in contact since, not late, its window open. */
 function mayAct(progress: SiteProgress, watch: Watch, answer: WorkloadObservation | null): boolean {
   const { standing, facts } = watch
@@ -129,7 +127,7 @@ function mayAct(progress: SiteProgress, watch: Watch, answer: WorkloadObservatio
   if (watch.at?.published !== watch.release) return false
   if (!isPresent(standing) || standing.is === 'late' || progress.phase === 'failed') return false
   if (facts?.lastContactMs == null || facts.lastContactMs <= (progress.grantedAtMs ?? 0)) return false
-  if (progress.phase === 'changing') return !BUSY.has(answer?.waiting?.reason ?? '')
+  if (progress.phase === 'changing') return !NOT_ITS_DOING.has(answer?.waiting?.reason ?? '')
   return standing.is === 'ready' && answer?.waiting?.reason !== 'WindowClosed'
 }
 

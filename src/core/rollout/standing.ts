@@ -60,7 +60,7 @@ export function inWindow(standing: Standing, window: WindowFact | undefined, now
 }
 
 /** As a clock on the wall of that zone shows it. */
-function timeText(ms: number, timeZone: string | undefined): string {
+export function timeText(ms: number, timeZone: string | undefined): string {
   if (timeZone === undefined || timeZone === 'UTC') return clockText(ms)
   return `${clockText(wallAt(timeZone, ms)).slice(0, -1)} ${timeZone}`
 }

@@ -43,6 +43,8 @@ export interface SiteWorkload {
   readonly since: Generation | null
   /** End of the permit that was published with it: a site that has not begun by then may not begin. */
   readonly startByMs: number | null
+  /** Teams whose yes what is published goes by. Absent: nobody's. */
+  readonly glass?: readonly string[]
   readonly observation: WorkloadObservation | null
 }
 
@@ -143,7 +145,7 @@ export interface RolloutState {
   readonly established: boolean
   /** Approvals by wave name, each naming this rollout's id. */
   readonly approvals: Readonly<Record<string, { readonly by: string; readonly atMs: number }>>
-  /** Teams for which somebody broke the glass: windows that yield to them keep nothing of this rollout. One a team. */
+  /** Teams for which somebody broke the glass: until then windows that yield to them keep nothing of this rollout. One a team. */
   readonly glass?: readonly GlassBroken[]
 }
 
@@ -152,6 +154,8 @@ export interface GlassBroken {
   readonly by: string
   readonly why: string
   readonly atMs: number
+  /** From then on the windows hold again. */
+  readonly untilMs: number
 }
 
 export interface RolloutWorld {
@@ -206,6 +210,8 @@ export interface Grant {
   readonly startByMs: number
   /** `renew`: the permit ended before it began. `revoke`: take back what was granted and not begun (abort, hold, supersede). */
   readonly because: 'wave' | 'provision' | 'return' | 'rollback' | 'undo' | 'renew' | 'revoke'
+  /** Teams whose broken glass it goes by: their windows do not stop it once it has begun. Absent: nobody's. */
+  readonly glass?: readonly string[]
 }
 
 export interface RolloutDecision {
@@ -236,11 +242,13 @@ export type RolloutCommand =
       readonly by: string
       readonly team: string
       readonly why: string
+      readonly untilMs: number
       readonly id: Digest
     }
   | { readonly kind: 'abort'; readonly by: string; readonly why: string }
   | { readonly kind: 'undo'; readonly by: string; readonly why: string }
-  | { readonly kind: 'readmit'; readonly by: string }
+  /** `digest`: that one only. */
+  | { readonly kind: 'readmit'; readonly by: string; readonly digest?: Digest }
 
 /** What an operator's word does: a new state, and what to add to or strike from the withdrawn list; or why not. */
 export type CommandOutcome =

@@ -4,7 +4,7 @@ import {
   endOfNext,
   firstPermitted,
   type MaintenanceWindow,
-  mustStop,
+  stopAt,
   windowAt,
 } from '../../../src/core/calendar/windows.ts'
 
@@ -120,12 +120,25 @@ describe('break glass', () => {
   })
 })
 
-test('what has begun goes on when its window closes, but for windows that say stop', () => {
+describe('what has begun goes on when its window closes', () => {
   const at = Date.parse('2026-06-01T12:00:00Z')
-  expect(mustStop([NIGHT, TRADING], ZONE, at)).toBe(false)
-  expect(mustStop([NIGHT, { ...TRADING, overrun: 'stop' }], ZONE, at)).toBe(true)
-  expect(mustStop([{ ...NIGHT, overrun: 'stop' }], ZONE, at)).toBe(true)
-  expect(mustStop([{ ...NIGHT, overrun: 'stop' }], ZONE, Date.parse('2026-06-01T00:00:00Z'))).toBe(false)
+  const stop = { overrun: 'stop' } as const
+  const stops = (by: string, resumes: string) => ({ stops: true, by, resumesAtMs: Date.parse(resumes) })
+  test('but for windows that say stop: it goes on when the one that kept it lets it', () => {
+    expect(stopAt([NIGHT, TRADING], ZONE, at)).toEqual({ stops: false })
+    const trading = { ...TRADING, ...stop }
+    expect(stopAt([NIGHT, trading], ZONE, at)).toEqual(stops(TRADING.name, '2026-06-01T19:00:00Z'))
+    expect(stopAt([{ ...NIGHT, ...stop }], ZONE, at)).toEqual(stops(NIGHT.name, '2026-06-01T23:00:00Z'))
+    expect(stopAt([{ ...NIGHT, ...stop }], ZONE, Date.parse('2026-06-01T00:00:00Z'))).toEqual({ stops: false })
+  })
+  test('one allow window that says stop keeps it outside of all of them, and any of them lets it go on', () => {
+    const noon = recurring('allow', '0 16 * * *', 1)
+    expect(stopAt([{ ...NIGHT, ...stop }, noon], ZONE, at)).toEqual(stops(NIGHT.name, '2026-06-01T14:00:00Z'))
+    expect(stopAt([NIGHT, { ...noon, ...stop }], ZONE, Date.parse('2026-06-01T01:00:00Z'))).toEqual({ stops: false })
+  })
+  test('a season that says stop ends when its dates do', () => {
+    expect(stopAt([{ ...SEASON, ...stop }], ZONE, Date.parse('2026-12-01T12:00:00Z'))).toMatchObject({ stops: true })
+  })
 })
 
 test('the next window ends at the end of the one that is open, or of the next to open', () => {

@@ -115,13 +115,13 @@ test('one who speaks for the window’s team breaks the glass, for this rollout 
   await rig.decide()
   expect((await rig.hub.api.why('rollout', 'web')).causes[0]).toMatchObject({
     reason: 'GlassBroken',
-    message: `no window of store-ops keeps it: ${why} (by cas)`,
+    message: `no window of store-ops keeps it until 2026-01-11 12:00Z: ${why} (by cas)`,
   })
   expect((await rig.hub.api.audit(0, 500)).items.at(-1)).toMatchObject({
     actor: 'cas',
     action: 'rollout breakGlass',
     subject: 'web',
-    detail: { id, why, team: 'store-ops' },
+    detail: { id, why, team: 'store-ops', untilMs: Date.parse('2026-01-11T12:00:00Z') },
   })
   await rig.run(sites, 60)
   for (const site of sites) expect(site.releaseOf('web')).not.toBe(before)
@@ -172,3 +172,91 @@ test('nobody’s yes opens windows that have no glass', async () => {
   const said = rig.hub.api.command({ ...OPS, role: 'admin' }, 'web', 'break-glass', { why })
   await expect(said).rejects.toThrow('no window of web has a glass to break')
 })
+
+const STOP = `${NIGHT}, overrun: stop`
+const NOON = 'effect: allow, schedule: "0 12 * * *", duration: 1h'
+const told = ({ manifest }: LightSite) => ({
+  gates: manifest?.entries.find(({ workload }) => workload === 'web')?.gates,
+  windows: manifest?.windows,
+  critical: manifest?.critical,
+})
+
+test('a window that stops what has begun stands in the manifest of whom it concerns, with those that let it go on', async () => {
+  const targets = 'targets: [{ selector: { matchLabels: { cohort: rest } }, workloads: [web] }]'
+  const windows = { ...window('night', `${STOP}, ${targets}`), ...window('noon', `${NOON}, ${EVERYWHERE}`) }
+  const { rig, sites } = await waiting(windows, '2026-01-10T01:40:00Z')
+  await using _rig = rig
+  const [s1, s2] = sites as [LightSite, LightSite]
+  await rig.run(sites, 5)
+  expect(told(s1)).toEqual({ gates: [], windows: undefined, critical: [] })
+  expect(told(s2)).toEqual({
+    gates: ['night', 'noon'],
+    windows: {
+      night: { effect: 'allow', overrun: 'stop', timeZone: 'Europe/Copenhagen', schedule: '0 3 * * *', durationMs: 120 * MINUTE },
+      noon: { effect: 'allow', overrun: 'finish', timeZone: 'Europe/Copenhagen', schedule: '0 12 * * *', durationMs: 60 * MINUTE },
+    },
+    critical: ['gates', 'windows'],
+  })
+  // Git changes it: whoever it concerns is told, and no release moves for it.
+  const { since } = s2.manifest?.entries[0] ?? {}
+  rig.git.commit({ ...shops({ tag: '2' }), ...window('night', `${NIGHT}, ${targets}`) })
+  await rig.settle()
+  await rig.run(sites, 5)
+  expect(told(s2)).toEqual({ gates: [], windows: undefined, critical: [] })
+  expect(s2.manifest?.entries[0]?.since).toEqual(since)
+}) // prettier-ignore
+
+test('a store that is new is provisioned, and no window stops that', async () => {
+  const windows = window('night', `${STOP}, ${EVERYWHERE}`)
+  const { rig, sites } = await waiting(windows, '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  rig.git.commit({ ...shops({ tag: '2', sites: ['s1', 's2', 's3', 's4'] }), ...windows })
+  await rig.settle()
+  const s4 = await rig.join('s4')
+  await rig.run([...sites, s4], 15)
+  expect(told(s4)).toEqual({ gates: [], windows: undefined, critical: [] })
+})
+
+test('what a yes let go is not stopped by the window that it was said about; others stop it still', async () => {
+  const season = `effect: deny, from: 2026-01-05, until: 2026-02-01, overrun: stop, ${GLASS}, ${EVERYWHERE}`
+  const trading = `effect: deny, schedule: "0 7 * * *", duration: 14h, overrun: stop, ${EVERYWHERE}`
+  const { rig, sites } = await waiting({ ...window('season', season), ...window('trading', trading) }, '2026-01-10T21:30:00Z')
+  await using _rig = rig
+  await rig.hub.api.command(OPS, 'web', 'break-glass', { why })
+  await rig.decide()
+  await rig.run(sites, 10)
+  expect(told(sites[0] as LightSite).gates).toEqual(['trading'])
+}) // prettier-ignore
+
+test('a broken glass ends: what is not told by then waits again, and a new yes is another one', async () => {
+  const policy = `spec:
+  waves: [{ name: canary, selector: { matchLabels: { cohort: canary } }, soak: 3h }, { name: rest, maxConcurrent: 100%, soak: 10m }]
+  maxUnavailable: 100%
+`
+  const windows = window('w', `${FREEZE}, ${GLASS}, ${EVERYWHERE}`)
+  const { rig, sites } = await waiting(windows, '2026-01-10T12:00:00Z')
+  await using _rig = rig
+  rig.git.commit({ ...shops({ tag: '3', policy }), ...windows })
+  await rig.settle()
+  const [s1, s2] = sites as [LightSite, LightSite]
+  const before = s2.releaseOf('web')
+  const said = (forMs?: number) =>
+    rig.hub.api.command(OPS, 'web', 'break-glass', { why, ...(forMs === undefined ? {} : { forMs }) })
+  await said(2 * 60 * MINUTE)
+  await rig.decide()
+  await rig.run(sites, 10)
+  // Its permit is no longer than the yes.
+  expect(s1.releaseOf('web')).not.toBe(before)
+  const entry = s1.manifest?.entries[0]
+  expect(Date.parse(entry?.startBy ?? '') - rig.clock.nowMs()).toBeLessThanOrEqual(2 * 60 * MINUTE)
+  await expect(said()).rejects.toThrow(/^store-ops broke the glass already: it lasts until 2026-01-10/)
+  expect((await rig.hub.api.why('rollout', 'web')).causes[0]?.message).toMatch(/until 2026-01-10 1\d:\d\dZ/)
+  await rig.run(sites, 5 * 60)
+  expect(s2.releaseOf('web')).toBe(before)
+  expect(await waits(rig, 's2')).toBe('WindowClosed(opens 2026-02-01 00:00 Europe/Copenhagen, w, or by a yes of store-ops)')
+  await said()
+  await rig.decide()
+  await rig.run(sites, 30)
+  expect(s2.releaseOf('web')).not.toBe(before)
+  await expect(said(30 * 86_400_000)).rejects.toThrow('7 days')
+}) // prettier-ignore

@@ -30,19 +30,23 @@ describe('a word that does not fit is refused with its reason', () => {
     ['a yes to another rollout', { kind: 'approve', by: 'ann', wave: 'one', id: NEW }, /^the yes names/],
     [
       'a broken glass for another rollout',
-      { kind: 'breakGlass', by: 'ann', team: 'ops', why: 'x', id: NEW },
+      { kind: 'breakGlass', by: 'ann', team: 'ops', why: 'x', id: NEW, untilMs: Infinity },
       /^the yes names/,
     ],
     ['readmit what is not withdrawn', { kind: 'readmit', by: 'ann' }, /^nothing of it is withdrawn$/],
   ])('%s', (_sentence, word, because) => {
     expect(fleet().say('web', word)).toMatch(because)
   })
-  test('the glass is broken once', () => {
+  test('the glass is broken once, until that is over', () => {
     const sim = fleet()
-    const word = { kind: 'breakGlass', by: 'ann', team: 'ops', why: 'x', id: sim.state('web').id } as const
+    const { id } = sim.state('web')
+    const word = { kind: 'breakGlass', by: 'ann', team: 'ops', why: 'x', id, untilMs: sim.nowMs + HOUR } as const
     expect(sim.say('web', word)).toBeNull()
-    expect(sim.say('web', { ...word, by: 'bob' })).toBe('ops broke the glass already')
+    expect(sim.say('web', { ...word, by: 'bob' })).toMatch(/^ops broke the glass already: it lasts until 2026-/)
     expect(sim.state('web').glass).toMatchObject([{ team: 'ops', by: 'ann', why: 'x' }])
+    sim.nowMs += HOUR
+    expect(sim.say('web', { ...word, by: 'bob', untilMs: sim.nowMs + HOUR })).toBeNull()
+    expect(sim.state('web').glass).toMatchObject([{ team: 'ops', by: 'bob' }])
   })
   test('a yes to a wave that is not there, or is through', () => {
     const sim = fleet()

@@ -45,7 +45,7 @@ test.each([
   ['7 % of 100 is 7', percentOf(7, 100), 7],
   ['percent is rounded up', percentOf(1, 101), 2],
   ['an amount is never less than one site', amountOf({ percent: 1 }, 3), 1],
-  ['and never more than there are', amountOf({ count: 9 }, 3), 3],
+  ['a count is what it says: sites of earlier waves that return share it', amountOf({ count: 9 }, 3), 9],
   ['coverage is rounded down: 80 % of 4 is 3', coverageNeeded(80, 4), 3],
   ['and never none', coverageNeeded(80, 1), 1],
 ])('%s', (_sentence, got, expected) => {
