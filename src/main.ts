@@ -11,6 +11,7 @@ import { OPERATE } from './cli/commands/operate.ts'
 import { PREDICT } from './cli/commands/predict.ts'
 import { QUEUES } from './cli/commands/queues.ts'
 import { SIGN } from './cli/commands/sign.ts'
+import { SITE_LOOKS } from './cli/commands/site-looks.ts'
 import { BOX } from './cli/commands/box.ts'
 import { AGENT_DATA, RUN } from './cli/commands/run.ts'
 import { SLURM } from './cli/commands/slurm.ts'
@@ -143,7 +144,20 @@ process.stdout.on('error', (error) => {
 })
 
 process.exitCode = await runProgram(
-  [...RUN, ...KEYS, ...SIGN, ...AGENT, ...BOX, ...AUTHOR, ...OBSERVE, ...OPERATE, ...SLURM, ...QUEUES, ...PREDICT],
+  [
+    ...RUN,
+    ...KEYS,
+    ...SIGN,
+    ...AGENT,
+    ...BOX,
+    ...AUTHOR,
+    ...OBSERVE,
+    ...SITE_LOOKS,
+    ...OPERATE,
+    ...SLURM,
+    ...QUEUES,
+    ...PREDICT,
+  ],
   process.argv.slice(2),
   VERSION,
   ports,

@@ -4,6 +4,7 @@ import type { WhyView } from '../core/api/types.ts'
 import type { BatchAsk } from '../core/batch/ask.ts'
 import type { Cluster } from '../core/kube/cluster.ts'
 import type { Json, JsonObject } from '../core/model/json.ts'
+import type { AskVerb } from '../core/protocol/ask.ts'
 import type { SigningKey } from '../core/protocol/envelope.ts'
 import type { SourceTree } from '../core/fleet/types.ts'
 
@@ -44,6 +45,8 @@ export interface AgentProcessOptions {
   readonly applySet: string | undefined
   /** How long a new version has to prove itself before the one before takes over again. */
   readonly confirmMs: number | undefined
+  /** Verbs that the hub may not ask of this site. */
+  readonly asksOff: readonly string[] | 'all'
   /** off: pods that name this scheduler are left to somebody else. */
   readonly scheduler: 'on' | 'off'
 }
@@ -65,6 +68,8 @@ export interface BoxPort extends AsyncDisposable {
 /** The batch room of the agent at this box. Faults: Unreachable, NotFound, Conflict, InvalidInput, Store*. */
 export interface BatchPort extends AsyncDisposable {
   ask(ask: BatchAsk): Promise<JsonObject>
+  /** What a hub may ask of a site too: `diff`, `logs`. */
+  askSite(verb: AskVerb, args: JsonObject): Promise<JsonObject>
 }
 
 export type RotationStep = 'signing' | 'authority' | 'retire-old' | 'root' | 'release-signer' | 'time-epoch'

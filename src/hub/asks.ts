@@ -199,7 +199,7 @@ async function viewOf(parts: AsksParts, ask: AskRecord, answers: 'counts' | 'ans
     counts[state] += 1
     if (state === 'answered' || counts[state] > MOST_NAMED) continue
     const agent = world.sites.get(row.site)?.agent ?? null
-    open.push({ site: row.site, state, ...contacts.get(row.site), agent })
+    open.push({ site: row.site, state, toldMs: row.sentMs, ...contacts.get(row.site), agent })
   }
   const { id, verb, by, issuedMs, expiresMs } = ask
   const sites = ask.siteIds.length

@@ -6,5 +6,9 @@ import type { BatchPort } from '../cli/ports.ts'
 /** Faults Unreachable where no agent runs there, and what it says. */
 export async function openBatch(data: string): Promise<BatchPort> {
   const client = createBoxClient(path.resolve(data))
-  return { ask: (ask) => client.batch(ask), async [Symbol.asyncDispose]() {} }
+  return {
+    ask: (ask) => client.batch(ask),
+    askSite: (verb, args) => client.ask(verb, args),
+    async [Symbol.asyncDispose]() {},
+  }
 }

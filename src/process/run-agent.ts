@@ -14,6 +14,7 @@ import { AGENT_NAME } from '../cli/agent/manifests.ts'
 import type { AgentProcessOptions } from '../cli/ports.ts'
 import { readAsk } from '../core/batch/ask.ts'
 import { asFault, Fault } from '../core/model/fault.ts'
+import { ANSWER_MAX_CHARS } from '../core/protocol/ask.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { createLogger } from '../runtime/pino-logger.ts'
@@ -26,6 +27,8 @@ import { standBy, standOver, type Succession, type Taken } from './succession.ts
 /** A new version has this long for its first turn and its first word with the hub. */
 const CONFIRM_MS = 5 * 60_000
 const LOOK_MS = 250
+/** Somebody waits at the box. */
+const BOX_ASK_MS = 30_000
 
 interface Run extends Succession {
   readonly options: AgentProcessOptions
@@ -56,6 +59,7 @@ export async function runAgent(
       applySet: { namespace, name },
       self: options.inCluster === undefined ? null : { namespace, name: AGENT_NAME },
       scheduler: options.scheduler,
+      asksOff: options.asksOff,
       ...(pollMs === undefined ? {} : { pollMs }),
       ...(options.confirmMs === undefined ? {} : { confirmMs: options.confirmMs }),
     },
@@ -199,6 +203,8 @@ async function box(
       return answer
     },
     batch: (ask) => agent.askBatch(readAsk(ask)),
+    ask: (verb, args) =>
+      agent.ask({ verb, args, by: os.userInfo().username, most: ANSWER_MAX_CHARS }, AbortSignal.timeout(BOX_ASK_MS)),
   })
 }
 

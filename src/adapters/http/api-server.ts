@@ -192,8 +192,8 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
     return api.freeze(actor, { selector: selectorOf(body), reason: required(body, 'reason'), untilMs })
   })
   word('DELETE', '/v1/freezes/:id', (actor, _body, request) => api.thaw(actor, param(request, 'id')))
-  word('POST', '/v1/sites/:name/reconcile', (actor, _body, request) => api.call(actor, param(request, 'name')))
   word('POST', '/v1/asks', (actor, body) => api.ask(actor, askOf(body)))
+  word('POST', '/v1/sites/:name/reconcile', (actor, _body, request) => api.call(actor, param(request, 'name')))
   word('POST', '/v1/tokens', async (actor, body) => {
     const { role } = body
     if (role === undefined)
@@ -277,7 +277,6 @@ function teamsOf(body: JsonObject): readonly string[] {
   return teams
 }
 
-/** null where none is given: all sites. */
 function askOf(body: JsonObject): AskRequest {
   const { sites = null, args = {}, forMs } = body
   if (sites !== null && !(Array.isArray(sites) && sites.every((site) => typeof site === 'string')))
@@ -286,12 +285,13 @@ function askOf(body: JsonObject): AskRequest {
   return {
     verb: required(body, 'verb'),
     args,
-    sites: sites as readonly string[] | null,
+    sites,
     selector: selectorOf(body),
     ...(forMs === undefined ? {} : { forMs: count(forMs, 0, 'forMs') }),
   }
 }
 
+/** null where none is given: all sites. */
 function selectorOf(body: JsonObject): LabelSelector | null {
   const selector = body['selector']
   if (selector === undefined || selector === null) return null

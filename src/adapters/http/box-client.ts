@@ -15,6 +15,7 @@ export interface BoxClient {
   say(word: BoxWord): Promise<BoxView>
   handover(ask: HandoverAsk): Promise<HandoverAnswer>
   batch(ask: object): Promise<JsonObject>
+  ask(verb: string, args: JsonObject): Promise<JsonObject>
 }
 
 export function createBoxClient(dir: string): BoxClient {
@@ -26,6 +27,7 @@ export function createBoxClient(dir: string): BoxClient {
     say: (word) => call('POST', '/v1/word', word),
     handover: (ask) => call('POST', '/v1/handover', ask),
     batch: (ask) => call('POST', '/v1/batch', ask),
+    ask: (verb, args) => call('POST', '/v1/ask', { verb, args }),
   }
 }
 

@@ -17,6 +17,8 @@ export interface BoxHandler {
   handover(ask: HandoverAsk): Promise<HandoverAnswer>
   /** Of the batch room; checked by it. */
   batch(ask: JsonObject): Promise<object>
+  /** What a hub may ask of the site too. */
+  ask(verb: string, args: JsonObject): Promise<object>
 }
 
 /** The caller holds the lock of the store: a socket that is left there is nobody's. */
@@ -69,6 +71,10 @@ async function answer(request: IncomingMessage, handler: BoxHandler): Promise<ob
     }
     case 'POST /v1/batch':
       return handler.batch(await bodyOf(request))
+    case 'POST /v1/ask': {
+      const { verb, args } = await bodyOf(request)
+      return handler.ask(text(verb), isObject(args) ? args : {})
+    }
     default:
       throw new Fault('NotFound', `${request.method} ${pathname} is not here`)
   }

@@ -1,7 +1,7 @@
 /** One desk for whatever is asked of this site, at its box or by the hub. */
 import { type BatchAsk, readAsk } from '../../core/batch/ask.ts'
 import { Fault } from '../../core/model/fault.ts'
-import type { JsonObject } from '../../core/model/json.ts'
+import { isObject, type JsonObject } from '../../core/model/json.ts'
 import type { WorkloadObservation } from '../../core/model/observation.ts'
 import type { Ask } from '../../core/protocol/ask.ts'
 import type { Look } from '../reconcile.ts'
@@ -16,7 +16,6 @@ export type Asked = Pick<Ask, 'verb' | 'args' | 'by' | 'most'>
 export type AskDesk = (asked: Asked, signal: AbortSignal) => Promise<JsonObject>
 
 export interface AskDeskParts extends PodsPorts {
-  site(): string
   mode(): 'enforce' | 'observe'
   /** What a turn would decide now. */
   look(signal: AbortSignal): Promise<Look | undefined>
@@ -31,10 +30,7 @@ export function createAskDesk(parts: AskDeskParts): AskDesk {
     switch (verb) {
       case 'diff': {
         const look = await parts.look(signal)
-        const diff =
-          look === undefined
-            ? emptyDiff(parts.site(), parts.mode())
-            : siteDiff(parts.site(), look, parts.observations(), most)
+        const diff = look === undefined ? emptyDiff(parts.mode()) : siteDiff(look, parts.observations(), most)
         return diff as unknown as JsonObject
       }
       case 'logs':
@@ -43,7 +39,7 @@ export function createAskDesk(parts: AskDeskParts): AskDesk {
         await parts.reconcile(signal)
         return { workloads: standing(parts.observations()) }
       case 'predict':
-        return parts.batch(readAsk({ op: 'predict', documents: args['documents'] }))
+        return withoutSite(await parts.batch(readAsk({ op: 'predict', documents: args['documents'] })))
       case 'sbatch':
         return parts.batch(readAsk({ ...args, op: 'submit', user: by }))
       case 'scancel':
@@ -55,6 +51,13 @@ export function createAskDesk(parts: AskDeskParts): AskDesk {
         throw new Fault('AgentTooOld', `unknown verb ${verb}`)
     }
   }
+}
+
+/** Whoever asked knows where: alike answers of many sites are told together. */
+function withoutSite(answer: JsonObject): JsonObject {
+  const { predictions } = answer
+  if (!Array.isArray(predictions)) return answer
+  return { ...answer, predictions: predictions.filter(isObject).map(({ site: _site, ...rest }) => rest) }
 }
 
 function standing(observations: ReadonlyMap<string, WorkloadObservation>): readonly JsonObject[] {

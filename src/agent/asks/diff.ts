@@ -1,14 +1,12 @@
 /** What differs here between desired and actual, as a turn would decide it now, and doing none of it. */
 import { fitting, inOrder, type ObjectShown, shownStep } from '../../core/diff/shown.ts'
-import { isObject, type JsonObject } from '../../core/model/json.ts'
 import { type Manifest, refKey } from '../../core/model/object.ts'
-import type { Generation, WorkloadObservation } from '../../core/model/observation.ts'
+import type { WorkloadObservation } from '../../core/model/observation.ts'
 import type { HealthState, SyncState, Waiting } from '../../core/model/state.ts'
 import type { Look } from '../reconcile.ts'
 
+/** Nothing in it is this one site's alone, so that alike answers of many sites are told together. */
 export interface SiteDiff {
-  readonly site: string
-  readonly generation: Generation | null
   readonly revision: string | null
   readonly mode: 'enforce' | 'observe'
   /** Objects that were compared. */
@@ -30,7 +28,6 @@ export interface SiteDiff {
 const REST_CHARS = 4_096
 
 export function siteDiff(
-  site: string,
   look: Look,
   observations: ReadonlyMap<string, WorkloadObservation>,
   mostChars: number,
@@ -53,8 +50,6 @@ export function siteDiff(
     return isFine && !named.has(workload) ? [] : [{ workload, sync, health, waiting: waiting ?? null, failure }]
   })
   return {
-    site,
-    generation: current.stored.generation,
     revision: current.manifest.revision,
     mode: look.mode,
     compared: desired.intents.reduce((sum, intent) => sum + intent.desired.objects.length, 0),
@@ -64,10 +59,6 @@ export function siteDiff(
 }
 
 /** A site that was told nothing yet differs in nothing. */
-export function emptyDiff(site: string, mode: SiteDiff['mode']): SiteDiff {
-  return { site, generation: null, revision: null, mode, compared: 0, workloads: [], objects: [], leftOut: 0 }
-}
-
-export function isSiteDiff(said: JsonObject): boolean {
-  return Array.isArray(said['objects']) && said['objects'].every(isObject)
+export function emptyDiff(mode: SiteDiff['mode']): SiteDiff {
+  return { revision: null, mode, compared: 0, workloads: [], objects: [], leftOut: 0 }
 }

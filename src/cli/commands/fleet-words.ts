@@ -11,12 +11,13 @@ import type {
   WorkloadView,
 } from '../../core/api/types.ts'
 import { parseDuration } from '../../core/calendar/duration.ts'
-import { parseSelector } from '../../core/kube/selector-text.ts'
-import type { LabelSelector } from '../../core/model/selector.ts'
-import { type Command, type Io, OUTPUT_FLAG, SELECTOR_FLAG } from '../command.ts'
-import { EXIT } from '../exit.ts'
+import { formatWaiting, type Waiting } from '../../core/model/state.ts'
+import { ASK_FLAGS, askSites, whomOf, whose } from '../asking.ts'
+import { type Command, type Io, OUTPUT_FLAG, SELECTOR_FLAG, type Values } from '../command.ts'
+import { EXIT, type ExitCode } from '../exit.ts'
 import { formatOf, print, table, when } from '../output.ts'
 import type { CliPorts, HubClient } from '../ports.ts'
+import { labelSelector } from '../selectors.ts'
 import { connect, HUB_FLAGS, rolloutText, siteText, whyText, workloadItems } from './observe.ts'
 import { watch } from './watch.ts'
 
@@ -98,25 +99,11 @@ const unfreeze: Command<CliPorts> = {
   },
 }
 
-/** As the API takes it; text: why it cannot be read. */
-export function labelSelector(text: string): LabelSelector | string {
-  const parsed = parseSelector(text)
-  if (!parsed.ok) return parsed.because
-  if (parsed.selector.selects !== 'matching' || parsed.selector.requirements.length === 0)
-    return 'selects nothing: give labels'
-  return {
-    matchExpressions: parsed.selector.requirements.map(({ key, operator, values }) => ({
-      key,
-      operator: operator === '=' || operator === '==' ? 'In' : operator === '!=' ? 'NotIn' : operator,
-      ...(values.length === 0 ? {} : { values }),
-    })),
-  }
-}
-
 const reconcile: Command<CliPorts> = {
   name: 'reconcile',
   group: 'Operate',
-  summary: 'Look at Git now and decide again; with a SITE, ask that site to come now',
+  summary:
+    'Look at Git now and decide again; with a SITE, ask that site to come now; with -w or -l, compare all and correct it',
   arguments: [{ name: 'SITE', help: 'site name', optional: true }],
   flags: {
     accept: {
@@ -124,10 +111,18 @@ const reconcile: Command<CliPorts> = {
       placeholder: 'REVISION',
       help: 'take this tip although the history was rewritten (role admin)',
     },
+    wait: {
+      type: 'switch',
+      short: 'w',
+      help: 'at the site: compare everything anew, try again at once what failed, and say how it stands',
+    },
+    selector: ASK_FLAGS.selector,
+    timeout: ASK_FLAGS.timeout,
     ...HUB_FLAGS,
   },
   async run([site], flags, ports, io) {
     const { accept } = flags
+    if (flags['wait'] === true || flags['selector'] !== undefined) return reconcileThere(site, flags, ports, io)
     const hub = await connect(ports, flags)
     if (site !== undefined) {
       const name = bare(site)
@@ -143,6 +138,36 @@ const reconcile: Command<CliPorts> = {
     io.out(typeof accept === 'string' ? `the hub takes ${accept} as it is` : 'the hub looks at Git now')
     return EXIT.ok
   },
+}
+
+async function reconcileThere(site: string | undefined, flags: Values, ports: CliPorts, io: Io): Promise<ExitCode> {
+  const whom = whomOf(flags, io, site)
+  if (whom === undefined) return EXIT.failed
+  if (whom === null) {
+    io.err('error: -w waits for a site: name it, or give -l')
+    return EXIT.failed
+  }
+  const { done, code } = await askSites(await connect(ports, flags), 'reconcile', {}, whom, io)
+  for (const one of done) {
+    const workloads = (one.said['workloads'] ?? []) as unknown as readonly Standing[]
+    const rows = workloads.map(({ workload, sync, health, waiting, failure }) => [
+      workload,
+      sync,
+      health,
+      waiting === null ? (failure ?? '-') : formatWaiting(waiting),
+    ])
+    io.out(`${whose(one)} compared everything`)
+    if (rows.length > 0) io.out(table(['WORKLOAD', 'SYNC', 'HEALTH', 'REASON'], rows))
+  }
+  return code
+}
+
+interface Standing {
+  readonly workload: string
+  readonly sync: string
+  readonly health: string
+  readonly waiting: Waiting | null
+  readonly failure: string | null
 }
 
 const hubRecover: Command<CliPorts> = {

@@ -2,11 +2,14 @@
 import type { BatchView, QueueRowView } from '../../core/batch/view.ts'
 import { SLURM_STATES } from '../../core/batch/slurm-state.ts'
 import { formatUsed } from '../../core/batch/slurm-time.ts'
-import { type Command, OUTPUT_FLAG } from '../command.ts'
-import { EXIT } from '../exit.ts'
+import type { BatchAsk } from '../../core/batch/ask.ts'
+import { ASK_FLAGS, askSites, whomOf, whose } from '../asking.ts'
+import { type Command, type Io, OUTPUT_FLAG, type Values } from '../command.ts'
+import { EXIT, type ExitCode } from '../exit.ts'
 import { formatOf, print, table } from '../output.ts'
 import type { CliPorts } from '../ports.ts'
 import { BATCH_FLAGS, batchAt, batchViews } from './batch-views.ts'
+import { connect, HUB_FLAGS } from './observe.ts'
 
 type Row = QueueRowView & { readonly site: string }
 
@@ -94,19 +97,39 @@ function describeText(row: Row): string {
   return lines.map(([title, text]) => `${`${title}:`.padEnd(13)}${text}`).join('\n')
 }
 
+const WORD_FLAGS = { data: BATCH_FLAGS.data, ...ASK_FLAGS, ...HUB_FLAGS } as const
+
+/** At this box, or at the sites that are named, through the hub. */
+async function say(
+  ask: Extract<BatchAsk, { op: 'queue' | 'job' }>,
+  says: string,
+  flags: Values,
+  ports: CliPorts,
+  io: Io,
+): Promise<ExitCode> {
+  const whom = whomOf(flags, io)
+  if (whom === undefined) return EXIT.failed
+  if (whom === null) {
+    await using site = await batchAt(flags['data'] as string | undefined, ports)
+    await site.ask(ask)
+    io.out(says)
+    return EXIT.ok
+  }
+  const { op, ...args } = ask
+  const { done, code } = await askSites(await connect(ports, flags), op, args, whom, io)
+  for (const one of done) io.out(`${whose(one)}: ${says}`)
+  return code
+}
+
 function word(name: 'hold' | 'drain' | 'release', summary: string, says: string): Command<CliPorts> {
   return {
     name: `queue ${name}`,
     group: 'Batch',
     summary,
     arguments: [{ name: 'QUEUE', help: 'its name' }],
-    flags: { data: BATCH_FLAGS.data },
-    async run([queue = ''], flags, ports, io) {
-      await using site = await batchAt(flags['data'] as string | undefined, ports)
-      await site.ask({ op: 'queue', queue, word: name })
-      io.out(`queue ${queue} ${says}`)
-      return EXIT.ok
-    },
+    flags: WORD_FLAGS,
+    run: ([queue = ''], flags, ports, io) =>
+      say({ op: 'queue', queue, word: name }, `queue ${queue} ${says}`, flags, ports, io),
   }
 }
 
@@ -116,13 +139,9 @@ function jobWord(action: 'suspend' | 'resume', summary: string): Command<CliPort
     group: 'Batch',
     summary,
     arguments: [{ name: 'JOB', help: 'its name' }],
-    flags: { data: BATCH_FLAGS.data },
-    async run([job = ''], flags, ports, io) {
-      await using site = await batchAt(flags['data'] as string | undefined, ports)
-      await site.ask({ op: 'job', job, action })
-      io.out(`job ${job} is told to ${action}`)
-      return EXIT.ok
-    },
+    flags: WORD_FLAGS,
+    run: ([job = ''], flags, ports, io) =>
+      say({ op: 'job', job, action }, `job ${job} is told to ${action}`, flags, ports, io),
   }
 }
 
@@ -159,17 +178,28 @@ const jobs: Command<CliPorts> = {
   },
 }
 
-const release = word('release', 'At this box: take back hold and drain; what Git says of it stands', 'is as Git says')
+const release = word(
+  'release',
+  'At this box, or with -M at sites: take back hold and drain; what Git says of it stands',
+  'is as Git says',
+)
 
 export const QUEUES: readonly Command<CliPorts>[] = [
   list,
   { ...list, name: 'get queues' },
   jobs,
   describe,
-  word('hold', 'At this box: nothing new of the queue starts, what runs goes on', 'is held'),
-  word('drain', 'At this box: nothing new starts, and what runs goes back to waiting', 'is held and drained'),
+  word('hold', 'At this box, or with -M at sites: nothing new of the queue starts, what runs goes on', 'is held'),
+  word(
+    'drain',
+    'At this box, or with -M at sites: nothing new starts, and what runs goes back to waiting',
+    'is held and drained',
+  ),
   release,
-  { ...release, name: 'queue resume', summary: 'At this box: another word for `queue release`' },
-  jobWord('suspend', 'At this box: end the pods of a job and keep it; `job resume` starts it again'),
-  jobWord('resume', 'At this box: let a suspended job start again'),
+  { ...release, name: 'queue resume', summary: 'At this box, or with -M at sites: another word for `queue release`' },
+  jobWord(
+    'suspend',
+    'At this box, or with -M at sites: end the pods of a job and keep it; `job resume` starts it again',
+  ),
+  jobWord('resume', 'At this box, or with -M at sites: let a suspended job start again'),
 ]

@@ -1,6 +1,7 @@
 import os from 'node:os'
 import { AGENT_NAMESPACE } from '../agent/manifests.ts'
 import type { Command } from '../command.ts'
+import { ASK_VERBS, isAskVerb } from '../../core/protocol/ask.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 
@@ -78,6 +79,12 @@ const AGENT_FLAGS = {
   namespace: { type: 'string', short: 'n', help: 'where its own objects stand', default: AGENT_NAMESPACE },
   'apply-set': { type: 'string', placeholder: 'NAME', help: 'two agents on one cluster need two', default: 'flotilla' },
   scheduler: { type: 'string', placeholder: 'on|off', help: 'place pods with schedulerName flotilla', default: 'on' },
+  'asks-off': {
+    type: 'string',
+    placeholder: 'VERBS',
+    help: `what the hub may not ask of this site: all, or some of ${Object.keys(ASK_VERBS).join(',')}`,
+    default: '',
+  },
   'confirm-ms': {
     type: 'number',
     help: 'a new version, or a change marked `confirm: uplink`, has so long to prove itself',
@@ -85,12 +92,23 @@ const AGENT_FLAGS = {
   },
 } as const
 
+function verbsOf(text: string): readonly string[] | 'all' {
+  if (text === 'all') return 'all'
+  return text.split(',').filter((verb) => verb !== '')
+}
+
 const agent: Command<CliPorts> = {
   name: 'agent',
   group: 'Run',
   summary: 'Keep this cluster as the hub says, with or without the hub',
   flags: AGENT_FLAGS,
   async run(_args, flags, ports, io) {
+    const asksOff = verbsOf(String(flags['asks-off']))
+    const unknown = asksOff === 'all' ? undefined : asksOff.find((verb) => !isAskVerb(verb))
+    if (unknown !== undefined) {
+      io.err(`error: --asks-off found ${unknown}, expected all or some of ${Object.keys(ASK_VERBS).join(',')}`)
+      return EXIT.failed
+    }
     const scheduler = flags['scheduler']
     if (scheduler !== 'on' && scheduler !== 'off') {
       io.err('error: --scheduler is on or off')
@@ -109,6 +127,7 @@ const agent: Command<CliPorts> = {
         namespace: flags['namespace'] as string | undefined,
         applySet: flags['apply-set'] as string | undefined,
         confirmMs: flags['confirm-ms'] as number | undefined,
+        asksOff,
         scheduler,
       },
       io.signal,

@@ -39,6 +39,8 @@ export interface AskGroupView {
 export interface AskOpenView {
   readonly site: string
   readonly state: AskState
+  /** When it was first told; null: never. */
+  readonly toldMs: number | null
   readonly lastContactMs: number | null
   readonly dueAtMs: number | null
   readonly agent: string | null

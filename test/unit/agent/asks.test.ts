@@ -11,7 +11,16 @@ import { type Ask, readAnswer, readAskWord, sealAsk } from '../../../src/core/pr
 import { signTrust } from '../../../src/core/protocol/trust.ts'
 import { HUB, RELEASE_SIGNER, ROOT, SITE, SITE_ID, STRANGER } from '../protocol/fixed.ts'
 import { batchJob, queue, task, told } from './batch-site.ts'
-import { configMap, createSite, deployment, HubStub, IDENTITY, SIGNAL, type Site, type SiteOptions } from './site.ts'
+import {
+  configMap,
+  createSite,
+  deployment,
+  type HubStub,
+  IDENTITY,
+  SIGNAL,
+  type Site,
+  type SiteOptions,
+} from './site.ts'
 
 let made = 0
 
@@ -252,7 +261,7 @@ describe('once', () => {
   test('remembered until it could not be good any more, and no longer', async () => {
     const site = await settled()
     await asked(site, ask(site, 'diff'), ask(site, 'diff'))
-    const remembered = (): number => (site.store.note('asks')?.['held'] as readonly unknown[]).length
+    const remembered = (): number => ((site.store.note('asks') ?? {})['held'] as readonly unknown[]).length
     expect(remembered()).toBe(2)
     await site.clock.advance(500_000)
     await asked(site)
