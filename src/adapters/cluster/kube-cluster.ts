@@ -16,6 +16,7 @@ import type { Manifest, ObjectRef } from '../../core/model/object.ts'
 import { readCredentials, type ClusterSource, type Credentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
 import { tailOf } from './log-tail.ts'
+import { PROTOBUF } from './protobuf.ts'
 import { Transport, type Answer, type Request, type TransportOptions } from './transport.ts'
 import { watchEvents } from './watch.ts'
 
@@ -160,12 +161,14 @@ class KubeCluster implements Cluster {
     }
     // Not by `limitBytes`: the kubelet cuts the newest, and they are what is asked for.
     const request: Request = { method: 'GET', path, query, headers: this.#impersonation() }
-    return tailOf(await this.#transport.stream(request, signal), maxBytes)
+    return tailOf((await this.#transport.stream(request, signal)).chunks, maxBytes)
   }
 
   async create(manifest: Manifest, options: WriteOptions, signal: AbortSignal): Promise<Manifest> {
     const path = await this.#path(manifest, manifest.metadata.namespace ?? '', '', signal, 'namespaced')
-    return objectOf(await this.#send({ method: 'POST', path, query: writeQuery(options), body: manifest }, signal))
+    return objectOf(
+      await this.#send({ method: 'POST', path, query: writeQuery(options), body: manifest, compact: true }, signal),
+    )
   }
 
   async apply(manifest: Manifest, options: ApplyOptions, signal: AbortSignal): Promise<Manifest> {
@@ -215,6 +218,7 @@ class KubeCluster implements Cluster {
         : {
             method: 'POST',
             path,
+            compact: true,
             body: { ...verb, metadata: { name: ref.name, namespace: ref.namespace }, ...(isObject(body) ? body : {}) },
           }
     const answer = await this.#send(request, signal)
@@ -305,9 +309,14 @@ function selectors(query: ListQuery): Record<string, string | undefined> {
   return { labelSelector: query.labelSelector || undefined, fieldSelector: query.fieldSelector || undefined }
 }
 
+/** Kinds that come as protobuf where only what placement reads is wanted. */
+const COMPACT = new Set(['v1/Pod', 'v1/Node'])
+
 function accept(query: ListQuery, suffix: 'List' | ''): Record<string, string> {
-  if (query.metadataOnly !== true) return {}
-  return { accept: `application/json;as=PartialObjectMetadata${suffix};g=meta.k8s.io;v=v1` }
+  if (query.metadataOnly === true)
+    return { accept: `application/json;as=PartialObjectMetadata${suffix};g=meta.k8s.io;v=v1` }
+  const compact = query.fields === 'placement' && COMPACT.has(`${query.apiVersion}/${query.kind}`)
+  return compact ? { accept: `${PROTOBUF}, application/json` } : {}
 }
 
 function objectOf(answer: Answer): Manifest {

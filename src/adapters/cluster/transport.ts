@@ -5,6 +5,7 @@ import { Fault } from '../../core/model/fault.ts'
 import type { Json } from '../../core/model/json.ts'
 import type { Credentials, Identity } from './credentials.ts'
 import { faultOfAnswer, faultOfConnection, isStale, isWrite } from './faults.ts'
+import { decodeObject, encodeObject, PROTOBUF } from './protobuf.ts'
 
 /** One finished request, for counters and benches. */
 export interface RequestReport {
@@ -35,12 +36,20 @@ export interface Request {
   readonly headers?: Readonly<Record<string, string | readonly string[]>>
   readonly body?: Json
   readonly contentType?: string
+  /** The body may go as protobuf, where it is of a kind that can and the server takes it. */
+  readonly compact?: boolean
 }
 
 export interface Answer {
   readonly status: number
   readonly body: Json
   readonly etag: string | undefined
+}
+
+/** The body as it comes, and what it is. */
+export interface Stream {
+  readonly chunks: AsyncIterable<Buffer>
+  readonly contentType: string
 }
 
 /** Connections that were made with some TLS material, and the identity that last asked for them. */
@@ -56,13 +65,15 @@ const IDENTITY_MS = 60_000
 const MAX_WATCHES = 256
 const inflate = promisify(gunzip)
 
-/** JSON over a pool of kept connections; fields that nobody knows pass through untouched. */
+/** JSON over a pool of kept connections, fields that nobody knows untouched; protobuf where it is asked for. */
 export class Transport {
   readonly #credentials: Credentials
   readonly #options: TransportOptions
   #identity: Promise<Identity> | undefined
   #identityAtMs = 0
   #pools: Pools | undefined
+  /** Until it says that it takes none. */
+  #takesProtobuf = true
 
   constructor(credentials: Credentials, options: TransportOptions) {
     this.#credentials = credentials
@@ -72,16 +83,21 @@ export class Transport {
   /** Any answer below 400 (and 304); everything else is a Fault. A refused login is tried once more with fresh credentials. */
   async send(request: Request, signal: AbortSignal): Promise<Answer> {
     const asked = { method: request.method, path: request.path }
+    let compact = request.compact === true && this.#takesProtobuf ? encodeObject(request.body ?? null) : undefined
     for (let attempt = 1; ; attempt++) {
       const startMs = performance.now()
       let status = 0
       try {
-        const response = await this.#request(request, 'calls', this.#options.timeoutMs, signal)
+        const response = await this.#request(request, 'calls', this.#options.timeoutMs, signal, compact)
         status = response.statusCode
         const body = await this.#read(response)
         if (status < 400) return { status, body, etag: header(response, 'etag') }
         if (status === 401 && attempt === 1) this.#identity = undefined
-        else throw faultOfAnswer(asked, status, body, header(response, 'retry-after'))
+        else if (status === 415 && compact !== undefined) {
+          // Something between us and the server reads JSON only; nothing was done.
+          compact = undefined
+          this.#takesProtobuf = false
+        } else throw faultOfAnswer(asked, status, body, header(response, 'retry-after'))
       } catch (error) {
         // The server closes kept connections when it restarts; a read is simply asked again.
         if (attempt > 1 || isWrite(asked) || !isStale(error) || signal.aborted)
@@ -92,13 +108,14 @@ export class Transport {
     }
   }
 
-  /** The body as it comes; the caller reads it to its end or aborts the signal. */
-  async stream(request: Request, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+  /** The caller reads the chunks to their end or aborts the signal. */
+  async stream(request: Request, signal: AbortSignal): Promise<Stream> {
     const asked = { method: request.method, path: request.path }
     try {
       const response = await this.#request(request, 'watches', this.#options.watchIdleMs, signal)
       this.#options.onRequest?.({ ...asked, status: response.statusCode, ms: 0 })
-      if (response.statusCode < 300) return response.body
+      if (response.statusCode < 300)
+        return { chunks: response.body, contentType: header(response, 'content-type') ?? '' }
       const body = await this.#read(response)
       if (response.statusCode === 401) this.#identity = undefined
       throw faultOfAnswer(asked, response.statusCode, body, header(response, 'retry-after'))
@@ -122,6 +139,7 @@ export class Transport {
     which: 'calls' | 'watches',
     idleMs: number,
     signal: AbortSignal,
+    compact?: Buffer,
   ): Promise<Dispatcher.ResponseData> {
     signal.throwIfAborted()
     const identity = await this.#current()
@@ -134,11 +152,13 @@ export class Transport {
       headers: {
         accept: 'application/json',
         ...(this.#options.gzip && which === 'calls' ? { 'accept-encoding': 'gzip' } : {}),
-        ...(body === undefined ? {} : { 'content-type': request.contentType ?? 'application/json' }),
+        ...(body === undefined
+          ? {}
+          : { 'content-type': compact === undefined ? (request.contentType ?? 'application/json') : PROTOBUF }),
         ...identity.headers,
         ...(request.headers as Record<string, string | string[]> | undefined),
       },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: compact ?? JSON.stringify(body) }),
       headersTimeout: this.#options.timeoutMs,
       bodyTimeout: idleMs,
       signal,
@@ -178,6 +198,8 @@ export class Transport {
   }
 
   async #read(response: Dispatcher.ResponseData): Promise<Json> {
+    if (header(response, 'content-type')?.startsWith(PROTOBUF) === true)
+      return decodeObject(await this.#bytes(response))
     const text = await this.#text(response)
     if (text === '') return null
     try {
@@ -190,10 +212,14 @@ export class Transport {
   }
 
   async #text(response: Dispatcher.ResponseData): Promise<string> {
-    const limit = this.#options.maxResponseBytes
-    const gzipped = header(response, 'content-encoding') === 'gzip'
     // A stated length is what HTTP holds the server to; most answers have one, and need no count of ours.
-    if (!gzipped && Number(header(response, 'content-length')) <= limit) return response.body.text()
+    if (!isGzipped(response) && Number(header(response, 'content-length')) <= this.#options.maxResponseBytes)
+      return response.body.text()
+    return (await this.#bytes(response)).toString('utf8')
+  }
+
+  async #bytes(response: Dispatcher.ResponseData): Promise<Buffer> {
+    const limit = this.#options.maxResponseBytes
     const chunks: Buffer[] = []
     let size = 0
     for await (const chunk of response.body as AsyncIterable<Buffer>) {
@@ -203,8 +229,12 @@ export class Transport {
       chunks.push(chunk)
     }
     const sent = Buffer.concat(chunks, size)
-    return (gzipped ? await inflated(sent, limit) : sent).toString('utf8')
+    return isGzipped(response) ? inflated(sent, limit) : sent
   }
+}
+
+function isGzipped(response: Dispatcher.ResponseData): boolean {
+  return header(response, 'content-encoding') === 'gzip'
 }
 
 async function inflated(sent: Buffer, limit: number): Promise<Buffer> {

@@ -19,8 +19,11 @@ export const SURROUNDINGS: readonly Watched[] = [
   { kind: 'CSINode', query: { apiVersion: 'storage.k8s.io/v1', kind: 'CSINode' } },
   { kind: 'PodDisruptionBudget', query: { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget' } },
 ]
-export const NODES: Watched = { kind: 'Node', query: { apiVersion: 'v1', kind: 'Node' } }
-export const PODS: Watched = { kind: 'Pod', query: { apiVersion: 'v1', kind: 'Pod', fieldSelector: LIVE_PODS } }
+export const NODES: Watched = { kind: 'Node', query: { apiVersion: 'v1', kind: 'Node', fields: 'placement' } }
+export const PODS: Watched = {
+  kind: 'Pod',
+  query: { apiVersion: 'v1', kind: 'Pod', fieldSelector: LIVE_PODS, fields: 'placement' },
+}
 
 /** Pods of the scheduler of this name, by name alone: is there anything to do at all? */
 export function ownPods(schedulerName: string): ListQuery {

@@ -24,6 +24,13 @@ const DISCOVERY: Readonly<Record<string, object>> = {
                 verbs: ['get'],
                 subresources: [],
               },
+              {
+                resource: 'events',
+                responseKind: { kind: 'Event' },
+                scope: 'Namespaced',
+                verbs: ['create'],
+                subresources: [],
+              },
             ],
           },
         ],
