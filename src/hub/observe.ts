@@ -3,9 +3,11 @@ import type { Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { jsonEqual, type Json } from '../core/model/json.ts'
 import { compareGenerations, type WorkloadObservation } from '../core/model/observation.ts'
+import type { KeyRing } from '../core/protocol/envelope.ts'
 import { PROTOCOL_VERSION, type SyncUp } from '../core/protocol/messages.ts'
 import type { Caller, SyncHandler, SyncReply } from '../core/protocol/ports.ts'
 import { signTime, timeSubject } from '../core/protocol/time.ts'
+import { everNamed } from '../core/protocol/trust.ts'
 import { createAnswers, type Told } from './answer.ts'
 import { isAboutAsk } from './ask-book.ts'
 import { bringAsks } from './ask-carry.ts'
@@ -64,6 +66,7 @@ export interface ObserveParts {
 export function createHandler(parts: ObserveParts): SyncHandler {
   const { world, authority, contacts, guard } = parts
   const answers = createAnswers(world.store, parts.releases, authority.signer)
+  const ring = everNamed(authority.chain, 'manifest')
   /** By siteId: the latest message of each site, by its process and store: one that comes late says nothing new. */
   const latest = new Map<string, Latest>()
 
@@ -98,7 +101,7 @@ export function createHandler(parts: ObserveParts): SyncHandler {
         world.onChange()
       }
       contacts.heard(site.name, nowMs, nowMs + nextDueMs + ON_THE_WAY_MS + nextDueMs * JITTER)
-      let now = await adopted(parts, still(world, site), up, nowMs)
+      let now = await adopted(parts, still(world, site), up, { nowMs, ring })
       now = await foreign(parts, now, up, nowMs)
       if (now.published === 'behind' && !world.unpublished.has(now.name)) {
         // It was not to be told anything before it was heard.
@@ -132,10 +135,15 @@ export function createHandler(parts: ObserveParts): SyncHandler {
 }
 
 /** After `hub recover`: what the site shows is what it should have. */
-async function adopted(parts: ObserveParts, site: SiteRecord, up: SyncUp, nowMs: number): Promise<SiteRecord> {
-  const { world, authority } = parts
+async function adopted(
+  parts: ObserveParts,
+  site: SiteRecord,
+  up: SyncUp,
+  { nowMs, ring }: { readonly nowMs: number; readonly ring: KeyRing },
+): Promise<SiteRecord> {
+  const { world } = parts
   const { have } = up
-  const shown = awaitsAdoption(world, site) ? shownManifest(up, authority.signer) : undefined
+  const shown = awaitsAdoption(world, site) ? shownManifest(up, ring) : undefined
   if (shown === undefined && (have !== null || !awaitsAdoption(world, site))) return site
   await world.turn(async (commit) => {
     const now = world.sites.get(site.name)

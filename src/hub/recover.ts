@@ -3,7 +3,7 @@
  * epoch goes up, so that its next words count; each site is asked for the signed manifest that it holds, and until it has shown
  * it, or has been heard and is not ahead, nothing is published there.
  */
-import { opens, PAYLOAD_TYPES, type SigningKey } from '../core/protocol/envelope.ts'
+import { type KeyRing, opens, PAYLOAD_TYPES } from '../core/protocol/envelope.ts'
 import { bodyDigest, parseManifest } from '../core/protocol/manifest.ts'
 import type { SiteManifest, SyncUp } from '../core/protocol/messages.ts'
 import type { JsonObject } from '../core/model/json.ts'
@@ -44,10 +44,13 @@ export function isUnheard(world: World, site: SiteRecord, lastContactMs: number 
   return lastContactMs === null || lastContactMs < since
 }
 
-/** The manifest that a site shows, where it is the one that it says it has and this hub's key signed it; else why not. */
+/**
+ * The manifest that a site shows, where it is the one that it says it has and a key of this hub signed it: of any time, for what was
+ * signed before a rotation stays with a site until it is told something new. undefined: it shows none.
+ */
 export function shownManifest(
   up: SyncUp,
-  signer: SigningKey,
+  ring: KeyRing,
 ): { readonly manifest: SiteManifest; readonly payload: Uint8Array } | undefined {
   const { held, have } = up
   if (held === undefined || have === null) return undefined
@@ -55,7 +58,7 @@ export function shownManifest(
   if (bodyDigest(payload) !== have.body) return undefined
   const signatures = held.signatures.map(({ keyid, sig }) => ({ keyid, sig: Buffer.from(sig, 'base64') }))
   const envelope = { payloadType: PAYLOAD_TYPES.manifest, payload, signatures }
-  if (!opens(envelope, PAYLOAD_TYPES.manifest, new Map([[signer.keyid, signer.publicKey]])).ok) return undefined
+  if (!opens(envelope, PAYLOAD_TYPES.manifest, ring).ok) return undefined
   const read = parseManifest(payload)
   if (!read.ok || read.value.site !== up.site || read.value.siteId !== up.siteId) return undefined
   return { manifest: read.value, payload }

@@ -195,6 +195,23 @@ function readBody(statement: TrustStatement, root: KeyObject): Trust {
   if (unknown !== undefined) throw new Fault('AgentTooOld', `the trust statement needs ${JSON.stringify(unknown)}`)
   if (it.format !== 1) throw new Fault('AgentTooOld', 'a trust statement of another format')
   instantMs(it.issued, 'trust.issued')
+  return {
+    version: count(it.version, 'trust.version'),
+    timeEpoch: count(it.timeEpoch, 'trust.timeEpoch'),
+    critical: list(it.critical, 'trust.critical', 64).map((name) => text(name, 'trust.critical')),
+    rings: ringsOf(it),
+    authorities: list(it.authorities, 'trust.authorities', 16).map((item, i) =>
+      bytesOf(item, `trust.authorities[${i}]`),
+    ),
+    signedBy: root,
+    root: it.root === undefined ? root : ed25519PublicKey(bytesOf(it.root, 'trust.root')),
+    digest: digestBytes('trust', payload),
+    statement,
+  }
+}
+
+/** Fault InvalidInput. */
+function ringsOf(it: ReturnType<typeof record>): Trust['rings'] {
   const rings: Record<Role, Map<string, KeyObject>> = { manifest: new Map(), time: new Map(), release: new Map() }
   for (const [i, item] of list(it.keys, 'trust.keys', 64).entries()) {
     const entry = record(item, `trust.keys[${i}]`)
@@ -204,19 +221,17 @@ function readBody(statement: TrustStatement, root: KeyObject): Trust {
       if ((ROLES as readonly unknown[]).includes(role)) rings[oneOf(role, 'role', ROLES)].set(keyIdOf(key), key)
     }
   }
-  return {
-    version: count(it.version, 'trust.version'),
-    timeEpoch: count(it.timeEpoch, 'trust.timeEpoch'),
-    critical: list(it.critical, 'trust.critical', 64).map((name) => text(name, 'trust.critical')),
-    rings,
-    authorities: list(it.authorities, 'trust.authorities', 16).map((item, i) =>
-      bytesOf(item, `trust.authorities[${i}]`),
-    ),
-    signedBy: root,
-    root: it.root === undefined ? root : ed25519PublicKey(bytesOf(it.root, 'trust.root')),
-    digest: digestBytes('trust', payload),
-    statement,
-  }
+  return rings
+}
+
+/**
+ * Every key that a statement of this chain named for the role, those that were retired since included: what they signed in their time
+ * is told by it from what nobody signed. For a chain that was followed before. Fault InvalidInput.
+ */
+export function everNamed(chain: readonly TrustStatement[], role: Role): KeyRing {
+  return new Map(
+    chain.flatMap(({ payload }) => [...ringsOf(record(parseJson(payload, 'the trust statement'), 'trust'))[role]]),
+  )
 }
 
 function bytesOf(value: Parameters<typeof text>[0], path: string): Buffer {

@@ -2,12 +2,13 @@
 import { describe, expect, test } from 'vitest'
 import { seal, PAYLOAD_TYPES } from '../../../src/core/protocol/envelope.ts'
 import { STRANGER } from '../protocol/fixed.ts'
+import { HUB_KEYS } from '../protocol/rotated.ts'
 import { shops } from './files.ts'
 import { ADMIN, type LightSite, Rig } from './rig.ts'
 
 /** Three sites at the first commit; a copy of the store of then; then the second commit everywhere, and the hub goes on from the copy. */
-async function restored() {
-  const rig = await Rig.open()
+async function restored(parts: Parameters<typeof Rig.open>[0] = {}) {
+  const rig = await Rig.open(parts)
   rig.git.commit(shops())
   await rig.settle()
   const sites = [await rig.join('s1'), await rig.join('s2'), await rig.join('s3')] as const
@@ -121,6 +122,23 @@ describe('a hub restored from an old backup', () => {
     expect((await rig.hub.api.site('s2')).conditions.map(({ reason }) => reason)).toEqual(['HubBehind'])
     expect((await rig.hub.api.site('s1')).conditions).toEqual([])
     expect(s2.releaseOf('web')).toBe(now)
+  })
+
+  test('its key was rotated since: what the old one signed is adopted as ever', async () => {
+    const words = { certify: async () => 'a certificate', joinLine: () => 'a line' }
+    const authority = { ...words, ...HUB_KEYS[0]! }
+    const { rig, sites, now } = await restored({ authority })
+    await using _ = rig
+    Object.assign(authority, HUB_KEYS[2])
+    await rig.restore(await rig.backup())
+    await rig.settle()
+    const [s1] = sites
+    s1.trust = HUB_KEYS[2]!.trust
+    await s1.sync()
+    await rig.hub.api.recover(ADMIN)
+    for (let i = 0; i < 3; i++) await s1.sync()
+    expect((await rig.hub.api.site('s1')).conditions).toEqual([])
+    expect(s1.releaseOf('web')).toBe(now)
   })
 
   test('a site whose store was lost has nothing to show: it is told what the hub remembers, and goes on', async () => {

@@ -220,6 +220,8 @@ export class LightSite {
   readonly #rig: Rig
   #seq = 0
   #boot = 'boot-1'
+  /** What it was told of the hub's keys. */
+  trust = TRUST
   floor: Floor | null = null
   manifest: SiteManifest | null = null
   #envelope: Envelope | null = null
@@ -340,7 +342,7 @@ export class LightSite {
         ? undefined
         : accept({
             envelope: sent.envelope,
-            trust: TRUST,
+            trust: this.trust,
             site: this.name,
             siteId: this.siteId,
             floor: this.floor,
@@ -356,7 +358,7 @@ export class LightSite {
       statement: { siteId: this.siteId, nonce: up.nonce, timeMs, timeEpoch, ...subject },
       keyid,
       sig,
-      trust: TRUST,
+      trust: this.trust,
       held: undefined,
       monotonicMs: 0,
       boot: 'b',
