@@ -67,8 +67,6 @@ export interface FreezeRequest {
   readonly untilMs: number
 }
 
-export interface TokenGiven {
-  readonly token: string
 export interface AskRequest {
   readonly verb: string
   readonly args: JsonObject
@@ -87,6 +85,8 @@ export interface HubAsks {
   asked(actor: Actor, id: string, answers: 'counts' | 'answers'): Promise<AskView>
 }
 
+export interface TokenGiven {
+  readonly token: string
   /** What to run at the site. */
   readonly line: string
   readonly expiresAtMs: number
@@ -117,10 +117,8 @@ export interface HubReads {
   /** What runs, then what is over, latest first. */
   history(workload: string): Promise<Page<RolloutOfHistory>>
   why(kind: 'site' | 'rollout' | 'workload', name: string): Promise<WhyView>
-  events(after: number, limit: number): Promise<Page<EventView>>
-  command(actor: Actor, workload: string, verb: RolloutVerb, word: RolloutWord): Promise<RolloutView>
   /** Those after the one numbered `after`, oldest first; `next` null: there were none. */
-  hold(actor: Actor, site: string, reason: string, untilMs: number | null): Promise<SiteView>
+  events(after: number, limit: number): Promise<Page<EventView>>
   /** Freezes that hold now. */
   freezes(): Promise<Page<FreezeView>>
   audit(after: number, limit: number): Promise<Page<AuditView> & { readonly signed: AuditHead | null }>
@@ -132,6 +130,8 @@ export interface HubApi extends HubReads, HubAsks {
   authenticate(bearer: string): Actor | undefined
   /** What this one may read. */
   seenBy(actor: Actor): HubReads
+  command(actor: Actor, workload: string, verb: RolloutVerb, word: RolloutWord): Promise<RolloutView>
+  hold(actor: Actor, site: string, reason: string, untilMs: number | null): Promise<SiteView>
   release(actor: Actor, site: string): Promise<SiteView>
   freeze(actor: Actor, request: FreezeRequest): Promise<{ readonly id: string; readonly sites: number }>
   /** Ends a freeze before its time. */

@@ -43,10 +43,10 @@ const MAY: Readonly<Record<'operate' | 'approve' | 'admin', readonly Role[]>> = 
 }
 
 export interface OperateParts extends StandingParts {
+  readonly world: World
   readonly rollouts: Rollouts
   readonly views: Views
   readonly source: Pick<Source, 'checkedAtMs'>
-  readonly world: World
   readonly signed: Signed
   readonly authority: Authority
   /** Where sites reach this hub. */
@@ -62,11 +62,11 @@ export function createApi(parts: OperateParts): HubApi {
   const { world, nowMs } = parts
   const showSite = (actor: Actor, name: string): ReturnType<HubApi['site']> => readsOf(parts, actor).site(name)
   return {
+    ...readsOfAll(parts),
+    ...asksApi(parts),
     get ready() {
       return parts.ready()
     },
-    ...readsOfAll(parts),
-    ...asksApi(parts),
     measure: () => measure(parts),
     authenticate(bearer) {
       const token = world.apiTokens.get(hashSecret(bearer))
@@ -101,10 +101,10 @@ export function createApi(parts: OperateParts): HubApi {
     },
     async release(actor, site) {
       allow(actor, 'operate')
+      within(world, actor, site)
       if (!world.holds.has(site)) throw new Fault('NotFound', `site ${site} has no hold of an operator`)
       await change(parts, site, { holdsGone: [site] }, actor, 'release', {})
       return showSite(actor, site)
-      within(world, actor, site)
     },
     async freeze(actor, { selector, reason, untilMs }) {
       allow(actor, 'operate')
@@ -144,10 +144,10 @@ export function createApi(parts: OperateParts): HubApi {
     },
     async call(actor, site) {
       allow(actor, 'operate')
+      within(world, actor, site)
       const { linkClass } = siteOf(parts, site)
       await change(parts, site, {}, actor, 'reconcile', {})
       world.onPublished([site])
-      within(world, actor, site)
       return { heard: linkClass !== 'metered' }
     },
     async createToken(actor, site, ttlMs) {
@@ -179,10 +179,10 @@ export function createApi(parts: OperateParts): HubApi {
         return { statement, release: read.release, sites: read.sites }
       })
       const concerned = new Set(said.flatMap(({ sites }) => sites))
+      within(world, actor, concerned)
       await world.turn((commit) =>
         commit({
           statements: said.map(({ statement, release }) => ({ statement, release })),
-      within(world, actor, concerned)
           sites: [...concerned].flatMap((name) => {
             const site = world.sites.get(name)
             return site?.current == null ? [] : [{ ...site, published: 'behind' as const }]
@@ -310,10 +310,9 @@ function commandOf(
       return { kind: verb, by, why }
     case 'promote':
       return word.wave === undefined ? { kind: verb, by } : { kind: verb, by, wave: word.wave }
-    case 'resume':
+    case 'readmit':
       return word.id === undefined ? { kind: verb, by } : { kind: verb, by, digest: digestOf(word.id) }
     case 'resume':
-    case 'readmit':
       return { kind: verb, by }
   }
 }
@@ -344,12 +343,12 @@ function speakFor(actor: Actor, team: string | null): void {
   const may = actor.role === 'admin' || actor.teams.includes('*') || (team !== null && actor.teams.includes(team))
   if (!may) throw new Fault('Forbidden', `${actor.name} does not speak for ${team ?? 'this wave'}`)
 }
+
 /** Fault InvalidInput. */
 function digestOf(text: string): Digest {
   if (!isDigest(text)) throw new Fault('InvalidInput', 'id is the digest of a release that is withdrawn')
   return text
 }
-
 
 function idOf(spec: KeptSpec, { id = spec.id }: RolloutWord): Digest {
   if (!isDigest(id)) throw new Fault('InvalidInput', 'id is the digest of the rollout, as status shows it')
@@ -378,6 +377,7 @@ async function change(
   part: { readonly standing?: 'retired' } = {},
 ): Promise<void> {
   await world.turn((commit) => {
+    within(world, actor, site)
     const record = world.sites.get(site)
     if (record === undefined) throw new Fault('NotFound', `no site named ${site}`)
     return commit({
@@ -390,7 +390,6 @@ async function change(
 }
 
 function logged(
-    within(world, actor, site)
   atMs: number,
   actor: Actor,
   action: string,

@@ -143,8 +143,6 @@ export interface ResultRecord {
   readonly body: JsonObject
 }
 
-/** Site → workload → release of one revision, as one renderer version makes it. */
-export interface RenderRecord {
 /** A question or an order, as it was asked of some sites. */
 export interface AskRecord {
   readonly id: string
@@ -181,6 +179,8 @@ export interface AskPart {
   readonly text: string
 }
 
+/** Site → workload → release of one revision, as one renderer version makes it. */
+export interface RenderRecord {
   readonly input: Digest
   readonly renderer: string
   readonly sites: ReadonlyMap<string, ReadonlyMap<string, Digest>>
@@ -230,7 +230,7 @@ export interface HubChange {
   readonly manifests?: readonly { readonly record: ManifestRecord; readonly expected: Generation | null }[]
   readonly observations?: readonly { readonly site: string; readonly observation: WorkloadObservation }[]
   readonly observationsGone?: readonly { readonly site: string; readonly workload: string }[]
-  /** `whole`: another spec, next or state than before. Else the state alone, with the `sites` whose progress changed. */
+  /** `whole`: another spec, next or state than before, or most of its places moved. Else the state alone, with the `sites` whose progress changed. */
   readonly rollouts?: readonly {
     readonly record: RolloutRecord
     readonly whole: boolean
@@ -256,16 +256,16 @@ export interface HubChange {
   readonly apiTokens?: readonly ApiTokenRecord[]
   /** Of release signers, checked; the same one again is nothing new. */
   readonly statements?: readonly StatementRecord[]
-  readonly keys?: readonly KeyRecord[]
-  /**
   readonly statementsGone?: readonly SignedStatement[]
-   * Single use: Fault TokenRefused (and nothing is written) unless it is there, for this site, not expired, and unused or used by
+  readonly keys?: readonly KeyRecord[]
   readonly asks?: readonly AskRecord[]
   readonly askSites?: readonly AskSiteRecord[]
   /** The first of each number counts. */
   readonly askParts?: readonly AskPart[]
   /** With all that came back. */
   readonly asksGone?: readonly string[]
+  /**
+   * Single use: Fault TokenRefused (and nothing is written) unless it is there, for this site, not expired, and unused or used by
    * this same key: the answer to a first try may have been lost.
    */
   readonly spend?: { readonly hash: string; readonly site: string; readonly by: string; readonly nowMs: number }
@@ -292,10 +292,10 @@ export interface HubSnapshot {
   readonly freezes: readonly FreezeRecord[]
   readonly apiTokens: readonly ApiTokenRecord[]
   readonly statements: readonly SignedStatement[]
-  readonly lastAudit: AuditRecord | null
-  readonly lastEvent: number
   readonly asks: readonly AskRecord[]
   readonly askSites: readonly AskSiteRecord[]
+  readonly lastAudit: AuditRecord | null
+  readonly lastEvent: number
 }
 
 /** What the hub knows of one workload at one site. */
@@ -328,9 +328,9 @@ export interface HubStore {
   history(workload: string, limit: number): Promise<readonly JsonObject[]>
   audit(after: number, limit: number): Promise<readonly AuditRecord[]>
   results(after: number, limit: number): Promise<readonly ResultRecord[]>
-  /** Transactions written since it was opened: an idle fleet adds none. */
-  readonly written: number
   /** All that came back to one ask. */
   askParts(id: string): Promise<readonly AskPart[]>
+  /** Transactions written since it was opened: an idle fleet adds none. */
+  readonly written: number
   close(): Promise<void>
 }

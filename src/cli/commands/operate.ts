@@ -244,12 +244,12 @@ export const OPERATE: readonly Command<CliPorts>[] = [
     {
       team: { type: 'string', help: 'in whose name; the only one that may where there is one' },
       id: { type: 'string', help: 'the rollout that is meant, as status shows it' },
-      reason: WHY_FLAG,
-    },
-    (flags) => ({
-      ...because(flags),
-      ...(typeof flags['team'] === 'string' ? { team: flags['team'] } : {}),
-      ...(typeof flags['id'] === 'string' ? { id: flags['id'] } : {}),
+      for: {
+        type: 'string',
+        placeholder: 'DURATION',
+        help: 'ends by itself, 2h or 1h30m; at most 7 days',
+        default: '24h',
+      },
       reason: WHY_FLAG,
     },
     (flags) => {
@@ -263,14 +263,6 @@ export const OPERATE: readonly Command<CliPorts>[] = [
       }
     },
   ),
-    }),
-  ),
-      for: {
-        type: 'string',
-        placeholder: 'DURATION',
-        help: 'ends by itself, 2h or 1h30m; at most 7 days',
-        default: '24h',
-      },
   verb('abort', 'End it: nothing starts beyond the permits that are out', { reason: WHY_FLAG }, because),
   verb('undo', 'Withdraw the release: each site goes to its own last good one', { reason: WHY_FLAG }, because),
   verb('readmit', 'Let a withdrawn release back in', { id: { type: 'string', help: 'its digest' } }, (flags) =>
