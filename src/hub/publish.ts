@@ -99,9 +99,9 @@ async function publishSome(
     const site = parts.world.sites.get(name)
     if (!mayTell(parts, site)) continue
     const next = await nextOf(parts, site, site.siteId, grants, when)
-    if (next !== undefined) made.push(next)
     // It is as it was, and still behind: `untold` says so until the signer's word comes.
     if (next === 'unsigned') continue
+    if (next !== undefined) made.push(next)
     else if (site.published === 'behind') asTold.push({ ...site, published: 'current' })
   }
   await commit({
