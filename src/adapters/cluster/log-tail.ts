@@ -11,7 +11,8 @@ export async function tailOf(stream: AsyncIterable<Buffer>, maxBytes: number): P
     bytes += chunk.length
     // Now and then: joining for each chunk would copy the same bytes again and again.
     if (bytes <= 2 * maxBytes) continue
-    const kept = Buffer.concat(chunks).subarray(-maxBytes)
+    // With the byte before: it says whether a line begins here.
+    const kept = Buffer.concat(chunks).subarray(-maxBytes - 1)
     cutBytes += bytes - kept.length
     chunks = [kept]
     bytes = kept.length
@@ -19,6 +20,6 @@ export async function tailOf(stream: AsyncIterable<Buffer>, maxBytes: number): P
   const all = Buffer.concat(chunks)
   const over = Math.max(0, all.length - maxBytes)
   const line = all.indexOf(0x0a, Math.max(0, over - 1))
-  const from = over + cutBytes === 0 ? 0 : line < 0 || line === all.length - 1 ? over : line + 1
+  const from = over === 0 ? 0 : line < 0 || line === all.length - 1 ? over : line + 1
   return { text: all.subarray(from).toString('utf8'), cutBytes: cutBytes + from }
 }

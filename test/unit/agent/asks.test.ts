@@ -169,6 +169,76 @@ describe('diff', () => {
   })
 })
 
+describe('logs', () => {
+  const logsOf = async (site: Site, of: string, more: JsonObject = {}): Promise<unknown> =>
+    (await asked(site, ask(site, 'logs', { of, ...more })))[1]
+
+  async function writing(): Promise<{ readonly site: Site; readonly pods: readonly string[] }> {
+    const site = await settled()
+    const { items } = await site.cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace: 'shop' }, SIGNAL)
+    const pods = items.map(({ metadata }) => metadata.name).toSorted()
+    for (const pod of pods) site.cluster.writeLog('shop', pod, `hello from ${pod}\nsecond line\n`)
+    return { site, pods }
+  }
+
+  test('of a workload: each of its pods, by the name of what owns it', async () => {
+    const { site, pods } = await writing()
+    expect(pods).toHaveLength(2)
+    const of = (pod: string): object => ({ pod: `shop/${pod}`, container: 'main', text: `hello from ${pod}\nsecond line\n`, cutBytes: 0, because: null }) // prettier-ignore
+    const all = { ok: true, said: { logs: pods.map(of), leftOut: 0 } }
+    expect(await logsOf(site, 'till')).toEqual(all)
+    expect(await logsOf(site, 'workload/till')).toEqual(all)
+    for (const name of [pods[0]!, `shop/${pods[0]}`, `pod/${pods[0]}`])
+      expect(await logsOf(site, name)).toEqual({ ok: true, said: { logs: [of(pods[0]!)], leftOut: 0 } })
+  })
+
+  test('the newest lines; what does not fit is cut at its older end and counted', async () => {
+    const { site, pods } = await writing()
+    expect(await logsOf(site, pods[0]!, { tail: 1 })).toMatchObject({ said: { logs: [{ text: 'second line\n' }] } })
+    const control = '\u001b'.repeat(100)
+    for (let i = 0; i < 200; i++) site.cluster.writeLog('shop', pods[0]!, `${i} ${control}\n`)
+    const answer = await logsOf(site, pods[0]!, { tail: 200 })
+    const { logs } = (answer as { readonly said: { readonly logs: readonly { text: string; cutBytes: number }[] } })
+      .said
+    const [log] = logs
+    expect(log?.text.endsWith(`199 ${control}\n`)).toBe(true)
+    expect(log?.text).toMatch(/^\d+ /)
+    const whole = Array.from({ length: 200 }, (_, i) => `${i} ${control}\n`).join('')
+    expect(Buffer.byteLength(log?.text ?? '') + (log?.cutBytes ?? 0)).toBe(whole.length)
+    expect(log?.cutBytes).toBeGreaterThan(10_000)
+  })
+
+  test.each<[string, string, JsonObject, string, RegExp]>([
+    ['nobody’s name', 'nothing', {}, 'NotFound', /no workload, no batch job and no pod of ours/],
+    ['a pod that is not Flotilla’s', 'kube-system/dns', {}, 'NotFound', /nothing that Flotilla runs here/],
+    ['a container that there is none of', 'till', { container: 'side' }, 'InvalidInput', /no container side: main/],
+    ['no name', '', {}, 'InvalidInput', /of must be/],
+    ['too many lines', 'till', { tail: 1e9 }, 'InvalidInput', /tail must be/],
+  ])('not of %s', async (_name, of, more, reason, message) => {
+    const { site } = await writing()
+    const spec = { containers: [{ name: 'dns', image: 'dns:1' }] }
+    const dns = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'dns', namespace: 'kube-system' }, spec }
+    await site.cluster.create(dns, {}, SIGNAL)
+    const answer = await logsOf(site, of, more)
+    const refused = answer as { readonly reason: string; readonly message: string }
+    expect(refused.reason).toBe(reason)
+    expect(refused.message).toMatch(message)
+  })
+
+  test('one pod that has none does not hide the others', async () => {
+    const { site, pods } = await writing()
+    const { log } = site.cluster
+    site.cluster.log = async (pod, options, signal) => {
+      if (pod.name === pods[0]) throw new Fault('Rejected', 'container is waiting to start')
+      return log.call(site.cluster, pod, options, signal)
+    }
+    expect(await logsOf(site, 'till')).toMatchObject({
+      ok: true,
+      said: { logs: [{ because: 'Rejected: container is waiting to start' }, { because: null }] },
+    })
+  })
+})
+
 describe('reconcile', () => {
   test('tries again at once what failed, and says how it stands', async () => {
     const site = createSite()

@@ -25,6 +25,13 @@ const DISCOVERY: Readonly<Record<string, object>> = {
                 subresources: [],
               },
               {
+                resource: 'pods',
+                responseKind: { kind: 'Pod' },
+                scope: 'Namespaced',
+                verbs: ['get'],
+                subresources: [],
+              },
+              {
                 resource: 'events',
                 responseKind: { kind: 'Event' },
                 scope: 'Namespaced',
