@@ -160,7 +160,7 @@ class KubeCluster implements Cluster {
       sinceSeconds: sinceSeconds === null ? undefined : String(sinceSeconds),
     }
     // Not by `limitBytes`: the kubelet cuts the newest, and they are what is asked for.
-    const request: Request = { method: 'GET', path, query, headers: this.#impersonation() }
+    const request: Request = { method: 'GET', path, query, headers: { accept: '*/*', ...this.#impersonation() } }
     return tailOf((await this.#transport.stream(request, signal)).chunks, maxBytes)
   }
 

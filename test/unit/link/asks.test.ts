@@ -45,10 +45,9 @@ test('a site that is asked nothing pays nothing: its messages weigh the same bef
     return [after.bytesUp - bytesUp, after.bytesDown - bytesDown]
   }
   for (let i = 0; i < 3; i++) await idle()
-  const before = await Promise.all([idle()])
+  const [up, down] = await idle()
   await at.world.rig.hub.api.ask(ADMIN, DIFF)
   await exchanged(at.box, 5)
-  const [[up, down]] = before as [readonly [number, number]]
   const [upAfter, downAfter] = await idle()
   // A sequence of one more digit, and signatures, which do not deflate, differ by a few bytes from one to the next.
   expect(Math.abs(upAfter - up)).toBeLessThanOrEqual(8)
