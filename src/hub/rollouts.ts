@@ -23,6 +23,8 @@ import { windowsOf } from './windows.ts'
 import type { Draft, NewEvent, World } from './world.ts'
 
 const KEPT_GOOD = 3
+/** Where more of a rollout's sites than this move in one turn, its map is written anew: thousands that stand alike share one text. */
+const MOST_ROWS = 0.5
 
 export interface RolloutParts {
   readonly world: World
@@ -220,7 +222,8 @@ function changeOf(before: RolloutRecord, after: RolloutRecord, moved: Moved): No
     after.state === null ||
     before.spec !== after.spec ||
     before.next !== after.next ||
-    before.state.sites.size !== after.state.sites.size
+    before.state.sites.size !== after.state.sites.size ||
+    moved.length > after.state.sites.size * MOST_ROWS
   const changed = whole ? [] : moved.filter(([, place, old]) => !jsonEqual(old as unknown as Json, place as unknown as Json)) // prettier-ignore
   return { record: after, whole, sites: new Map(changed.map(([site, place]) => [site, place])) }
 }

@@ -1,7 +1,7 @@
-/** Rollouts: a head and a map each, and a row for every site that moves. */
+/** Rollouts: a head and a map each, and a row for every site that has moved since the map was written. */
 import type { Transaction } from 'kysely'
 import type { HubChange } from '../../hub/store.ts'
-import { rests, rolloutHead, rolloutTargets, specText } from './hub-rows.ts'
+import { rolloutHead, rolloutTargets, specText } from './hub-rows.ts'
 import type { HubTables } from './hub-schema.ts'
 import { putRows } from './put-rows.ts'
 
@@ -25,9 +25,7 @@ export async function writeRollouts(tx: Tx, change: HubChange): Promise<void> {
         .onConflict((c) => c.column('workload').doUpdateSet({ head, targets, next }))
         .execute()
     } else await tx.updateTable('rollout').set({ head }).where('workload', '=', workload).execute()
-    const moved = [...(whole ? (record.state?.sites ?? []) : sites)]
-      .filter(([site, progress]) => !whole || !rests(progress, record.spec.targets.get(site)))
-      .map(([site, progress]) => ({ workload, site, doc: JSON.stringify(progress) }))
+    const moved = whole ? [] : [...sites].map(([site, place]) => ({ workload, site, doc: JSON.stringify(place) }))
     await putRows(tx, 'rollout_site', ['workload', 'site', 'doc'], moved, (rows) =>
       tx
         .insertInto('rollout_site')

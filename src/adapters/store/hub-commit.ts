@@ -1,6 +1,6 @@
 import type { Transaction } from 'kysely'
 import { Fault } from '../../core/model/fault.ts'
-import type { HubChange } from '../../hub/store.ts'
+import type { EntryRecord, HubChange } from '../../hub/store.ts'
 import { writeAsks } from './hub-commit-asks.ts'
 import { writeLogs, writeOperators } from './hub-commit-logs.ts'
 import { writeRename } from './hub-commit-rename.ts'
@@ -169,12 +169,27 @@ function byWorkload(
   return new Map([...named, ['', { sites: [...sites.keys()] }]])
 }
 
+/** As they lie on the disk: where every site's entry of one workload after another is written, each page is written so many times. */
+function bySite(entries: readonly EntryRecord[]): EntryRecord[] {
+  const sites = new Map<string, EntryRecord[]>()
+  for (const entry of entries) {
+    const here = sites.get(entry.site)
+    if (here === undefined) sites.set(entry.site, [entry])
+    else here.push(entry)
+  }
+  return [...sites.values()].flat()
+}
+
 async function writeAtSites(tx: Tx, change: HubChange): Promise<void> {
   for (const { site, workload } of change.entriesGone ?? [])
     await tx.deleteFrom('entry').where('site', '=', site).where('workload', '=', workload).execute()
   for (const { site, workload } of change.observationsGone ?? [])
     await tx.deleteFrom('observation').where('site', '=', site).where('workload', '=', workload).execute()
-  const entries = (change.entries ?? []).map((e) => ({ site: e.site, workload: e.workload, doc: JSON.stringify(e) }))
+  const entries = bySite(change.entries ?? []).map((e) => ({
+    site: e.site,
+    workload: e.workload,
+    doc: JSON.stringify(e),
+  }))
   await putRows(tx, 'entry', ['site', 'workload', 'doc'], entries, (rows) =>
     tx
       .insertInto('entry')

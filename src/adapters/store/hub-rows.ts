@@ -62,22 +62,19 @@ export function rolloutHead(record: RolloutRecord): string {
   return JSON.stringify({ spec, state } satisfies RolloutHead)
 }
 
-/** Sites that move have a row each; those that had their release when the rollout began share one text. */
+/** The map, and every site's place as of now: by thousands they stand alike, and share one text. Who moves after that has a row. */
 export function rolloutTargets(record: RolloutRecord): string {
-  const waves: Record<string, string[]> = {}
-  for (const [site, progress] of record.state?.sites ?? [])
-    if (rests(progress, record.spec.targets.get(site))) (waves[progress.wave] ??= []).push(site)
-  return JSON.stringify({ targets: groupSites(record.spec.targets), unchanged: waves } satisfies RolloutTargets)
+  const places: Record<string, string[]> = {}
+  for (const [site, progress] of record.state?.sites ?? []) (places[JSON.stringify(progress)] ??= []).push(site)
+  return JSON.stringify({ targets: groupSites(record.spec.targets), places } satisfies RolloutTargets)
 }
 
 interface RolloutTargets {
   readonly targets: Grouped
-  readonly unchanged: Readonly<Record<string, readonly string[]>>
-}
-
-/** True where the text of the targets says all there is to say. */
-export function rests(progress: SiteProgress, target: Digest | undefined): boolean {
-  return progress.phase === 'unchanged' && progress.from === target && Object.keys(progress).length === 3
+  /** By the JSON of the place. Absent: rows of before they were kept so. */
+  readonly places?: Grouped
+  /** In those: by wave, who had its release when the rollout began. */
+  readonly unchanged?: Grouped
 }
 
 export function rolloutRecord(
@@ -91,9 +88,13 @@ export function rolloutRecord(
   const next = row.next === null ? null : parseSpec(row.next)
   if (head.state === null) return { spec, state: null, next }
   const sites = new Map<string, SiteProgress>()
-  for (const [wave, names] of Object.entries(kept.unchanged))
+  for (const [wave, names] of Object.entries(kept.unchanged ?? {}))
     for (const name of names)
       sites.set(name, { wave: Number(wave), phase: 'unchanged', from: targets.get(name) ?? null })
+  for (const [doc, names] of Object.entries(kept.places ?? {})) {
+    const place = JSON.parse(doc) as SiteProgress
+    for (const name of names) sites.set(name, place)
+  }
   for (const [name, own] of progress) sites.set(name, own)
   return { spec, state: { ...head.state, sites: new Map([...sites].sort(byPlace)) }, next }
 }
