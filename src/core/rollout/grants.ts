@@ -6,10 +6,10 @@ import { type ByWorkload, unmetDependency } from './depends.ts'
 import { type Draft, putSite, sitesOf } from './draft.ts'
 import { changesInAll } from './gates.ts'
 import { glassAt, type Look, WHOLE } from './look.ts'
-import { answerOf } from './observe.ts'
+import { answerOf, hasBegun } from './observe.ts'
 import { fill, type Slots } from './step.ts'
 import { openSites } from './tally.ts'
-import type { Grant, RolloutWorld, SiteProgress } from './types.ts'
+import type { Grant, RolloutWorld, SiteProgress, SiteWorkload } from './types.ts'
 import type { Found } from './watch.ts'
 import { ruleOf } from './waves.ts'
 
@@ -146,13 +146,25 @@ export function grantFor(draft: Draft, site: string, world: RolloutWorld, active
   if (place.phase === 'changing' || place.phase === 'failed')
     return published === target ? onceMore(grant(target, at?.startByMs ?? nowMs, 'renew'), draft, world) : null
   if (place.phase === 'rolledBack') {
-    if (place.back === undefined || published === place.back || world.withdrawn.has(place.back)) return null
+    // Nothing good to go back to: what it was told and has not begun it may not begin any more.
+    if (place.back === undefined) return published === target && open ? closed(grant, target, at, nowMs) : null
+    if (published === place.back || world.withdrawn.has(place.back)) return null
     return grant(place.back, nowMs + WAY_BACK_MS, draft.state.ended?.kind === 'undo' ? 'undo' : 'rollback')
   }
   if (place.revoke !== undefined) return revocation(place, published, open, world, grant)
   // Its permit is taken, its content stays: it had not begun when it was held or turned to observing.
   const lapsed = place.phase === 'waiting' && place.grantedAtMs !== undefined && published === target
-  return lapsed && open && !world.withdrawn.has(target) ? grant(target, nowMs, 'revoke') : null
+  return lapsed && open ? grant(target, nowMs, 'revoke') : null
+}
+
+/** Its permit ends now, where it is not seen to have begun. */
+function closed(
+  grant: (release: Digest, startByMs: number, because: Grant['because']) => Grant,
+  release: Digest,
+  at: SiteWorkload | undefined,
+  nowMs: number,
+): Grant | null {
+  return hasBegun(answerOf(at, release), release) ? null : grant(release, nowMs, 'revoke')
 }
 
 /** A permit lasts no longer than the window that is open, or opens next, and does not begin before it. */
@@ -193,7 +205,7 @@ function revocation(
   if (place.revoke === 'back' && place.from !== null && !world.withdrawn.has(place.from))
     return grant(place.from, world.nowMs + WAY_BACK_MS, 'revoke')
   // Nothing was there before: an entry that may not begin is as good as none, and deletes nothing.
-  return open && !world.withdrawn.has(published) ? grant(published, world.nowMs, 'revoke') : null
+  return open ? grant(published, world.nowMs, 'revoke') : null
 }
 
 /** The way back to what it ran before stays open for a site that is dark for months. */

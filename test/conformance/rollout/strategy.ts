@@ -6,8 +6,7 @@
  * - it counts failures of the groups, or up to the site, that it came to; ours counts every site that failed;
  * - it goes on past a group as soon as no more sites are in the step than failed; ours waits for every site of the wave, and for
  *   evidence from at least one;
- * - it lists no more sites than there are places, though more are on their way; ours lists whoever holds the change, and those of
- *   later groups take places of the running one;
+ * - it lists no more sites than there are places, though more are on their way; ours lists whoever holds the change;
  * - a failed site keeps its place until its deadline; ours gives it up with the site.
  */
 import { parseDuration } from '../../../src/core/calendar/duration.ts'
@@ -73,7 +72,8 @@ export function standingOf(words: Words, groups: readonly Group[], reports: read
   )
 }
 
-const BY_GROUP = { perGroup: true, maxConcurrent: { percent: 100 }, brokenSites: null }
+/** Groups go whole: whoever is on his way elsewhere takes nobody's place. */
+const BY_GROUP = { perGroup: true, maxConcurrent: { count: Infinity }, brokenSites: null }
 
 function strategyOf(
   words: Words,
@@ -95,7 +95,7 @@ function strategyOf(
 /** A limit of each group: the share in which every group has its own, where there is one. */
 function sharedLimit(sizes: readonly number[], limitOf: (size: number) => number): Amount {
   const meets = (percent: number): boolean =>
-    sizes.every((size) => size === 0 || amountOf({ percent }, size) === Math.min(size, limitOf(size)))
+    sizes.every((size) => size === 0 || amountOf({ percent }, size) === limitOf(size))
   const percent = sizes.map((size) => (100 * limitOf(size)) / size).find(meets)
   return percent === undefined ? { count: Math.min(...sizes.map(limitOf)) } : { percent }
 }

@@ -7,7 +7,7 @@ import type { WorkloadObservation } from '../../../src/core/model/observation.ts
 import type { Amount, Wave } from '../../../src/core/model/policy.ts'
 import type { Waiting } from '../../../src/core/model/state.ts'
 import type { RolloutDecision, RolloutSpec, RolloutState, RolloutWorld } from '../../../src/core/rollout/types.ts'
-import type { Ran, Sim } from './sim.ts'
+import { MINUTE, type Ran, type Sim, windowAt } from './sim.ts'
 
 /** The first law that does not hold, with its name first: `blast-radius: …`. */
 export type Broken = string
@@ -48,6 +48,8 @@ export class Onlooker {
         stuck(spec, run, decision, world, sim) ??
         tooMany(spec, run, decision, world) ??
         startedAfterAbort(spec, run, decision, world, sim) ??
+        outsideItsWindow(spec, run, world, sim) ??
+        permitForWithdrawn(spec, decision, world, sim) ??
         unproven(spec, decision, this.#states.get(decision.workload), sim) ??
         untrueReason(spec, run, decision, world, sim)
       if (broken !== null) return `${broken} [${decision.workload}]`
@@ -151,7 +153,8 @@ export class Onlooker {
 
 function withdrawnAgain(world: RolloutWorld, decision: RolloutDecision): Broken | null {
   const gone = new Set([...world.withdrawn, ...decision.withdraw.map(({ digest }) => digest)])
-  const again = decision.grants.find(({ release }) => gone.has(release))
+  // A permit that is over takes back.
+  const again = decision.grants.find(({ release, startByMs }) => gone.has(release) && startByMs > world.nowMs)
   return again === undefined ? null : `withdrawn: ${again.release} was granted to ${again.site} (${again.because})`
 }
 
@@ -279,6 +282,36 @@ function startedAfterAbort(
   return null
 }
 
+/** A change begins inside the site's window; provisioning and the way back need none. */
+function outsideItsWindow(spec: RolloutSpec, run: Run, world: RolloutWorld, sim: Sim): Broken | null {
+  for (const [site, target] of spec.targets) {
+    const last = sim.workload(site, spec.workload).begins.at(-1)
+    const { window } = sim.site(site)
+    if (last?.release !== target || last.atMs !== world.nowMs || window === null) continue
+    if (run.provisioned.has(site) || !run.told.has(site) || run.from.get(site) === target) continue
+    // A permit holds up to and with its last moment.
+    if ([0, 1].every((ms) => windowAt(window, last.atMs - ms)?.open !== true))
+      return `window: ${site} began outside of it`
+  }
+  return null
+}
+
+/** Nobody who has not begun it keeps a permit for what is withdrawn. */
+function permitForWithdrawn(
+  spec: RolloutSpec,
+  { state }: RolloutDecision,
+  world: RolloutWorld,
+  sim: Sim,
+): Broken | null {
+  for (const site of state.sites.keys()) {
+    const { published, begun, applied } = sim.workload(site, spec.workload)
+    if (published === null || !sim.withdrawn.has(published.release) || published.startByMs <= world.nowMs) continue
+    const has = begun?.counter === published.since.counter || applied === published.release
+    if (!has) return `withdrawn: ${site} may still begin ${published.release}`
+  }
+  return null
+}
+
 /** Done means: it really ran this release for the soak by the time it last spoke. */
 function unproven(
   spec: RolloutSpec,
@@ -357,6 +390,10 @@ function isTrue(
     }
     case 'Paused':
       return ['Paused', 'Aborted', 'RolledBack'].includes(state.phase)
+    case 'WindowClosed': {
+      const window = world.window?.(site, spec.workload, [])
+      return window !== undefined && !window.open && (window.opensAtMs ?? Infinity) - 15 * MINUTE > world.nowMs
+    }
     case 'Hold':
       return facts?.hold?.reason === detail
     case 'Frozen':
@@ -487,5 +524,5 @@ function sitesIn(state: RolloutState, wave: number): number {
 }
 
 function limit(amount: Amount, total: number): number {
-  return Math.max(1, Math.min('count' in amount ? amount.count : Math.ceil((amount.percent * total) / 100), total))
+  return Math.max(1, 'count' in amount ? amount.count : Math.ceil((amount.percent * total) / 100))
 }

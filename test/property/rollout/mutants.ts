@@ -78,6 +78,16 @@ export const MUTANTS: readonly Mutant[] = [
       }),
   },
   {
+    mistake: 'takes what a site runs for what it should run',
+    law: /^(stale|evidence)/,
+    engine: () => (world) => decide({ ...world, at: (site, workload) => unapplied(world, site, workload) }),
+  },
+  {
+    mistake: 'knows no windows',
+    law: /^window/,
+    engine: () => (world) => decide({ ...world, window: () => undefined }),
+  },
+  {
     mistake: 'does not soak',
     law: /^(stale|evidence)/,
     engine: () => eachPolicy((wave) => ({ ...wave, soakMs: 0 })),
@@ -127,6 +137,15 @@ export const MUTANTS: readonly Mutant[] = [
     law: /^withdrawn/,
     engine: () => (world) =>
       decide({ ...world, withdrawn: new Set() }).map((decision) => ({ ...decision, withdraw: [] })),
+  },
+  {
+    mistake: 'takes nothing back that was told and not begun',
+    law: /^withdrawn/,
+    engine: () => (world) =>
+      decide(world).map((decision) => ({
+        ...decision,
+        grants: decision.grants.filter(({ because }) => !['revoke', 'rollback', 'undo'].includes(because)),
+      })),
   },
   {
     mistake: 'gives no reason',
@@ -207,6 +226,17 @@ function stale(world: RolloutWorld, site: string, workload: string): ReturnType<
   return {
     ...at,
     observation: { ...observation, since: at.since, desired: stamp, applied: stamp, healthy: stamp, sync: 'Synced' },
+  }
+}
+
+/** Health that was read before the apply. */
+function unapplied(world: RolloutWorld, site: string, workload: string): ReturnType<RolloutWorld['at']> {
+  const at = world.at(site, workload)
+  if (at?.published == null || at.observation === null) return at
+  const stamp = { digest: at.published, atMs: world.nowMs }
+  return {
+    ...at,
+    observation: { ...at.observation, desired: stamp, applied: stamp, healthy: stamp, sync: 'Synced', begun: true },
   }
 }
 

@@ -21,6 +21,8 @@ export interface Scenario {
   readonly onFailure: RolloutPolicy['onFailure']
   readonly onSupersede: RolloutPolicy['onSupersede']
   readonly budget: { readonly changing: number; readonly broken: number } | null
+  /** Of every other site. */
+  readonly window: { readonly opens: number; readonly hours: number } | null
   readonly events: readonly Event[]
 }
 
@@ -56,6 +58,7 @@ const KINDS = [
   'join',
   'dropSite',
   'relabel',
+  'restart',
 ] as const
 const WEEK = 7 * DAY
 
@@ -77,6 +80,7 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.record({
   onFailure: fc.constantFrom('Pause', 'Rollback'),
   onSupersede: fc.constantFrom('now', 'finishWave'),
   budget: fc.option(fc.record({ changing: fc.integer({ min: 1, max: 5 }), broken: fc.integer({ min: 1, max: 4 }) })),
+  window: fc.option(fc.record({ opens: fc.nat({ max: 23 }), hours: fc.integer({ min: 6, max: 20 }) })),
   events: fc.array(
     fc.record({
       afterSteps: fc.integer({ min: 1, max: 40 }),
@@ -221,6 +225,9 @@ class Stage {
       case 'dropSite':
         if (map.size > 2) this.#commit(workload, new Map([...map].filter(([name]) => name !== site.name)))
         break
+      case 'restart':
+        sim.restart()
+        break
       case 'relabel':
         site.labels = { ...site.labels, region: 'north' }
         break
@@ -314,6 +321,7 @@ class Stage {
     const name = `s${String(index).padStart(2, '0')}`
     const labels = { cohort: index % 4 === 0 ? 'canary' : 'rest', region: ['south', 'north', 'west'][index % 3] ?? '' }
     const site = this.#sim.addSite(name, labels, index % 5 === 4 ? 2 * HOUR : 20 * MINUTE)
+    if (index % 2 === 1) site.window = this.#scenario.window
     if (index % 7 === 6 || !joined) site.lastContactMs = null
     if (!joined) Object.assign(site, { enrolled: false, dueAtMs: null })
     return name

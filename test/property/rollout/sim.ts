@@ -5,6 +5,8 @@
 import { type Digest, digestBytes } from '../../../src/core/model/digest.ts'
 import type { Generation, WorkloadObservation } from '../../../src/core/model/observation.ts'
 import type { RolloutPolicy, Wave } from '../../../src/core/model/policy.ts'
+import type { JsonObject } from '../../../src/core/model/json.ts'
+import { decodeState, encodeState } from '../../../src/core/rollout/codec.ts'
 import { command } from '../../../src/core/rollout/command.ts'
 import { decide } from '../../../src/core/rollout/decide.ts'
 import type {
@@ -17,6 +19,7 @@ import type {
   RolloutWorld,
   SiteFacts,
   SiteWorkload,
+  WindowFact,
 } from '../../../src/core/rollout/types.ts'
 
 export const MINUTE = 60_000
@@ -38,12 +41,15 @@ export interface SimSite {
   dueAtMs: number | null
   hold: SiteFacts['hold']
   freeze: SiteFacts['freeze']
+  /** Changes may begin from this hour on, for so many hours, each day; null: always. */
+  window: { readonly opens: number; readonly hours: number } | null
   workloads: Map<string, SimWorkload>
 }
 
 interface Entry {
   readonly release: Digest
   readonly since: Generation
+  readonly startAfterMs: number
   readonly startByMs: number
 }
 
@@ -99,6 +105,7 @@ export class Sim {
       dueAtMs: this.nowMs + pollMs,
       hold: null,
       freeze: null,
+      window: null,
       workloads: new Map(),
     }
     this.sites.set(name, site)
@@ -145,7 +152,7 @@ export class Sim {
   /** Put the site where it runs this release and said so long ago. */
   install(site: string, workload: string, release: Digest): void {
     const at = this.workload(site, workload)
-    const entry: Entry = { release, since: this.#generation(), startByMs: this.nowMs - DAY }
+    const entry: Entry = { release, since: this.#generation(), startAfterMs: 0, startByMs: this.nowMs - DAY }
     at.published = entry
     at.inHand = entry
     at.applied = release
@@ -154,6 +161,13 @@ export class Sim {
     at.healthySinceMs = this.nowMs - DAY + 5 * MINUTE
     at.observation = this.#observe(this.site(site), workload, at)
     this.history.set(`${site}/${workload}`, [release])
+  }
+
+  /** The hub is another process: it has what is written, and counts anew. */
+  restart(): void {
+    for (const rollout of this.rollouts.values())
+      if (rollout.state !== null)
+        rollout.state = decodeState(JSON.parse(JSON.stringify(encodeState(rollout.state))) as JsonObject)
   }
 
   /** One turn of the hub. Returns what was asked and what was said. */
@@ -216,6 +230,7 @@ export class Sim {
       fleetSites: this.sites.size,
       rollouts,
       withdrawn,
+      window: (name) => windowAt(this.sites.get(name)?.window ?? null, this.nowMs),
       site: (name) => sites.get(name),
       at: (site, workload) => known.get(`${site}/${workload}`),
       lastGood: (site, workload) =>
@@ -244,7 +259,8 @@ export class Sim {
     const at = this.workload(grant.site, grant.workload)
     const same = at.published?.release === grant.release
     const since = same && at.published !== null ? at.published.since : this.#generation()
-    at.published = { release: grant.release, since, startByMs: grant.startByMs }
+    const { release, startAfterMs, startByMs } = grant
+    at.published = { release, since, startAfterMs, startByMs }
   }
 
   #generation(): Generation {
@@ -268,7 +284,8 @@ export class Sim {
   #live(site: SimSite, workload: string, at: SimWorkload): void {
     const entry = at.inHand
     const isNew = entry !== null && at.begun?.counter !== entry.since.counter
-    if (entry !== null && isNew && site.mode === 'enforce' && this.nowMs <= entry.startByMs) {
+    const permits = entry !== null && entry.startAfterMs <= this.nowMs && this.nowMs <= entry.startByMs
+    if (isNew && site.mode === 'enforce' && permits) {
       at.begun = entry.since
       if (at.applied !== entry.release) {
         at.applied = entry.release
@@ -345,6 +362,20 @@ export class Sim {
 /** What Git itself suspends is as it should be. */
 function isWell(health: WorkloadObservation['health']): boolean {
   return health === 'Healthy' || health === 'Suspended'
+}
+
+/** In UTC, open for whole hours. */
+export function windowAt(window: SimSite['window'], nowMs: number): WindowFact | undefined {
+  if (window === null) return undefined
+  const dayMs = nowMs - (nowMs % DAY)
+  for (let day = -1; day <= 1; day++) {
+    const opensAtMs = dayMs + day * DAY + window.opens * HOUR
+    const closesAtMs = opensAtMs + window.hours * HOUR
+    if (nowMs >= closesAtMs) continue
+    if (nowMs >= opensAtMs) return { open: true, opensAtMs: null, closesAtMs }
+    return { open: false, opensAtMs, closesAtMs, by: 'w' }
+  }
+  return undefined
 }
 
 export function factsOf(site: SimSite): SiteFacts {
