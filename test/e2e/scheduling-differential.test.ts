@@ -39,6 +39,8 @@ const KINDS = [
   ['v1', 'PersistentVolume', 'persistentVolumes'],
   ['v1', 'PersistentVolumeClaim', 'persistentVolumeClaims'],
   ['storage.k8s.io/v1', 'CSINode', 'csiNodes'],
+  ['storage.k8s.io/v1', 'CSIDriver', 'csiDrivers'],
+  ['storage.k8s.io/v1', 'CSIStorageCapacity', 'csiStorageCapacities'],
   ['v1', 'Pod', 'pods'],
 ] as const
 
@@ -59,11 +61,12 @@ async function createNodes(nodes: readonly JsonObject[]): Promise<void> {
   )
 }
 
-/** The volume controller's part. */
-async function setPhase(object: JsonObject): Promise<void> {
+/** The part of the volume controller, and of the kubelet. */
+async function setStatus(object: JsonObject): Promise<void> {
   const { kind, apiVersion, metadata, status } = object as Manifest & { readonly status?: JsonObject }
   if (status === undefined) return
-  await cluster.subresource({ apiVersion, kind }, { group: '', kind, namespace: '', name: metadata.name }, 'status', { status }, never) // prettier-ignore
+  const { namespace = '', name } = metadata
+  await cluster.subresource({ apiVersion, kind }, { group: '', kind, namespace, name }, 'status', { status }, never)
 }
 
 function messageOf(pod: Manifest): string {
@@ -78,11 +81,18 @@ function specText(pod: Manifest, claims: readonly JsonObject[]): string {
   return JSON.stringify({ containers, initContainers, affinity, nodeSelector, tolerations, topologySpreadConstraints, own }) // prettier-ignore
 }
 
+/** Deleted, and held by a finalizer or by a kubelet that does not come. */
+async function leave(object: JsonObject): Promise<void> {
+  const { kind, metadata } = object as Manifest
+  await cluster.delete(object as Manifest, { group: '', kind, namespace: metadata.namespace ?? '', name: metadata.name }, {}, never) // prettier-ignore
+}
+
 async function remove(objects: readonly JsonObject[]): Promise<void> {
   await Promise.all(
     (objects as readonly Manifest[]).map(async (object) => {
       const { namespace = '', name } = object.metadata
-      const ref = { group: '', kind: object.kind, namespace, name }
+      const group = object.apiVersion === 'v1' ? '' : object.apiVersion.slice(0, object.apiVersion.indexOf('/'))
+      const ref = { group, kind: object.kind, namespace, name }
       if (object.metadata.finalizers !== undefined || object.kind.startsWith('PersistentVolume'))
         await cluster.patch(object, ref, { metadata: { finalizers: null } }, {}, never)
       await cluster.delete(object, ref, { gracePeriodSeconds: 0 }, never)
@@ -103,9 +113,11 @@ test(
       await create(world.namespaces)
       await createNodes(world.nodes)
       await create(world.storage)
-      await Promise.all(world.storage.map(setPhase))
+      await Promise.all(world.storage.map(setStatus))
       await create(world.claims)
       await create(world.placed)
+      await Promise.all(world.placed.map(setStatus))
+      await Promise.all(world.leaving.map(leave))
       const asking = await create(world.asking)
       const judged = (object: Manifest): boolean =>
         ((object['status'] as { conditions?: readonly JsonObject[] }).conditions ?? []).some(

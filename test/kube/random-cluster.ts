@@ -1,13 +1,17 @@
 /** Random clusters and pods for the scheduler: valid for an API server, and such that every filter has something to refuse. */
 import type { JsonObject } from '../../src/core/model/json.ts'
+import { randomOf } from './random.ts'
+import { randomVolumes } from './random-volumes.ts'
 
 export interface RandomCluster {
   readonly namespaces: readonly JsonObject[]
   readonly nodes: readonly JsonObject[]
   readonly storage: readonly JsonObject[]
   readonly claims: readonly JsonObject[]
-  /** On nodes already. */
+  /** On nodes already; `status` is to be set once they are there. */
   readonly placed: readonly JsonObject[]
+  /** Of claims and placed pods, those that are to be deleted once they are there, and stay for a while. */
+  readonly leaving: readonly JsonObject[]
   /** To be judged. */
   readonly asking: readonly JsonObject[]
 }
@@ -17,19 +21,9 @@ const HOST = 'kubernetes.io/hostname'
 const APPS = ['a', 'b', 'c'] as const
 
 export function randomCluster(seed: number, size = { nodes: 8, placed: 20, asking: 60 }): RandomCluster {
-  const random = generator(seed)
-  const chance = (p: number): boolean => random() < p
-  const int = (from: number, to: number): number => from + Math.floor(random() * (to - from + 1))
-  const pick = <T>(list: readonly T[]): T => list[int(0, list.length - 1)] as T
+  const random = randomOf(seed)
+  const { chance, int, pick } = random
   const name = (kind: string, k: number): string => `${kind}-${seed}-${k}`
-  const claims: JsonObject[] = []
-  const storage: JsonObject[] = [
-    storageClass(`wait-${seed}`, 'kubernetes.io/no-provisioner', 'WaitForFirstConsumer'),
-    storageClass(`now-${seed}`, 'kubernetes.io/no-provisioner', 'Immediate'),
-    storageClass(`made-${seed}`, 'csi.example.com', 'WaitForFirstConsumer', [
-      { matchLabelExpressions: [{ key: ZONE, values: ['z0', 'z1'] }] },
-    ]),
-  ]
 
   const nodes = Array.from({ length: size.nodes }, (_, k) => {
     const taints = []
@@ -42,6 +36,7 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
       pods: String(int(3, 8)),
       'ephemeral-storage': pick(['1Gi', '20Gi']),
       ...(chance(0.4) ? { 'example.com/gpu': String(int(1, 4)) } : {}),
+      ...(chance(0.4) ? { 'hugepages-2Mi': '64Mi' } : {}),
     }
     return {
       apiVersion: 'v1',
@@ -73,6 +68,7 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
     ...(chance(0.2) ? { namespaces: ['default', `other-${seed}`] } : {}),
     ...(chance(0.15) ? { namespaceSelector: pick([{}, { matchLabels: { team: 'x' } }]) } : {}),
     ...(chance(0.1) ? { matchLabelKeys: ['release'] } : {}),
+    ...(chance(0.1) ? { mismatchLabelKeys: ['build'] } : {}),
   })
   const nodeRequirement = (): JsonObject =>
     pick([
@@ -84,7 +80,10 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
     ])
   const nodeTerm = (): JsonObject =>
     chance(0.15)
-      ? { matchFields: [{ key: 'metadata.name', operator: pick(['In', 'NotIn']), values: [name('node', int(0, size.nodes - 1))] }] } // prettier-ignore
+      ? {
+          matchFields: [{ key: 'metadata.name', operator: pick(['In', 'NotIn']), values: [name('node', int(0, size.nodes - 1))] }], // prettier-ignore
+          ...(chance(0.4) ? { matchExpressions: [nodeRequirement()] } : {}),
+        }
       : { matchExpressions: [nodeRequirement(), ...(chance(0.3) ? [nodeRequirement()] : [])] }
   const spread = (): JsonObject => ({
     maxSkew: int(1, 2),
@@ -93,6 +92,7 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
     labelSelector: selector(),
     ...(chance(0.3) ? { nodeAffinityPolicy: pick(['Honor', 'Ignore']) } : {}),
     ...(chance(0.3) ? { nodeTaintsPolicy: pick(['Honor', 'Ignore']) } : {}),
+    ...(chance(0.2) ? { matchLabelKeys: ['release'] } : {}),
   })
   const minDomains = (one: JsonObject): JsonObject =>
     one['whenUnsatisfiable'] === 'DoNotSchedule' && chance(0.25) ? { ...one, minDomains: int(1, 4) } : one
@@ -111,87 +111,93 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
     ...(chance(0.2) ? { hostIP: pick(['127.0.0.1', '10.0.0.1']) } : {}),
   })
 
-  /** A claim, bound to a volume, free to be bound, or made where its pod goes. */
-  function claim(k: number): string {
-    const own = name('claim', k)
-    const modes = [chance(0.15) ? 'ReadWriteOncePod' : 'ReadWriteOnce']
-    const way = pick(['bound', 'bound', 'bound-csi', 'wait', 'wait', 'made', 'now', 'missing'])
-    if (way === 'missing') return own
-    const volume = name('volume', k)
-    const className = way === 'made' ? `made-${seed}` : way === 'now' ? `now-${seed}` : `wait-${seed}`
-    const isBound = way.startsWith('bound')
-    claims.push({
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      metadata: {
-        name: own,
-        namespace: 'default',
-        ...(isBound ? { annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } } : {}),
-      },
-      spec: {
-        accessModes: modes,
-        storageClassName: className,
-        resources: { requests: { storage: pick(['1Gi', '5Gi']) } },
-        ...(isBound ? { volumeName: volume } : {}),
-      },
-    })
-    if (way === 'made' || way === 'now') return own
-    const at = pick(nodes).metadata.labels as Readonly<Record<string, string>>
-    const zoned = way === 'bound' && chance(0.35)
-    storage.push({
-      apiVersion: 'v1',
-      kind: 'PersistentVolume',
-      status: { phase: isBound ? 'Bound' : chance(0.85) ? 'Available' : 'Pending' },
-      metadata: { name: volume, labels: zoned ? { [ZONE]: `z${int(0, 2)}` } : {} },
-      spec: {
-        capacity: { storage: pick(['2Gi', '10Gi']) },
-        accessModes: modes,
-        storageClassName: className,
-        persistentVolumeReclaimPolicy: 'Retain',
-        ...(way === 'bound-csi' || zoned
-          ? { csi: { driver: 'csi.example.com', volumeHandle: volume } }
-          : { local: { path: '/mnt' } }),
-        ...(zoned
-          ? {}
-          : { nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [chance(0.5) ? { key: HOST, operator: 'In', values: [String(at[HOST])] } : { key: 'disk', operator: 'In', values: [String(at['disk'])] }] }] } } }), // prettier-ignore
-        ...(isBound ? { claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: 'default', name: own } } : {}), // prettier-ignore
-      },
-    })
-    return own
-  }
-
+  const volumes = randomVolumes(
+    seed,
+    random,
+    nodes.map(({ metadata }) => metadata.labels),
+  )
   const labels = (): JsonObject => ({
     app: pick(APPS),
     ...(chance(0.4) ? { tier: pick(['x', 'y']) } : {}),
     ...(chance(0.5) ? { release: pick(['1', '2']) } : {}),
+    ...(chance(0.3) ? { build: pick(['1', '2']) } : {}),
   })
-  const placed = Array.from({ length: size.placed }, (_, k) => ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: name('placed', k), namespace: chance(0.8) ? 'default' : `other-${seed}`, labels: labels() },
-    spec: {
-      nodeName: name('node', int(0, size.nodes - 1)),
-      containers: [
-        { name: 'c', image: 'none', resources: requests(chance(0.3)), ...(chance(0.3) ? { ports: [port()] } : {}) },
-      ],
-      ...(chance(0.1)
-        ? { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [podTerm()] } } }
-        : {}),
-    },
-  }))
+  /** A resize in flight: what the kubelet gave it, and what runs, are not what it asks for. */
+  const resized = (): JsonObject => ({
+    ...(chance(0.4) ? { conditions: [{ type: 'PodResizePending', status: 'True', reason: pick(['Infeasible', 'Deferred']) }] } : {}), // prettier-ignore
+    containerStatuses: [
+      {
+        name: 'c',
+        image: 'none',
+        imageID: '',
+        ready: true,
+        restartCount: 0,
+        allocatedResources: { cpu: pick(['100m', '1500m']) },
+        resources: { requests: { cpu: pick(['50m', '1']) } },
+      },
+    ],
+  })
+  /** kube-scheduler keeps ports in a set: of two pods that hold one port, which no kubelet would admit, the first to go frees it. */
+  const held = new Set<string>()
+  const freePort = (node: string): JsonObject[] => {
+    const one = port()
+    const key = `${node} ${JSON.stringify(one['hostPort'])}`
+    return held.has(key) ? [] : (held.add(key), [one])
+  }
+  const placed = Array.from({ length: size.placed }, (_, k) => {
+    const node = name('node', int(0, size.nodes - 1))
+    const namespace = chance(0.8) ? 'default' : `other-${seed}`
+    const phase = chance(0.15) ? pick(['Succeeded', 'Failed']) : 'Running'
+    return {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: name('placed', k), namespace, labels: labels() },
+      spec: {
+        nodeName: node,
+        containers: [
+          {
+            name: 'c',
+            image: 'none',
+            resources: requests(chance(0.3)),
+            ...(chance(0.3) ? { ports: freePort(node) } : {}),
+          },
+        ],
+        ...(chance(0.1)
+          ? { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [podTerm()] } } }
+          : {}),
+        ...(namespace === 'default' && chance(0.4)
+          ? { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: volumes.boundClaim(k) } }] }
+          : {}),
+      },
+      status: { phase, ...(chance(0.2) ? resized() : {}) },
+    }
+  })
+  const usedClaims = volumes.claims.map(({ metadata }) => metadata.name)
 
+  /** The pod as a whole asks for more than its containers do. */
+  const podLevel = (): JsonObject =>
+    pick<JsonObject>([
+      { requests: { cpu: pick(['1', '2']) } },
+      { requests: { cpu: '1500m', memory: pick(['1Gi', '3Gi']) } },
+      { limits: { cpu: '2', memory: '2Gi' } },
+    ])
   const asking = Array.from({ length: size.asking }, (_, k) => {
     const wants = (p: number): boolean => chance(p)
+    const whole = chance(0.12)
+    const hostNetwork = chance(0.05)
     const container = (at: number): JsonObject => ({
       name: `c${at}`,
       image: 'none',
-      resources: requests(chance(0.35)),
-      ...(at === 0 && wants(0.25) ? { ports: [port()] } : {}),
+      resources:
+        at === 0 && !whole && chance(0.08)
+          ? { requests: { cpu: '100m' }, limits: { 'hugepages-2Mi': pick(['32Mi', '128Mi']) } }
+          : requests(!whole && chance(0.35)),
+      ...(at === 0 && wants(0.25) ? { ports: [hostNetwork ? { containerPort: 8000 + int(0, 1) } : port()] } : {}),
     })
     const init = [
-      ...(chance(0.15) ? [{ name: 'setup', image: 'none', resources: requests(chance(0.5)) }] : []),
+      ...(chance(0.15) ? [{ name: 'setup', image: 'none', resources: requests(!whole && chance(0.5)) }] : []),
       ...(chance(0.15)
-        ? [{ name: 'sidecar', image: 'none', restartPolicy: 'Always', resources: requests(chance(0.3)) }]
+        ? [{ name: 'sidecar', image: 'none', restartPolicy: 'Always', resources: requests(!whole && chance(0.3)), ...(chance(0.3) && !hostNetwork ? { ports: [port()] } : {}) }] // prettier-ignore
         : []),
     ]
     const affinity = {
@@ -201,12 +207,16 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
       ...(wants(0.22) ? { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [podTerm()] } } : {}),
       ...(wants(0.25) ? { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [podTerm()] } } : {}),
     }
+    const claims = wants(0.5) ? [volumes.claim(k), ...(chance(0.3) ? [volumes.claim(k + size.asking)] : [])] : []
+    if (claims.length > 0 && usedClaims.length > 0 && chance(0.2)) claims[0] = pick(usedClaims)
     return {
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: { name: name('asks', k), namespace: 'default', labels: labels() },
       spec: {
         schedulerName: 'asked',
+        ...(hostNetwork ? { hostNetwork } : {}),
+        ...(whole ? { resources: podLevel() } : {}),
         containers: [container(0), ...(chance(0.3) ? [container(1)] : [])],
         ...(init.length > 0 ? { initContainers: init } : {}),
         ...(Object.keys(affinity).length > 0 ? { affinity } : {}),
@@ -215,9 +225,11 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
           ? { topologySpreadConstraints: [spread(), ...(chance(0.25) ? [spread()] : [])].filter(isFirstOfKey).map(minDomains) } // prettier-ignore
           : {}),
         ...(chance(0.4)
-          ? { tolerations: [pick<JsonObject>([{ operator: 'Exists' }, { key: 'dedicated', operator: 'Exists' }, { key: 'dedicated', value: pick(APPS), effect: 'NoSchedule' }, { key: 'node.kubernetes.io/unschedulable', operator: 'Exists' }])] } // prettier-ignore
+          ? { tolerations: [pick<JsonObject>([{ operator: 'Exists' }, { key: 'dedicated', operator: 'Exists' }, { key: 'dedicated', value: pick(APPS), effect: 'NoSchedule' }, { key: 'dedicated', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 60 }, { key: 'node.kubernetes.io/unschedulable', operator: 'Exists' }])] } // prettier-ignore
           : {}),
-        ...(wants(0.4) ? { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: claim(k) } }] } : {}),
+        ...(claims.length > 0
+          ? { volumes: claims.map((claimName, v) => ({ name: `v${v}`, persistentVolumeClaim: { claimName } })) }
+          : {}),
       },
     }
   })
@@ -225,36 +237,10 @@ export function randomCluster(seed: number, size = { nodes: 8, placed: 20, askin
   const namespaces = [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: `other-${seed}`, labels: { team: pick(['x', 'y']) } } },
   ]
-  return { namespaces, nodes, storage, claims, placed, asking }
+  const leaving = [...volumes.leaving, ...placed.filter(({ status }) => status.phase === 'Running' && chance(0.15))]
+  return { namespaces, nodes, storage: volumes.storage, claims: volumes.claims, placed, leaving, asking }
 }
 
 function isFirstOfKey(one: JsonObject, at: number, all: readonly JsonObject[]): boolean {
   return all.findIndex((other) => other['topologyKey'] === one['topologyKey']) === at
-}
-
-function storageClass(
-  name: string,
-  provisioner: string,
-  volumeBindingMode: string,
-  allowedTopologies: readonly JsonObject[] = [],
-): JsonObject {
-  return {
-    apiVersion: 'storage.k8s.io/v1',
-    kind: 'StorageClass',
-    metadata: { name },
-    provisioner,
-    volumeBindingMode,
-    ...(allowedTopologies.length > 0 ? { allowedTopologies } : {}),
-  }
-}
-
-/** mulberry32: small, and the same everywhere. */
-function generator(seed: number): () => number {
-  let state = (seed * 2_654_435_761) >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

@@ -148,7 +148,7 @@ function reasonsOf(cycle: Cycle, podClass: PodClass, task: number): ClassReason[
       note(own, REFUSALS[own], node, -1, 0)
       continue
     }
-    const short = shortDims(state, podClass, node)
+    const short = shortDims(state, podClass, node, 'later')
     if (short.length > 0) {
       for (const { dim, missing } of short)
         note(
@@ -210,6 +210,7 @@ function nextOf(cycle: Cycle, refusal: Refusal, node: number): UnblockEvent {
     case 'VolumeBinding':
     case 'VolumeNode':
     case 'VolumeZone':
+    case 'VolumeRoom':
     case 'Devices':
       return { on: 'volume-appears' }
     default:

@@ -110,7 +110,7 @@ export function verdictOn(state: State, filters: FilterSet, podClass: PodClass, 
   if (podClass.spec.problem !== null)
     return { fits: false, refusals: ['Invalid'], reasons: [podClass.spec.problem], evictionCannotHelp: true }
   note(nodeRefuses(state, filters, podClass, node))
-  for (const { dim, possible } of shortDims(state, podClass, node)) {
+  for (const { dim, possible } of shortDims(state, podClass, node, 'now')) {
     note(
       dim === PODS ? 'Pods' : 'Resources',
       dim === PODS ? REFUSALS.Pods : `Insufficient ${state.dimensions.names.names[dim]}`,
@@ -129,22 +129,23 @@ export function verdictOn(state: State, filters: FilterSet, podClass: PodClass, 
 
 /** No eviction on the node changes these. */
 export const HOPELESS: ReadonlySet<Refusal> = new Set<Refusal>([
-  'NodeName', 'Unschedulable', 'Taint', 'NodeAffinity', 'SpreadLabel', 'Affinity', 'VolumeNode', 'VolumeZone', 'VolumeBinding', 'Shard', 'NodeGroup', 'Zone',
+  'NodeName', 'Unschedulable', 'Taint', 'NodeAffinity', 'SpreadLabel', 'Affinity', 'VolumeNode', 'VolumeZone', 'VolumeBinding', 'VolumeRoom', 'Shard', 'NodeGroup', 'Zone',
 ]) // prettier-ignore
 
-/** The dimensions in which the node lacks room, what is missing, and whether the node empty would have enough. */
+/** The dimensions in which the node lacks room (now, or when those who leave have left), what is missing, and whether the node empty would have enough. */
 export function shortDims(
   state: State,
   podClass: PodClass,
   node: number,
+  when: 'now' | 'later',
 ): readonly { readonly dim: number; readonly missing: number; readonly possible: boolean }[] {
   const { dims, values } = podClass.spec.requests.amounts
   const short: { dim: number; missing: number; possible: boolean }[] = []
   for (let k = 0; k < dims.length; k++) {
     const dim = dims[k] as number
     const asked = values[k] as number
-    const room =
-      ((state.idle[dim] as Float64Array)[node] as number) + ((state.later[dim] as Float64Array)[node] as number)
+    let room = (state.idle[dim] as Float64Array)[node] as number
+    if (when === 'later') room += (state.later[dim] as Float64Array)[node] as number
     if (asked > room)
       short.push({
         dim,

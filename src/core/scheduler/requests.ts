@@ -1,6 +1,6 @@
 /** What a pod asks for: containers, sidecars, init containers, overhead, pod-level resources, and resizes in flight. */
 import type { JsonObject } from '../model/json.ts'
-import { listAt, objectAt, textAt } from './object.ts'
+import { has, listAt, objectAt, textAt } from './object.ts'
 import { CPU, MEMORY, PODS, sparse, type Amounts, type Dimensions } from './resources.ts'
 import type { ResourceList } from './types.ts'
 
@@ -59,7 +59,7 @@ class Reader {
     this.#dimensions = dimensions
     const status = objectAt(pod, 'status')
     for (const field of ['containerStatuses', 'initContainerStatuses'])
-      for (const one of listAt(status, field)) this.#given.set(textAt(one, 'name'), one)
+      for (const one of listAt(status, field)) if (has(one, 'resources')) this.#given.set(textAt(one, 'name'), one)
     this.#infeasible = listAt(status, 'conditions').some(
       (condition) => condition['type'] === 'PodResizePending' && condition['reason'] === 'Infeasible',
     )
@@ -68,12 +68,13 @@ class Reader {
   /** max(containers + sidecars, each init container + the sidecars before it), pod-level amounts in their place, + overhead. */
   total(nonZero: boolean): Sum {
     const running: Sum = []
-    for (const container of listAt(this.#spec, 'containers')) add(running, this.#container(container, nonZero))
+    for (const container of listAt(this.#spec, 'containers')) add(running, this.#container(container, nonZero, true))
     const sidecars: Sum = []
     const starting: Sum = []
     for (const container of listAt(this.#spec, 'initContainers')) {
-      const one = this.#container(container, nonZero)
-      if (container['restartPolicy'] === 'Always') {
+      const isSidecar = container['restartPolicy'] === 'Always'
+      const one = this.#container(container, nonZero, isSidecar)
+      if (isSidecar) {
         add(running, one)
         add(sidecars, one)
         raise(starting, sidecars)
@@ -91,18 +92,17 @@ class Reader {
     return running
   }
 
-  #container(container: JsonObject, nonZero: boolean): Sum {
+  /** `runs`: it may be resized while it does. */
+  #container(container: JsonObject, nonZero: boolean, runs: boolean): Sum {
     const sum: Sum = []
-    for (const [dim, value] of this.#read(requestsOf(objectAt(container, 'resources')))) sum[dim] = value
-    const given = this.#given.get(textAt(container, 'name'))
+    const given = runs ? this.#given.get(textAt(container, 'name')) : undefined
+    // A resize that can never happen leaves the pod with what it has.
+    if (given === undefined || !this.#infeasible)
+      for (const [dim, value] of this.#read(requestsOf(objectAt(container, 'resources')))) sum[dim] = value
     if (given !== undefined) {
       const allocated = this.#read(objectAt(given, 'allocatedResources') as ResourceList)
       const actual = this.#read(objectAt(objectAt(given, 'resources'), 'requests') as ResourceList)
-      const status: Sum = []
-      for (const [dim, value] of [...allocated, ...actual]) status[dim] = Math.max(status[dim] ?? 0, value)
-      // A resize that can never happen leaves the pod with what it has.
-      if (this.#infeasible) for (const dim of status.keys()) if (status[dim] !== undefined) sum[dim] = status[dim]
-      raise(sum, status)
+      for (const [dim, value] of [...allocated, ...actual]) sum[dim] = Math.max(sum[dim] ?? 0, value)
     }
     if (nonZero) {
       sum[CPU] = (sum[CPU] ?? 0) === 0 ? DEFAULT_MILLI_CPU : (sum[CPU] ?? 0)

@@ -184,6 +184,8 @@ function* deltasOf(snapshot: Snapshot): Iterable<Delta> {
   for (const set of snapshot.persistentVolumes ?? []) yield { kind: 'PersistentVolume', set }
   for (const set of snapshot.persistentVolumeClaims ?? []) yield { kind: 'PersistentVolumeClaim', set }
   for (const set of snapshot.csiNodes ?? []) yield { kind: 'CSINode', set }
+  for (const set of snapshot.csiDrivers ?? []) yield { kind: 'CSIDriver', set }
+  for (const set of snapshot.csiStorageCapacities ?? []) yield { kind: 'CSIStorageCapacity', set }
   for (const set of snapshot.deviceClasses ?? []) yield { kind: 'DeviceClass', set }
   for (const set of snapshot.resourceSlices ?? []) yield { kind: 'ResourceSlice', set }
   for (const set of snapshot.resourceClaims ?? []) yield { kind: 'ResourceClaim', set }
@@ -215,15 +217,27 @@ function holdNominations(cycle: Cycle): void {
 function settle(world: World, cycle: Cycle): void {
   const { state } = cycle
   const bound = new Set(cycle.binds)
+  const promised = new Set<number>()
   for (const job of cycle.jobs)
     if (state.count(job.group, ALLOCATED) > 0 || state.count(job.group, PIPELINED) > 0)
       for (const task of job.tasks) {
         const status = state.taskStatus[task]
         if (status !== PIPELINED && (status !== ALLOCATED || bound.has(task))) continue
-        if (status === PIPELINED) cycle.factsOf(task).nominated = nodeName(cycle, task)
+        if (status === PIPELINED) {
+          cycle.factsOf(task).nominated = nodeName(cycle, task)
+          promised.add(task)
+        }
         state.remove(task, PENDING)
       }
-  for (const task of world.nominated) if (state.taskStatus[task] === PIPELINED) state.remove(task, PENDING)
+  for (const task of world.nominated) {
+    if (state.taskStatus[task] === PIPELINED) state.remove(task, PENDING)
+    // What was promised to a pod of ours, and is not any more.
+    if (!promised.has(task) && cycle.factsOf(task).ours) {
+      cycle.factsOf(task).nominated = ''
+      world.nominated.delete(task)
+    }
+  }
+  for (const task of promised) world.nominated.add(task)
   for (const task of cycle.binds) {
     state.setStatus(task, BINDING)
     world.nominated.delete(task)

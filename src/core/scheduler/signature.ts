@@ -3,6 +3,7 @@
  * compiled once. It runs for every pod that comes in, so it reads fields and joins strings and does no more.
  */
 import type { JsonObject } from '../model/json.ts'
+import { DISK_KINDS } from './disks.ts'
 
 /** Whatever was parsed: it is joined into a text and compiled with care later. */
 type Loose = Readonly<Record<string, any>>
@@ -12,6 +13,8 @@ export function specSignature(pod: JsonObject): string {
   if (spec === undefined || spec === null || typeof spec !== 'object') return '-'
   let text = containers(spec['containers'])
   if (spec['initContainers'] !== undefined) text += `;i${containers(spec['initContainers'])}`
+  if (spec['hostNetwork'] === true)
+    text += `;x${JSON.stringify([hostPorts(spec['initContainers']), hostPorts(spec['containers'])])}`
   if (spec['overhead'] !== undefined) text += `;o${list(spec['overhead'])}`
   if (spec['resources'] !== undefined) text += `;r${JSON.stringify(spec['resources'])}`
   if (spec['nodeSelector'] !== undefined) text += `;s${list(spec['nodeSelector'])}`
@@ -66,6 +69,11 @@ function ports(value: unknown): string {
   return text
 }
 
+/** On the host's network. */
+function hostPorts(containers: unknown): unknown[] {
+  return Array.isArray(containers) ? (containers as readonly (Loose | null)[]).map((one) => one?.['ports'] ?? null) : []
+}
+
 /** Config maps, secrets and empty directories constrain nothing. A generated claim is named after its pod. */
 function volumes(value: unknown, pod: JsonObject): string {
   if (!Array.isArray(value)) return ''
@@ -76,13 +84,10 @@ function volumes(value: unknown, pod: JsonObject): string {
     if (claim !== undefined) text += `;v${claim['claimName']}`
     else if (volume['ephemeral'] !== undefined) text += `;v${podName(pod)}-${volume['name']}`
     else
-      for (const kind of INLINE_DISKS)
-        if (volume[kind] !== undefined) text += `;w${kind}${JSON.stringify(volume[kind])}`
+      for (const kind of DISK_KINDS) if (volume[kind] !== undefined) text += `;w${kind}${JSON.stringify(volume[kind])}`
   }
   return text
 }
-
-export const INLINE_DISKS = ['gcePersistentDisk', 'awsElasticBlockStore', 'azureDisk', 'rbd', 'iscsi', 'csi'] as const
 
 export function podName(pod: JsonObject): string {
   const name = (pod['metadata'] as Loose | undefined)?.['name']

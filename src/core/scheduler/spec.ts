@@ -1,10 +1,11 @@
 /** A pod's specification as the scheduler uses it: compiled once for all pods of one signature. */
 import { refuseRequirement, toSelector, type Requirement, type Selector } from '../kube/selector.ts'
 import { isObject, type JsonObject } from '../model/json.ts'
+import { readDisks, type Disk } from './disks.ts'
 import { has, listAt, numberAt, objectAt, textAt, textsAt } from './object.ts'
 import { podRequests, type PodRequests } from './requests.ts'
 import type { Dimensions } from './resources.ts'
-import { INLINE_DISKS, podName } from './signature.ts'
+import { podName } from './signature.ts'
 
 /** One alternative of a node selector: all of it must hold. */
 export interface NodeTerm {
@@ -78,8 +79,7 @@ export interface PodSpec {
   readonly antiAffinity: readonly PodTerm[]
   readonly preferredPods: readonly Weighted<PodTerm>[]
   readonly claims: readonly string[]
-  /** Kind and identity of disks named in the pod itself. */
-  readonly disks: readonly { readonly kind: string; readonly id: string; readonly readOnly: boolean }[]
+  readonly disks: readonly Disk[]
   readonly devices: readonly string[]
   readonly images: readonly string[]
   /** Label keys that some term of it looks at. */
@@ -139,7 +139,7 @@ export function compileSpec(id: number, signature: string, pod: JsonObject, dime
     ports: [
       ...listAt(spec, 'containers'),
       ...listAt(spec, 'initContainers').filter((c) => c['restartPolicy'] === 'Always'),
-    ].flatMap(readPorts),
+    ].flatMap((container) => readPorts(container, spec['hostNetwork'] === true)),
     spreads,
     affinity: own,
     antiAffinity: anti,
@@ -166,7 +166,7 @@ function termKeysOf(terms: readonly (PodTerm | SpreadSpec)[]): readonly string[]
   return [...keys]
 }
 
-function readNodeTerm(term: JsonObject): NodeTerm {
+export function readNodeTerm(term: JsonObject): NodeTerm {
   const labels = listAt(term, 'matchExpressions').map(readRequirement)
   const fields = listAt(term, 'matchFields').map(readRequirement)
   // A term that is not valid matches nothing; an empty one would too, but not where it is only preferred.
@@ -224,9 +224,10 @@ function readToleration(one: JsonObject): Toleration {
   }
 }
 
-function readPorts(container: JsonObject): Port[] {
+/** On the host's network a container's port is the host's. */
+function readPorts(container: JsonObject, onHost: boolean): Port[] {
   return listAt(container, 'ports').flatMap((one) => {
-    const port = numberAt(one, 'hostPort', 0)
+    const port = numberAt(one, 'hostPort', onHost ? numberAt(one, 'containerPort', 0) : 0)
     if (port <= 0) return []
     return [{ ip: textAt(one, 'hostIP') || '0.0.0.0', protocol: textAt(one, 'protocol') || 'TCP', port }]
   })
@@ -238,18 +239,6 @@ function readClaims(spec: JsonObject, pod: JsonObject): string[] {
       return [textAt(objectAt(volume, 'persistentVolumeClaim'), 'claimName')]
     return isObject(volume['ephemeral']) ? [`${podName(pod)}-${textAt(volume, 'name')}`] : []
   })
-}
-
-function readDisks(spec: JsonObject): { kind: string; id: string; readOnly: boolean }[] {
-  return listAt(spec, 'volumes').flatMap((volume) =>
-    INLINE_DISKS.filter((kind) => isObject(volume[kind])).map((kind) => {
-      const disk = objectAt(volume, kind)
-      const id = ['pdName', 'volumeID', 'diskName', 'image', 'iqn', 'driver']
-        .map((field) => textAt(disk, field))
-        .join('/')
-      return { kind, id: kind === 'csi' ? textAt(disk, 'driver') : id, readOnly: disk['readOnly'] === true }
-    }),
-  )
 }
 
 /** Names of the resource claims it uses; one from a template is known by the status, or by the pod's name. */

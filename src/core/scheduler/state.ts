@@ -7,7 +7,7 @@ import type { PodClass } from './classes.ts'
 import { Interner } from './intern.ts'
 import type { NodeFacts } from './node.ts'
 import { Dimensions } from './resources.ts'
-import { ALLOCATED, isAllocated, isOnNode, PENDING, PIPELINED, RELEASING, STATUSES } from './status.ts'
+import { ALLOCATED, isHeld, isOnNode, PENDING, PIPELINED, RELEASING, STATUSES } from './status.ts'
 import type { Counter, TopologyKey } from './topology.ts'
 import { grown, UndoLog } from './undo.ts'
 
@@ -194,8 +194,8 @@ export class State {
     const job = this.taskJob[task] as number
     if (job < 0) return
     this.#recount(this.jobGroup[job] as number, before, status)
-    const holds = isAllocated(status)
-    if (holds !== isAllocated(before)) this.#hold(task, job, holds ? 1 : -1)
+    const holds = isHeld(status)
+    if (holds !== isHeld(before)) this.#hold(task, job, holds ? 1 : -1)
   }
 
   /** By job: its group. */

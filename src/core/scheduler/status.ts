@@ -17,6 +17,11 @@ export function isAllocated(status: number): boolean {
   return status === ALLOCATED || (status >= BINDING && status <= RUNNING)
 }
 
+/** Counts for its job and its queue: it has its place, or was promised one. */
+export function isHeld(status: number): boolean {
+  return isAllocated(status) || status === PIPELINED
+}
+
 /** Takes room on its node now. */
 export function isOnNode(status: number): boolean {
   return status === ALLOCATED || (status >= BINDING && status <= RELEASING)

@@ -88,6 +88,8 @@ export interface Snapshot {
   readonly persistentVolumeClaims?: readonly JsonObject[]
   readonly storageClasses?: readonly JsonObject[]
   readonly csiNodes?: readonly JsonObject[]
+  readonly csiDrivers?: readonly JsonObject[]
+  readonly csiStorageCapacities?: readonly JsonObject[]
   readonly priorityClasses?: readonly JsonObject[]
   readonly resourceQuotas?: readonly JsonObject[]
   readonly hyperNodes?: readonly HyperNodeInput[]
@@ -118,6 +120,8 @@ export type ObjectKind =
   | 'PersistentVolumeClaim'
   | 'StorageClass'
   | 'CSINode'
+  | 'CSIDriver'
+  | 'CSIStorageCapacity'
   | 'PriorityClass'
   | 'ResourceQuota'
   | 'ResourceClaim'
@@ -229,6 +233,7 @@ export const REFUSALS = {
   VolumeZone: 'node(s) had no available volume zone',
   VolumeBinding: "node(s) didn't find available persistent volumes to bind",
   VolumeLimit: 'node(s) exceed max volume count',
+  VolumeRoom: 'node(s) did not have enough free storage',
   VolumeInUse: 'node(s) had no available volume: it is in use by another pod',
   Devices: 'cannot allocate all claims',
   Shard: 'node(s) belong to another scheduler',

@@ -98,6 +98,10 @@ export class World {
         return this.#volumesChanged(() => this.volumes.setClass(object), false)
       case 'CSINode':
         return this.#volumesChanged(() => this.volumes.setLimits(object), false)
+      case 'CSIDriver':
+        return this.#volumesChanged(() => this.volumes.setDriver(object), false)
+      case 'CSIStorageCapacity':
+        return this.#volumesChanged(() => this.volumes.setRoom(object, key), false)
       case 'ResourceClaim':
         return this.#volumesChanged(() => this.devices.setClaim(object, key))
       case 'DeviceClass':
@@ -151,6 +155,10 @@ export class World {
         return this.#volumesChanged(() => this.volumes.drop('class', gone.name))
       case 'CSINode':
         return this.#volumesChanged(() => this.volumes.drop('limits', gone.name))
+      case 'CSIDriver':
+        return this.#volumesChanged(() => this.volumes.drop('driver', gone.name))
+      case 'CSIStorageCapacity':
+        return this.#volumesChanged(() => this.volumes.drop('room', key))
       case 'ResourceClaim':
         return this.#volumesChanged(() => this.devices.drop('claim', key))
       case 'DeviceClass':
