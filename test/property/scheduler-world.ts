@@ -21,6 +21,10 @@ export interface PodIn {
   readonly startedMs: number
   readonly term: 'none' | 'spread' | 'apart' | 'near' | 'likes'
   readonly limitS: number | null
+  /** Asked to leave, and still there. */
+  readonly leaving?: boolean
+  /** Promised to a node that others still have to leave. */
+  readonly nominated?: string
 }
 export interface JobIn extends JobInput {
   readonly queue: string
@@ -77,6 +81,7 @@ export function podObject(pod: PodIn): JsonObject {
       labels: { app: pod.app },
       annotations: { 'flotilla.dev/job': pod.job },
       creationTimestamp: '2026-01-01T00:00:00Z',
+      ...(pod.leaving === true ? { deletionTimestamp: '2026-01-01T00:00:01Z' } : {}),
     },
     spec: {
       schedulerName: 'flotilla',
@@ -88,7 +93,9 @@ export function podObject(pod: PodIn): JsonObject {
       ...termsOf(pod),
     },
     status:
-      pod.node === null ? { phase: 'Pending' } : { phase: 'Running', startTime: new Date(pod.startedMs).toISOString() },
+      pod.node === null
+        ? { phase: 'Pending', ...(pod.nominated === undefined ? {} : { nominatedNodeName: pod.nominated }) }
+        : { phase: 'Running', startTime: new Date(pod.startedMs).toISOString() },
   }
 }
 
@@ -191,20 +198,41 @@ export function worlds(options: { readonly terms: boolean; readonly limits: bool
     })
 }
 
-/** The world after the result has happened. `gone`: those who were to leave have left. */
+function unpromised(pod: PodIn): PodIn {
+  return Object.fromEntries(Object.entries(pod).filter(([key]) => key !== 'nominated')) as unknown as PodIn
+}
+
+/** The world after the result has happened: those who were to leave have left, and what was promised stands in the pods. */
 export function after(world: WorldIn, result: CycleResult, startedMs: number): WorldIn {
   const bound = new Map(result.binds.map(({ name, node }) => [name, node]))
   const evicted = new Set(result.evictions.map(({ name }) => name))
   const phases = new Map(result.phases.map(({ name, phase }) => [name, phase]))
+  const promised = new Map(result.nominations.map(({ name, node }) => [name, node]))
   return {
     ...world,
     jobs: world.jobs.map((job) => ({ ...job, phase: phases.get(job.name) ?? job.phase ?? 'Pending' })),
-    pods: world.pods.map((pod) => {
+    pods: world.pods.map((one) => {
+      const pod = unpromised(one)
       // An evicted pod is made anew by its owner, and waits.
       if (evicted.has(pod.name)) return { ...pod, node: null }
       const node = bound.get(pod.name)
-      return node === undefined ? pod : { ...pod, node, startedMs }
+      if (node !== undefined) return { ...pod, node, startedMs }
+      const nominated = promised.get(pod.name)
+      return nominated === undefined ? pod : { ...pod, nominated }
     }),
+  }
+}
+
+/** The world a moment after: who was asked to leave is still there, and who it is for is promised the place. */
+export function meanwhile(world: WorldIn, result: CycleResult, startedMs: number): WorldIn {
+  const evicted = new Set(result.evictions.map(({ name }) => name))
+  const before = new Map(world.pods.map(({ name, node }) => [name, node]))
+  const then = after(world, result, startedMs)
+  return {
+    ...then,
+    pods: then.pods.map((pod) =>
+      evicted.has(pod.name) ? { ...pod, node: before.get(pod.name) ?? null, leaving: true } : pod,
+    ),
   }
 }
 
@@ -229,7 +257,8 @@ export function halfGang(world: WorldIn, result: CycleResult): string | null {
     const started = pods.filter(({ name }) => bound.has(name)).length
     const runs = pods.filter(({ name, node }) => (node !== null && !evicted.has(name)) || bound.has(name)).length
     const lost = pods.some(({ name }) => evicted.has(name))
-    if ((started > 0 || lost) && runs < job.minMember) return job.name
+    // Whole it may leave.
+    if ((started > 0 || (lost && runs > 0)) && runs < job.minMember) return job.name
   }
   return null
 }
@@ -249,22 +278,56 @@ export function belowGuarantee(world: WorldIn, result: CycleResult): string | nu
   return null
 }
 
-/** An eviction without which everything nominated to its node would fit all the same. */
+/** Pods that left without need: with them everything nominated would fit all the same. A gang that left whole is one question. */
 export function needlessEviction(world: WorldIn, result: CycleResult): string | null {
   const bound = new Map(result.binds.map(({ name, node }) => [name, node]))
   const evicted = new Set(result.evictions.map(({ name }) => name))
   const nominated = new Map(result.nominations.map(({ name, node }) => [name, node]))
-  for (const { name, node: at } of result.evictions) {
-    const node = world.nodes.find((one) => one.name === at)
-    if (node === undefined) return name
-    const there = world.pods.filter(
-      (pod) =>
-        pod.name === name ||
-        nominated.get(pod.name) === at ||
-        ((pod.node ?? bound.get(pod.name)) === at && !evicted.has(pod.name)),
-    )
-    const sum = (of: (pod: PodIn) => number): number => there.reduce((total, pod) => total + of(pod), 0)
-    if (sum(({ cpu }) => cpu) <= node.cpu && sum(({ mem }) => mem) <= node.mem && there.length <= node.pods) return name
+  const jobOf = new Map(world.pods.map(({ name, job }) => [name, job]))
+  const leftWhole = new Set(
+    world.jobs.filter(({ name, minMember }) => minMember > 0 && !world.pods.some((pod) => pod.job === name && pod.node !== null && !evicted.has(pod.name))).map(({ name }) => name), // prettier-ignore
+  )
+  const units = new Map<string, string[]>()
+  for (const { name } of result.evictions) {
+    const job = jobOf.get(name) as string
+    const unit = leftWhole.has(job) ? job : name
+    units.set(unit, [...(units.get(unit) ?? []), name])
+  }
+  for (const [unit, back] of units) {
+    const allFit = world.nodes.every((node) => {
+      const there = world.pods.filter(
+        (pod) =>
+          (back.includes(pod.name) && pod.node === node.name) ||
+          nominated.get(pod.name) === node.name ||
+          ((pod.node ?? bound.get(pod.name)) === node.name && !evicted.has(pod.name)),
+      )
+      const sum = (of: (pod: PodIn) => number): number => there.reduce((total, pod) => total + of(pod), 0)
+      return sum(({ cpu }) => cpu) <= node.cpu && sum(({ mem }) => mem) <= node.mem && there.length <= node.pods
+    })
+    if (allFit) return unit
+  }
+  return null
+}
+
+/** A queue that took back more than it deserves, or one that lost of what it deserves: by cpu, the only share that these queues have. */
+export function unfairReclaim(world: WorldIn, result: CycleResult): string | null {
+  const queueOf = new Map(world.jobs.map(({ name, queue }) => [name, queue]))
+  const jobOf = new Map(world.pods.map(({ name, job }) => [name, job]))
+  const inQueue = (pod: string): string => queueOf.get(jobOf.get(pod) as string) as string
+  const bound = new Set(result.binds.map(({ name }) => name))
+  const evicted = new Set(result.evictions.map(({ name }) => name))
+  const promised = new Set(result.nominations.map(({ name }) => name))
+  const holds = (queue: string, counts: (pod: PodIn) => boolean): number =>
+    world.pods.filter((pod) => inQueue(pod.name) === queue && counts(pod)).reduce((sum, { cpu }) => sum + cpu, 0)
+  for (const { name, because, for: taker } of result.evictions) {
+    if (because !== 'reclaim') continue
+    const [loser, winner] = [inQueue(name), inQueue(taker.slice(taker.indexOf('/') + 1))]
+    const deserves = (queue: string): number =>
+      Number(world.queues.find((one) => one.name === queue)?.deserved?.['cpu'] ?? 0)
+    const stays = (pod: PodIn): boolean =>
+      (pod.node !== null && !evicted.has(pod.name)) || bound.has(pod.name) || promised.has(pod.name)
+    if (holds(loser, stays) < deserves(loser)) return `${loser} fell below what it deserves`
+    if (holds(winner, stays) > deserves(winner)) return `${winner} took more than it deserves`
   }
   return null
 }

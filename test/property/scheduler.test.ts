@@ -10,12 +10,14 @@ import {
   brokenTerm,
   deeds,
   halfGang,
+  meanwhile,
   needlessEviction,
   NOW_MS,
   overAllocated,
   podObject,
   type PodIn,
   snapshotOf,
+  unfairReclaim,
   type WorldIn,
   worlds,
 } from './scheduler-world.ts'
@@ -57,6 +59,12 @@ function nothingTwice(world: WorldIn, runs: Run): void {
   const scheduler = createScheduler(OPTIONS, snapshotOf(world))
   scheduler.cycle(NOW_MS)
   expect(scheduler.cycle(NOW_MS + 1)).toMatchObject({ binds: [], evictions: [], phases: [] })
+}
+
+function nobodyTwice(world: WorldIn, runs: Run): void {
+  const first = runs(world)
+  const promised = new Set(first.nominations.map(({ name }) => `ns/${name}`))
+  expect(runs(meanwhile(world, first, NOW_MS)).evictions.filter((one) => promised.has(one.for))).toEqual([])
 }
 
 function noTurns(world: WorldIn, runs: Run): void {
@@ -111,6 +119,16 @@ function givingWay(world: WorldIn): WorldIn {
   }
 }
 
+/** Shares by weight, and no other. */
+function weighed(world: WorldIn): WorldIn {
+  return { ...world, queues: world.queues.map(({ name, deserved }) => ({ name, weight: Number(deserved?.['cpu']) })) }
+}
+
+/** The last queue goes first, whatever it has. */
+function ranked(world: WorldIn): WorldIn {
+  return { ...world, queues: world.queues.map((queue, k) => ({ ...queue, priority: k })) }
+}
+
 describe('laws of the scheduler', () => {
   it('no node is over-allocated', () =>
     law(400, true, (world) => {
@@ -132,6 +150,14 @@ describe('laws of the scheduler', () => {
       expect(belowGuarantee(world, run(world))).toBeNull()
     }))
 
+  it('who takes back stays within what it deserves, and who loses at or above it', () =>
+    law(600, false, (world) => {
+      expect(unfairReclaim(world, run(world))).toBeNull()
+    }))
+
+  it('while those who were asked to leave are leaving, nobody else is asked for the same', () =>
+    law(400, false, (world) => nobodyTwice(world, run)))
+
   it('nobody leaves who need not', () =>
     law(400, false, (world) => {
       // Without guarantees, so that room on nodes is all that anyone can lack.
@@ -148,6 +174,10 @@ describe('laws of the scheduler', () => {
 
   it('no pod is evicted for one that was evicted for it within 6 cycles', () =>
     law(300, false, (world) => noTurns(world, run)))
+
+  it('nor where queues have weights only', () => law(300, false, (world) => noTurns(weighed(world), run)))
+
+  it('nor where some queues go first whatever they hold', () => law(300, false, (world) => noTurns(ranked(world), run)))
 
   it('nor where jobs give way to what is reserved for others', () =>
     law(300, false, (world) => noTurns(givingWay(world), run)))

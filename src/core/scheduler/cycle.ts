@@ -9,8 +9,10 @@ import {
   type BatchScorer,
   type Hooks,
   type HyperNodeQuestion,
+  type Leaving,
   type PluginFactory,
   type QueueLimit,
+  type QueueShare,
 } from './plugin.ts'
 import { rankOf, type RankContext } from './rank.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -297,6 +299,15 @@ export class Cycle {
     return null
   }
 
+  queueShare(queue: Queue, task: number): QueueShare | null {
+    for (const tier of this.#with('queueShare'))
+      for (const hooks of tier) {
+        const share = (hooks.queueShare as HookOf<'queueShare'>)(queue, task)
+        if (share !== null) return share
+      }
+    return null
+  }
+
   /** What two jobs have in common when nobody makes room for a pod of the one, and so nobody would for a like pod of the other. */
   sharedFate(job: Job, from: 'others' | 'own'): string {
     if (from === 'own' || !this.#jobsAlike) return `job ${job.row}`
@@ -305,28 +316,30 @@ export class Cycle {
 
   // Victims: agreed within a tier, and the first tier that names some wins. No opinion is not an empty answer.
 
-  preemptable(preemptor: number, candidates: readonly number[]): readonly number[] {
-    return this.#victims('preemptable', candidates, (hooks) =>
-      (hooks.preemptable as HookOf<'preemptable'>)(preemptor, candidates),
+  preemptable(preemptor: number, candidates: readonly number[], leaving: Leaving = 'pods'): readonly number[] {
+    return this.#victims('preemptable', preemptor, candidates, (hooks, asked) =>
+      (hooks.preemptable as HookOf<'preemptable'>)(preemptor, asked, leaving),
     )
   }
 
-  reclaimable(preemptor: number, candidates: readonly number[]): readonly number[] {
-    return this.#victims('reclaimable', candidates, (hooks) =>
-      (hooks.reclaimable as HookOf<'reclaimable'>)(preemptor, candidates),
+  reclaimable(preemptor: number, candidates: readonly number[], leaving: Leaving = 'pods'): readonly number[] {
+    return this.#victims('reclaimable', preemptor, candidates, (hooks, asked) =>
+      (hooks.reclaimable as HookOf<'reclaimable'>)(preemptor, asked, leaving),
     )
   }
 
   #victims(
     hook: 'preemptable' | 'reclaimable',
+    preemptor: number,
     candidates: readonly number[],
-    ask: (hooks: Hooks) => readonly number[] | null,
+    ask: (hooks: Hooks, asked: readonly number[]) => readonly number[] | null,
   ): readonly number[] {
     if (candidates.length === 0) return []
+    if (this.options.profile === 'calm') return this.#victimsInTurn(hook, preemptor, candidates, ask)
     for (const tier of this.#with(hook)) {
       let agreed: readonly number[] | null = null
       for (const hooks of tier) {
-        const named = ask(hooks)
+        const named = ask(hooks, candidates)
         if (named === null) continue
         if (named.length === 0) {
           agreed = []
@@ -337,6 +350,28 @@ export class Cycle {
       }
       // An empty agreement is an answer too: only a tier without any opinion leaves it to the next.
       if (agreed !== null) return agreed
+    }
+    return []
+  }
+
+  /** Each is asked about those that the others left, in the order in which they would go: what one may spare is not spent on who stays. */
+  #victimsInTurn(
+    hook: 'preemptable' | 'reclaimable',
+    preemptor: number,
+    candidates: readonly number[],
+    ask: (hooks: Hooks, asked: readonly number[]) => readonly number[] | null,
+  ): readonly number[] {
+    for (const tier of this.#with(hook)) {
+      let left =
+        candidates.length < 2 ? candidates : candidates.toSorted((a, b) => this.compareVictims(a, b, preemptor))
+      let heard = false
+      for (const hooks of tier) {
+        const named = left.length === 0 ? left : ask(hooks, left)
+        if (named === null) continue
+        heard = true
+        if (named.length < left.length) left = left.filter((task) => named.includes(task))
+      }
+      if (heard) return left
     }
     return []
   }

@@ -29,8 +29,8 @@ const CALM: readonly (readonly PluginOption[])[] = [
   [
     'priority',
     'scarce',
-    'gang',
     'conformance',
+    'gang',
     'overcommit',
     'sla',
     'capacity',

@@ -37,9 +37,11 @@ export interface Hooks {
   preemptive?(queue: Queue, task: number): boolean
   /** Where a queue (or one above it) has no more for the task: the first such dimension. */
   queueLimit?(queue: Queue, task: number): QueueLimit | null
-  /** Which of the candidates may give way to the task; null is no opinion, an empty list is one. */
-  preemptable?(preemptor: number, candidates: readonly number[]): readonly number[] | null
-  reclaimable?(preemptor: number, candidates: readonly number[]): readonly number[] | null
+  /** Of what the queue deserves, where it has used most of it: what decides whether it may take from others. */
+  queueShare?(queue: Queue, task: number): QueueShare | null
+  /** Which of the candidates may give way to the task; null is no opinion, an empty list is one. `whole`: they are all that runs of their job. */
+  preemptable?(preemptor: number, candidates: readonly number[], leaving: Leaving): readonly number[] | null
+  reclaimable?(preemptor: number, candidates: readonly number[], leaving: Leaving): readonly number[] | null
   /** kube-scheduler's filters are on. */
   kubeFilters?: true
   filters?: readonly ExtraFilter[]
@@ -51,6 +53,16 @@ export interface Hooks {
   hyperNodeOrder?(tasks: readonly number[], hyperNodes: readonly string[]): ReadonlyMap<string, number>
   /** Pods that should leave whatever else happens. */
   victims?(): readonly number[]
+}
+
+export type Leaving = 'pods' | 'whole'
+
+export interface QueueShare {
+  readonly name: string
+  readonly resource: string
+  readonly used: number
+  readonly deserved: number
+  readonly asked: number
 }
 
 export interface QueueLimit {
@@ -91,6 +103,7 @@ export const SWITCH_OF: Readonly<Record<keyof Hooks, HookName>> = {
   allocatable: 'allocatable',
   preemptive: 'preemptive',
   queueLimit: 'allocatable',
+  queueShare: 'preemptive',
   preemptable: 'preemptable',
   reclaimable: 'reclaimable',
   kubeFilters: 'predicate',

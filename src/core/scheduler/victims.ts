@@ -18,7 +18,7 @@ export interface Candidate {
 const MAX_CANDIDATES = 100
 
 /** Could evictions on this node help at all? */
-function couldHelp(cycle: Cycle, task: number, node: number): boolean {
+export function couldHelp(cycle: Cycle, task: number, node: number): boolean {
   const { state, filters } = cycle
   const podClass = cycle.classOf(task)
   if (!state.isAlive(node) || !couldHold(state, task, node) || nodeRefuses(state, filters, podClass, node) !== null)

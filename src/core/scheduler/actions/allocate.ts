@@ -35,7 +35,9 @@ export function allocate(cycle: Cycle): void {
       jobs.filter((job) => (left.get(job) as number[]).length > 0),
     ),
   )
-  for (let queue = bestQueue(cycle, waiting); queue !== null; queue = bestQueue(cycle, waiting)) {
+  const promised = promisedJobs(cycle)
+  const next = (): Queue | null => bestQueue(cycle, waiting, (list) => promised.size > 0 && list.some((job) => promised.has(job))) // prettier-ignore
+  for (let queue = next(); queue !== null; queue = next()) {
     const list = waiting.get(queue) as Job[]
     if (cycle.overused(queue)) {
       waiting.delete(queue)
@@ -43,6 +45,7 @@ export function allocate(cycle: Cycle): void {
     }
     const job = list.pop() as Job
     if (list.length === 0) waiting.delete(queue)
+    promised.delete(job)
     const tasks = left.get(job) as number[]
     const outcome =
       job.minMember === 0 && job.minTaskTotal === 0 && !isDivided(cycle, job)
@@ -53,6 +56,20 @@ export function allocate(cycle: Cycle): void {
       putBack(cycle, list, job)
     } else if (outcome === 'blocked' && queue.input.dequeueStrategy === 'fifo') waiting.delete(queue)
   }
+}
+
+/** Jobs that others were asked to leave for: no other queue takes the room before they had their turn, or those would have left for nobody. */
+function promisedJobs(cycle: Cycle): Set<Job> {
+  const promised = new Set<Job>()
+  const { state, world } = cycle
+  if (cycle.options.profile !== 'calm') return promised
+  for (const task of world.nominated) {
+    const { ours, nominated } = cycle.factsOf(task)
+    const node = state.nodeIds.get(nominated) ?? -1
+    if (ours && state.isPending(task) && state.isAlive(node) && state.fits(cycle.classOf(task), node, 'later'))
+      promised.add(cycle.jobOf(task))
+  }
+  return promised
 }
 
 type Outcome = 'done' | 'held' | 'blocked'

@@ -5,7 +5,7 @@ import { Statement } from '../statement.ts'
 import { isPasser } from '../reservations.ts'
 import { PENDING } from '../status.ts'
 import { bestQueue, byQueue, isCandidate } from './queues.ts'
-import { askable } from './preempt.ts'
+import { askable } from './askable.ts'
 import { mayGo } from '../choose.ts'
 
 export function backfill(cycle: Cycle): void {

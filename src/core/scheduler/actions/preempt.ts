@@ -3,7 +3,7 @@ import { choose, NO_LIMITS, placesAllow } from '../choose.ts'
 import type { Cycle } from '../cycle.ts'
 import type { Job } from '../ledger.ts'
 import { Statement } from '../statement.ts'
-import { BOUND, PENDING, RELEASING, RUNNING } from '../status.ts'
+import { BOUND, PENDING, RUNNING } from '../status.ts'
 import {
   bestCandidate,
   breaksBudgets,
@@ -14,7 +14,9 @@ import {
   tryNode,
   type Candidate,
 } from '../victims.ts'
+import { askable, isEvictable, mayAsk } from './askable.ts'
 import { byQueue, isCandidate } from './queues.ts'
+import { makeRoomByJobs } from './whole.ts'
 
 export function preempt(cycle: Cycle): void {
   const starving = cycle.jobs.filter(
@@ -42,8 +44,10 @@ function preemptForJob(cycle: Cycle, job: Job): void {
       return other !== job && other.queue === job.queue
     })
   }
-  if (statement.moves.length > 0 && cycle.jobPipelined(job)) statement.commit()
-  else statement.discard()
+  if (statement.moves.length > 0 && cycle.jobPipelined(job)) return statement.commit()
+  statement.discard()
+  const wanted = (other: Job): boolean => other.queue === job.queue
+  makeRoomByJobs(cycle, { job, tasks: cycle.pendingOf(job), because: 'preempt', wanted })
 }
 
 function preemptWithin(cycle: Cycle, job: Job): void {
@@ -68,42 +72,6 @@ export function giveWay(cycle: Cycle): void {
     if (isEvictable(cycle, task))
       statement.do({ kind: 'evict', task, because: 'shuffle', for: task, breaksBudget: false })
   statement.commit()
-}
-
-function isEvictable(cycle: Cycle, task: number): boolean {
-  const status = cycle.state.taskStatus[task]
-  return status === BOUND || status === RUNNING
-}
-
-/** Pods on the node that may be asked at all: ours, there for a while, willing, and not better than the one who asks. */
-export function askable(cycle: Cycle, task: number, node: number, wanted: (victim: number) => boolean): number[] {
-  const bestEffort = cycle.isBestEffort(task)
-  const { state, options, nowMs } = cycle
-  return state.tasksOn(node, (victim) => {
-    if ((state.taskJob[victim] as number) < 0 || !isEvictable(cycle, victim) || !cycle.factsOf(victim).preemptable)
-      return false
-    if (bestEffort && !cycle.isBestEffort(victim)) return false
-    const started = state.taskStarted[victim] as number
-    if (options.minRunMs > 0 && started > 0 && nowMs - started < options.minRunMs) {
-      const againMs = started + options.minRunMs
-      if (cycle.askAgainMs === null || againMs < cycle.askAgainMs) cycle.askAgainMs = againMs
-      return false
-    }
-    return wanted(victim)
-  })
-}
-
-/** A pod whose nominated node is already being cleared for it waits; and some never take from others. */
-export function mayAsk(cycle: Cycle, task: number): boolean {
-  const { spec } = cycle.classOf(task)
-  if (spec.never) return false
-  const { nominated } = cycle.factsOf(task)
-  const node = nominated === '' ? -1 : (cycle.state.nodeIds.get(nominated) ?? -1)
-  if (!cycle.state.isAlive(node)) return true
-  const mine = cycle.state.taskPriority[task] as number
-  return !cycle.state
-    .tasksOn(node)
-    .some((other) => cycle.state.taskStatus[other] === RELEASING && (cycle.state.taskPriority[other] as number) < mine)
 }
 
 /** Makes room for the pod on one node by evictions, and gives it that room. False, and nothing done, where that cannot be. */
@@ -152,11 +120,10 @@ export function takeRoom(
   return true
 }
 
-/** Of a gang that lacks room, the pods that need nobody's place are promised what is free: the others are asked for the rest only. */
+/** What is free, or will be by those who leave already, is promised first: of a gang the others are asked for the rest only. */
 function takeFreeRoom(cycle: Cycle, statement: Statement, task: number): boolean {
   const job = cycle.jobOf(task)
-  if (job.minMember < 2 || cycle.options.profile !== 'calm' || !cycle.allocatable(cycle.queueOf(job), task))
-    return false
+  if (cycle.options.profile !== 'calm' || !cycle.allocatable(cycle.queueOf(job), task)) return false
   const { reservations } = cycle
   const choice = choose(
     cycle,

@@ -1,19 +1,24 @@
 /** All or nothing: a job runs when enough of its pods have a place, and may lose pods only while it has more than that. */
 import type { Cycle } from '../cycle.ts'
 import type { Job, SubJob } from '../ledger.ts'
-import type { Hooks, Vote } from '../plugin.ts'
+import type { Hooks, Leaving, Vote } from '../plugin.ts'
 import { ALLOCATED, BINDING, BOUND, PENDING, PIPELINED, RUNNING, SUCCEEDED } from '../status.ts'
 import type { State } from '../state.ts'
 
 export function gang(cycle: Cycle): Hooks {
   const { state } = cycle
-  const leftOf = (candidates: readonly number[]): readonly number[] => {
-    const left = new Map<Job, number>()
+  const calm = cycle.options.profile === 'calm'
+  const leftOf = (candidates: readonly number[], leaving: Leaving): readonly number[] | null => {
+    // Half a gang is of no use, none of it is.
+    if (leaving === 'whole') return null
+    const left = new Map<number, number>()
+    const spares = (group: number, min: number): boolean => (left.get(group) ?? readyOf(state, group)) > min
     return candidates.filter((task) => {
       const job = cycle.jobOf(task)
-      const ready = left.get(job) ?? readyOf(state, job.group)
-      if (ready <= job.minMember) return false
-      left.set(job, ready - 1)
+      const role = calm && job.minMember >= job.minTaskTotal ? job.roles.get(cycle.factsOf(task).role) : undefined
+      if (!spares(job.group, job.minMember) || (role !== undefined && !spares(role.group, role.min))) return false
+      left.set(job.group, (left.get(job.group) ?? readyOf(state, job.group)) - 1)
+      if (role !== undefined) left.set(role.group, (left.get(role.group) ?? readyOf(state, role.group)) - 1)
       return true
     })
   }
@@ -24,8 +29,8 @@ export function gang(cycle: Cycle): Hooks {
       const possible = possibleOf(state, job.group)
       return possible < job.minMember ? `${possible} of ${job.minMember} pods exist` : null
     },
-    preemptable: (_preemptor, candidates) => leftOf(candidates),
-    reclaimable: (_preemptor, candidates) => leftOf(candidates),
+    preemptable: (_preemptor, candidates, leaving) => leftOf(candidates, leaving),
+    reclaimable: (_preemptor, candidates, leaving) => leftOf(candidates, leaving),
     jobOrder: (a, b) => Number(isReady(cycle, a)) - Number(isReady(cycle, b)),
     jobReady: (job) =>
       roleShort(state, job, (_, group) => readyOf(state, group)) === undefined &&
@@ -39,7 +44,7 @@ export function gang(cycle: Cycle): Hooks {
     },
     jobStarving: (job) =>
       // Pods each for themselves: Volcano gives every one a job of its own, and so each of them can starve.
-      job.minMember === 0 && cycle.options.profile === 'calm'
+      job.minMember === 0 && calm
         ? state.count(job.group, PENDING) > 0
         : readyOf(state, job.group) + state.count(job.group, PIPELINED) < job.minMember,
     subJobReady: (job, subJob) => readyOfSub(cycle, job, subJob, false) >= subJob.minMember,

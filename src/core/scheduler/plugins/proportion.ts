@@ -1,19 +1,16 @@
 /** Queues by weight: what is there is poured out in rounds, and no queue is filled beyond what it asks for or may have. */
 import type { Cycle } from '../cycle.ts'
-import { addSparse, addTo, at, exceeding, isEmpty, lessOrEqual, share, zeroes, type Dense } from '../dense.ts'
+import { addSparse, addTo, at, exceeding, lessOrEqual, share, zeroes, type Dense } from '../dense.ts'
 import type { Queue } from '../ledger.ts'
 import type { Hooks, Vote } from '../plugin.ts'
+import { pour, type Vessel } from './pour.ts'
 import { PENDING } from '../status.ts'
 import { elasticOf, inqueueOf, queueHolds, totalOf } from '../totals.ts'
 
-interface Part {
+interface Part extends Vessel {
   readonly queue: Queue
-  readonly weight: number
-  readonly request: Dense
   readonly inqueue: Dense
   readonly elastic: Dense
-  readonly most: Dense
-  deserved: Dense
 }
 
 export function proportion(cycle: Cycle): Hooks {
@@ -121,6 +118,7 @@ function divide(cycle: Cycle): Map<number, Part> {
         queue,
         weight: Math.max(1, queue.input.weight ?? 1),
         request: queueHolds(cycle, queue.row),
+        guarantee: queue.guarantee,
         inqueue: zeroes(size),
         elastic: zeroes(size),
         most,
@@ -136,29 +134,4 @@ function divide(cycle: Cycle): Map<number, Part> {
   }
   pour(total, [...parts.values()])
   return parts
-}
-
-const MAX_ROUNDS = 1000
-
-function pour(total: Dense, parts: readonly Part[]): void {
-  const remaining = total.slice()
-  const met = new Set<Part>()
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const open = parts.filter((part) => !met.has(part))
-    const weights = open.reduce((sum, { weight }) => sum + weight, 0)
-    if (weights === 0) return
-    const before = remaining.slice()
-    for (const part of open) {
-      const had = part.deserved
-      part.deserved = had.map((value, dim) => {
-        const poured = value + (at(before, dim) * part.weight) / weights
-        return Math.max(at(part.queue.guarantee, dim), Math.min(poured, at(part.most, dim), at(part.request, dim)))
-      })
-      if (lessOrEqual(part.request, part.deserved) || part.deserved.every((value, dim) => value === had[dim]))
-        met.add(part)
-      for (let dim = 0; dim < remaining.length; dim++)
-        remaining[dim] = Math.max(0, at(remaining, dim) - (at(part.deserved, dim) - at(had, dim)))
-    }
-    if (isEmpty(remaining) || remaining.every((value, dim) => value === before[dim])) return
-  }
 }
