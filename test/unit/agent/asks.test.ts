@@ -227,11 +227,11 @@ describe('logs', () => {
 
   test('one pod that has none does not hide the others', async () => {
     const { site, pods } = await writing()
-    const { log } = site.cluster
-    site.cluster.log = async (pod, options, signal) => {
-      if (pod.name === pods[0]) throw new Fault('Rejected', 'container is waiting to start')
-      return log.call(site.cluster, pod, options, signal)
-    }
+    site.cluster.interfere(({ subresource, ref }) =>
+      subresource === 'log' && ref?.name === pods[0]
+        ? { refuse: new Fault('Rejected', 'container is waiting to start') }
+        : undefined,
+    )
     expect(await logsOf(site, 'till')).toMatchObject({
       ok: true,
       said: { logs: [{ because: 'Rejected: container is waiting to start' }, { because: null }] },
