@@ -17,10 +17,12 @@ export interface Reached {
 export function judgeFailures(draft: Draft, nowMs: number): void {
   const { phase } = draft.state
   if (phase !== 'Progressing' && phase !== 'Paused' && phase !== 'Completed') return
-  const why = breachOf(draft, activeWave(draft.state.waves))
+  const active = activeWave(draft.state.waves)
+  const why = breachOf(draft, active)
   if (why === null) return
   // One site that returns late and fails must not take a whole fleet back from what it runs well: somebody looks first.
-  if (draft.spec.policy.onFailure === 'Rollback' && phase !== 'Completed') {
+  const isThrough = active === draft.state.waves.length
+  if (draft.spec.policy.onFailure === 'Rollback' && !isThrough) {
     const withdrew = [...new Set([...(draft.state.withdrew ?? []), ...failedReleases(draft)])]
     putState(draft, { phase: 'RolledBack', endedAtMs: nowMs, withdrew, ended: { kind: 'failure', by: 'policy', why } })
   } else if (phase !== 'Paused') {
