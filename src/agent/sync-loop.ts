@@ -15,6 +15,8 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
   const { ports, state, options, link } = deps
   const { clock, log } = ports
   let backoffMs = 0
+  /** Since when no exchange came about. */
+  let downSinceMs: number | undefined
   const call = { heard: false }
   const nudged = (): void => {
     call.heard = true
@@ -28,6 +30,7 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
     try {
       const { nextDueMs } = await site.exchange(signal)
       backoffMs = 0
+      downSinceMs = undefined
       waitMs = Math.max(MIN_DUE_MS, Math.min(nextDueMs, options.pollMs ?? Infinity))
       connected = waitMs <= CONNECTED_DUE_MS
       void link.rest?.(waitMs, nudged).then(
@@ -42,7 +45,8 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
       log.debug({ reason: fault.reason, because: fault.message }, 'no exchange with the hub')
       // Whoever must know whether it is heard goes on asking, and is not left waiting once it is.
       const patienceMs = deps.uplink.callWithinMs() < Infinity ? 0 : backoffMs
-      backoffMs = nextBackoffMs(patienceMs, ports.random(), fault.retryAfterMs)
+      downSinceMs ??= clock.monotonicMs()
+      backoffMs = nextBackoffMs(patienceMs, ports.random(), fault.retryAfterMs, clock.monotonicMs() - downSinceMs)
       waitMs = backoffMs
     }
     await restUntil(deps, waitMs, call, connected ? news : null, signal)
