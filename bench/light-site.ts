@@ -39,8 +39,9 @@ export function lightSite(identity: SiteIdentity, through: (link: HubLink) => Hu
   const manifest = (): Current | undefined => (held = newestManifest(store, held))
   const facts: SyncDeps['facts'] = { next: () => ({}), acknowledged() {}, asked() {} }
   const uplink: Omit<SyncDeps['uplink'], OfTurns> = { asked() {}, missed() {}, reached() {}, callWithinMs: () => Infinity } // prettier-ignore
+  const asks: SyncDeps['asks'] = { take() {}, recover() {}, callWithinMs: () => Infinity, idle: async () => undefined, stop() {} } // prettier-ignore
   // What an exchange asks of a turn, and no turn: the rest of the agent is not here.
-  const deps = {
+  const parts = {
     ports: { store, clock: systemClock, log: silent, machine, random: Math.random },
     options: { ...AGENT_DEFAULTS, version: 'bench' },
     state,
@@ -53,6 +54,9 @@ export function lightSite(identity: SiteIdentity, through: (link: HubLink) => Hu
     words: { pins: () => new Map() },
     facts,
     uplink,
+    asks,
+    marks: undefined,
+    batch: undefined,
     urgent: createBell(),
     boot: randomUUID(),
     onManifest() {
@@ -60,7 +64,8 @@ export function lightSite(identity: SiteIdentity, through: (link: HubLink) => Hu
       for (const entry of entries) state.observations.set(entry.workload, healthy(entry))
       news.ring()
     },
-  } as unknown as SyncDeps
+  } satisfies Record<keyof SyncDeps, unknown>
+  const deps = parts as unknown as SyncDeps
   void syncLoop(createSync(deps), deps, news, new AbortController().signal)
   return state
 }
