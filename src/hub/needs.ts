@@ -1,5 +1,6 @@
 /** What needs a person, grouped by identical cause: never 2,000 of anything in somebody's screen. */
 import type { RolloutView, StatusView } from '../core/api/types.ts'
+import { stopSentence } from '../core/api/sentences.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { formatWaiting } from '../core/model/state.ts'
 import { countsOf } from './rollout-counts.ts'
@@ -93,9 +94,12 @@ function ofRollouts(rollouts: readonly RolloutView[]): Needs {
       needs.push({ message: `rollout/${workload} ${message}`, count: 1, sites: [], next })
     }
     if (phase === 'Paused')
-      one(`is paused by ${paused?.by ?? 'policy'}: ${paused?.why ?? ''}`, `flotilla rollout resume ${workload}`)
+      one(
+        `stands still: ${stopSentence(paused?.by ?? 'policy', 'pause', paused?.why ?? '')}`,
+        `flotilla rollout resume ${workload}`,
+      )
     else if (phase === 'RolledBack')
-      one('went back: Git is ahead of the fleet (withdrawn)', `flotilla why rollout/${workload}`)
+      one('went back: Git is ahead of the fleet: withdrawn', `flotilla why rollout/${workload}`)
     else if (waiting?.reason === 'ApprovalNeeded')
       one(`waits: ${formatWaiting(waiting)}`, `flotilla rollout approve ${workload} --id ${id}`)
     else if (waiting?.reason === 'Coverage')
