@@ -148,7 +148,7 @@ async function adopted(
   await world.turn(async (commit) => {
     const now = world.sites.get(site.name)
     if (now === undefined || !awaitsAdoption(world, now)) return
-    if (shown === undefined || have === null) await commit(adoptRemembered(now, nowMs))
+    if (shown === undefined || have === null) await commit(await adoptRemembered(world, now, nowMs))
     else await commit(await adoptShown(world, now, shown, have.body, nowMs))
   })
   // Its floor is above all of the epoch before.

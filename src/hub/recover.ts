@@ -115,12 +115,23 @@ export async function adoptShown(
 
 /**
  * A site whose store was lost meanwhile has nothing to show: what this hub remembers is what it should have, above the floor that the
- * site kept. Nothing is taken from it, for what it runs is found again in its cluster.
+ * site kept. Nothing is taken from it, for what it runs is found again in its cluster: what Git wants there and this hub does not know
+ * that it was told is named too, and may not begin. Under the lock.
  */
-export function adoptRemembered(site: SiteRecord, nowMs: number): Draft {
+export async function adoptRemembered(world: World, site: SiteRecord, nowMs: number): Promise<Draft> {
   const message = 'it has lost the manifest that it had: what this hub remembers is what it should have'
+  const known = new Set((await world.entriesOf(site.name)).map(({ workload }) => workload))
+  const since = { epoch: epochOf(world), counter: (site.current?.generation.counter ?? 0) + 1 }
+  const entries = [...world.rollouts.values()].flatMap(({ spec, next }): EntryRecord[] => {
+    const { workload, targets, confirm } = next ?? spec
+    const release = targets.get(site.name)
+    if (release === undefined || known.has(workload)) return []
+    const permit = { startAfterMs: nowMs, startByMs: nowMs, because: 'revoke' } as const
+    return [{ site: site.name, workload, release, since, ...permit, confirm, previous: [], good: [] }]
+  })
   return {
     sites: [{ ...site, fork: null, published: 'behind' }],
+    entries,
     events: [{ atMs: nowMs, kind: 'SiteAdopted', subject: `site/${site.name}`, message }],
   }
 }

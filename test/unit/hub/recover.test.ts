@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { seal, PAYLOAD_TYPES } from '../../../src/core/protocol/envelope.ts'
 import { STRANGER } from '../protocol/fixed.ts'
 import { HUB_KEYS } from '../protocol/rotated.ts'
-import { shops } from './files.ts'
-import { ADMIN, type LightSite, Rig } from './rig.ts'
+import { SECOND, shops } from './files.ts'
+import { ADMIN, type LightSite, never, Rig } from './rig.ts'
 
 /** Three sites at the first commit; a copy of the store of then; then the second commit everywhere, and the hub goes on from the copy. */
 async function restored(parts: Parameters<typeof Rig.open>[0] = {}) {
@@ -153,6 +153,34 @@ describe('a hub restored from an old backup', () => {
     expect((await rig.hub.api.site('s2')).conditions).toEqual([])
     expect(s2.releaseOf('web')).toBe(now)
     expect(s2.floor?.generation.epoch).toBe(2)
+  })
+
+  test('what Git wants at such a site and the hub never heard of there is named, and may not begin: nothing is let go', async () => {
+    const rig = await Rig.open()
+    await using _ = rig
+    rig.git.commit(shops())
+    await rig.settle()
+    const site = await rig.join('s1')
+    await rig.run([site], 60)
+    const copy = await rig.backup()
+    rig.git.commit({ ...shops(), ...SECOND })
+    await rig.settle()
+    await rig.run([site], 60)
+    const named = (): readonly (string | undefined)[] => [site.releaseOf('web'), site.releaseOf('b')]
+    const before = named()
+    expect(before[1]).toBeDefined()
+    await rig.restore(copy)
+    await site.sync()
+    await rig.hub.turns.source(never)
+    await rig.hub.api.recover(ADMIN)
+    site.forget()
+    for (let i = 0; i < 3; i++) await site.sync()
+    expect(named()).toEqual(before)
+    const entry = site.manifest?.entries.find(({ workload }) => workload === 'b')
+    expect(Date.parse(entry?.startBy ?? '')).toBeLessThanOrEqual(rig.clock.nowMs())
+    await rig.run([site], 60)
+    expect(named()).toEqual(before)
+    expect(await rig.hub.api.site('s1')).toMatchObject({ conditions: [], sync: 'Synced', health: 'Healthy' })
   })
 
   test('after a kill in the middle it goes on adopting', async () => {
