@@ -4,6 +4,7 @@ import path from 'node:path'
 import { commitAll } from '../adapters/git/write.ts'
 import { statusText } from '../cli/commands/observe.ts'
 import type { RolloutView, SiteView, StatusView } from '../core/api/types.ts'
+import type { SlurmCode } from '../core/batch/slurm-state.ts'
 import { shortDigest } from '../core/model/digest.ts'
 import type { Actor } from '../hub/api.ts'
 import { systemClock } from '../runtime/clock.ts'
@@ -61,6 +62,7 @@ export class Story {
     await this.#until('every site is as Git says', () => this.#allSettled())
     await this.#goodCommit()
     await this.#badCommit()
+    await this.#batch()
   }
 
   async #goodCommit(): Promise<void> {
@@ -85,6 +87,17 @@ export class Story {
     this.#say(`it reached ${counts.failed} of ${counts.total} sites; the others never saw it`)
     await this.#until('every site is healthy again', () => this.#allHealthy())
     this.#say('Git is ahead of the fleet now: the release is withdrawn until its render changes')
+  }
+
+  /** All along the stores' own schedulers ran what their queues hold. */
+  async #batch(): Promise<void> {
+    const count = async (...codes: readonly SlurmCode[]): Promise<number> => {
+      const { items } = await this.#hub.api.batch({})
+      return items.flatMap(({ jobs }) => jobs).filter(({ code }) => codes.includes(code)).length
+    }
+    await this.#until('batch jobs ran to their end', async () => (await count('CD')) > 0)
+    const [done, running, waiting] = [await count('CD'), await count('R', 'CF', 'CG'), await count('PD')]
+    this.#say(`batch: ${done} done, ${running} running, ${waiting} waiting: flotilla squeue | sinfo | sacct`)
   }
 
   async #allSettled(): Promise<boolean> {

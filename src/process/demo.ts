@@ -15,6 +15,7 @@ import { DRAIN_MS, within } from '../runtime/stop.ts'
 import { SimCluster } from '../sim/cluster.ts'
 import { FaultyLink } from '../sim/link.ts'
 import { startAgent } from './agent.ts'
+import { addBatchWork, runMsAt } from './demo-batch.ts'
 import { createScreen, type ScreenIo } from './demo-screen.ts'
 import { addSites } from './demo-sites.ts'
 import { AUTHOR, type DemoSite, LOOK_MS, MOST_SITES, OPERATOR, STEP_LIMIT_MS, Story } from './demo-story.ts'
@@ -51,8 +52,7 @@ export async function runDemo(
     fs.cpSync(path.resolve(import.meta.dirname, exampleFolder()), repo, { recursive: true })
     // Nobody waits for the night, or for Christmas to pass, to see a rollout.
     fs.rmSync(path.join(repo, 'windows.yaml'))
-    // No program runs to its end in a simulated cluster: each night's batch would pass its deadline and colour the stores Degraded.
-    fs.rmSync(path.join(repo, 'apps/forecasting/forecast-nightly/forecast.yaml'))
+    addBatchWork(repo)
     if (options.sites > 0) addSites(repo, options.sites)
     fs.writeFileSync(path.join(repo, '.gitignore'), '.flotilla/\n')
     await initRepository(repo, 'main', 'The retailer of fleet-example', AUTHOR)
@@ -158,13 +158,14 @@ async function joinAll(
         {
           data: ':memory:',
           join: line,
-          cluster: new SimCluster({ clock, seed: i + 1 }),
+          cluster: new SimCluster({ clock, seed: i + 1, controllers: { runMs: runMsAt(name) } }),
           clock,
           machine: { bootId: `demo-${name}`, uptimeMs: () => clock.monotonicMs() },
           log: shared.log,
           // Paces that are about this machine and not about the story run in real time.
           options: {
             version: shared.version,
+            scheduler: 'on',
             debounceMs: 20 * shared.speed,
             newsAfterMs: EXCHANGE_MS * shared.speed,
             maxGapMs: 60_000 * shared.speed,

@@ -20,9 +20,8 @@ export function stepCrons(journal: Journal, facts: readonly JobFact[], site: str
   const waits = new Map<string, JobWait>()
   let nextAtMs: number | null = null
   for (const [key, row] of journal.crons()) {
-    const parsed = parseCronBatchJob(row.document)
-    if (!parsed.ok) continue
-    const spec = parsed.value
+    const spec = cronOf(row.document)
+    if (spec === null) continue
     const step = stepCron(spec, row.record, facts, { site, timeZone: row.timeZone }, nowMs)
     if (step.record !== row.record) rows.set(key, { ...row, record: step.record })
     if (step.wait !== null) waits.set(key, step.wait)
@@ -44,6 +43,18 @@ export function stepCrons(journal: Journal, facts: readonly JobFact[], site: str
     for (const name of step.forget) change(name, (job) => ({ ...job, leaving: true }))
   }
   return { rows, waits, nextAtMs }
+}
+
+const specs = new WeakMap<JsonObject, CronSpec | null>()
+
+/** Read once a document. */
+function cronOf(document: JsonObject): CronSpec | null {
+  const known = specs.get(document)
+  if (known !== undefined) return known
+  const parsed = parseCronBatchJob(document)
+  const spec = parsed.ok ? parsed.value : null
+  specs.set(document, spec)
+  return spec
 }
 
 /** A cron whose template no longer parses starts nothing: its finding says why. */

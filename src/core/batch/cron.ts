@@ -130,7 +130,7 @@ export function stepCron(
   const sinceMs = record.lastMs ?? record.createdMs
   const dueMs = lastActivation(spec.schedule, sinceMs, nowMs - jitterMs, zone)
   const forget = beyondHistory(spec, runs)
-  const nextMs = nextActivation(spec.schedule, Math.max(sinceMs, dueMs ?? sinceMs), zone)
+  const nextMs = nextAfter(spec.schedule, Math.max(sinceMs, dueMs ?? sinceMs), zone)
   const nextAtMs = nextMs === undefined ? null : Math.max(nowMs, nextMs + jitterMs)
   const still = { record, start: owed, cancel: [], forget, wait: null, nextAtMs }
   if (spec.suspend) return { ...still, wait: { reason: 'Suspended', detail: 'suspended in Git' } }
@@ -175,6 +175,17 @@ const DAY_MS = 24 * HOUR_MS
 /** Looked back step by step: few candidates where there are many activations, and far where there are few. */
 const LOOK_BACK_MS = [HOUR_MS, DAY_MS, 32 * DAY_MS, 366 * DAY_MS, 5 * 366 * DAY_MS]
 
+/** The last answer of each schedule: every look at a cron asks the same until it is due, and time zones are slow. */
+const answers = new WeakMap<CronSchedule, { readonly afterMs: number; readonly zone: string; readonly atMs: number | undefined }>() // prettier-ignore
+
+function nextAfter(schedule: CronSchedule, afterMs: number, zone: string): number | undefined {
+  const known = answers.get(schedule)
+  if (known?.afterMs === afterMs && known.zone === zone) return known.atMs
+  const atMs = nextActivation(schedule, afterMs, zone)
+  answers.set(schedule, { afterMs, zone, atMs })
+  return atMs
+}
+
 /** The latest activation after `sinceMs` and not after `untilMs`. */
 export function lastActivation(
   schedule: CronSchedule,
@@ -182,7 +193,7 @@ export function lastActivation(
   untilMs: number,
   zone: string,
 ): number | undefined {
-  const first = nextActivation(schedule, sinceMs, zone)
+  const first = nextAfter(schedule, sinceMs, zone)
   if (first === undefined || first > untilMs) return undefined
   if (schedule.is === 'every') return first + Math.floor((untilMs - first) / schedule.everyMs) * schedule.everyMs
   for (const backMs of LOOK_BACK_MS) {
