@@ -1,3 +1,4 @@
+import { USUAL_VERBS } from '../core/protocol/ask.ts'
 import type { AgentOptions } from './ports.ts'
 
 /** Limits and pace of a site where nothing else is said. */
@@ -9,7 +10,7 @@ export const AGENT_DEFAULTS: Omit<AgentOptions, 'version'> = {
   confirmMs: 300_000,
   pollMs: null,
   parallelApplies: 16,
-  asksOff: [],
+  asks: USUAL_VERBS,
   scheduler: 'off',
   resyncMs: 6 * 3_600_000,
   debounceMs: 50,

@@ -193,6 +193,10 @@ export function fenced(cluster: Cluster, lease: LeasePort): Cluster {
     list: (query, signal) => cluster.list(query, signal),
     watch: (query, from, signal) => cluster.watch(query, from, signal),
     log: (pod, options, signal) => cluster.log(pod, options, signal),
+    async exec(pod, options, signal) {
+      guard(false)
+      return cluster.exec(pod, options, signal)
+    },
     async create(manifest, options, signal) {
       guard(options.dryRun)
       return cluster.create(manifest, options, signal)

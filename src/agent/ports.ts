@@ -175,8 +175,8 @@ export interface AgentOptions {
   /** Overrides the hub's `nextDueMs` downwards; null: as the hub says. */
   readonly pollMs: number | null
   readonly parallelApplies: number
-  /** Verbs that this site's owner does not let the hub ask (ADR 0014). */
-  readonly asksOff: readonly string[] | 'all'
+  /** Verbs that this site's owner lets the hub ask (ADR 0014). */
+  readonly asks: readonly string[]
   /** on: pods that name this scheduler are placed by this agent. */
   readonly scheduler: 'on' | 'off'
   /** Over how long every object is compared by a dry-run once. */

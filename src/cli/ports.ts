@@ -45,8 +45,8 @@ export interface AgentProcessOptions {
   readonly applySet: string | undefined
   /** How long a new version has to prove itself before the one before takes over again. */
   readonly confirmMs: number | undefined
-  /** Verbs that the hub may not ask of this site. */
-  readonly asksOff: readonly string[] | 'all'
+  /** Verbs that the hub may ask of this site. */
+  readonly asks: readonly string[]
   /** off: pods that name this scheduler are left to somebody else. */
   readonly scheduler: 'on' | 'off'
 }

@@ -34,6 +34,7 @@ const MAY: Readonly<Record<AskVerb, readonly Role[]>> = {
   queue: ['operator', 'admin'],
   job: ['operator', 'admin'],
   sbatch: ['operator', 'admin'],
+  exec: ['admin'],
 }
 const DEFAULT_MS = 300_000
 /** Sites of one ask, and of all that is open, each counted by its sites. */

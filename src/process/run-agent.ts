@@ -59,7 +59,7 @@ export async function runAgent(
       applySet: { namespace, name },
       self: options.inCluster === undefined ? null : { namespace, name: AGENT_NAME },
       scheduler: options.scheduler,
-      asksOff: options.asksOff,
+      asks: options.asks,
       ...(pollMs === undefined ? {} : { pollMs }),
       ...(options.confirmMs === undefined ? {} : { confirmMs: options.confirmMs }),
     },

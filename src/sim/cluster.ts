@@ -2,6 +2,8 @@ import type {
   ApplyOptions,
   Cluster,
   DeleteOptions,
+  ExecOptions,
+  ExecResult,
   KindInfo,
   KindName,
   ListQuery,
@@ -155,6 +157,13 @@ export class SimCluster implements Cluster {
       const kept = lines.toReversed().filter((line) => (left -= Buffer.byteLength(line) + 1) >= 0).toReversed() // prettier-ignore
       const sum = (all: readonly string[]): number => Buffer.byteLength(all.map((line) => `${line}\n`).join(''))
       return { text: kept.map((line) => `${line}\n`).join(''), cutBytes: sum(lines) - sum(kept) }
+    })
+  }
+
+  async exec(pod: ObjectRef, _options: ExecOptions, signal: AbortSignal): Promise<ExecResult> {
+    return this.#do({ ...request('create', 'Pod', pod), subresource: 'exec' }, signal, () => {
+      this.#allow('create', this.server.kinds.resolve(POD), pod.namespace, pod.name, 'exec')
+      throw new Fault('Rejected', 'the containers of a simulated cluster run nothing')
     })
   }
 

@@ -84,6 +84,9 @@ const SCRIPT = `#!/bin/sh
 sleep 100000
 `
 
+/** What is prompt is so by the hub's call, and by the site's wish to answer. */
+const FAR = ['--poll-ms', '60000']
+
 let dir: string
 let plane: ControlPlane
 let git: GitServer
@@ -107,10 +110,9 @@ beforeAll(async () => {
   repo.write('till/till.yaml', TILL)
   repo.push('Two shops')
   git = await startGitServer(dir)
-  // Far from each other: what is prompt is so by the hub's call, or by the site's wish to answer.
   hub = await startHub(dir, `${git.url}/fleet.git`, ['--sync-ms', '60000'])
-  agents.set('s1', startAgent(dir, hub, 's1', plane.kubeconfig))
-  agents.set('s2', startAgent(dir, hub, 's2', undefined))
+  agents.set('s1', startAgent(dir, hub, 's1', plane.kubeconfig, ...FAR, '--asks', 'all'))
+  agents.set('s2', startAgent(dir, hub, 's2', undefined, ...FAR))
   await settled('s1')
   await settled('s2')
 }, 300_000)
@@ -163,6 +165,18 @@ test('logs come from the kubelet, newest lines first of all kept', async () => {
   expect(hub.cli('logs', 's1', pod.replace('pod/', 'shop/'), '--tail', '1').out.trim()).toBe('till says 3')
   const system = hub.cli('logs', 's1', 'shop/nothing')
   expect([system.code, system.err]).toEqual([2, expect.stringContaining('error NotFound at site/s1')])
+})
+
+test('a command runs in a container there, where the owner of the site lets it', async () => {
+  const ran = hub.cli('exec', 's1', 'till', '--', 'sh', '-c', 'echo out; echo err >&2; exit 3')
+  expect([ran.code, ran.out]).toEqual([1, 'out\n'])
+  expect(ran.err).toContain('err\n')
+  expect(ran.err).toMatch(/the command ended with exit code 3 in shop\/till-\S+ main/)
+  expect(hub.cli('exec', 's1', 'till', '--', '/nothing')).toMatchObject({ code: 2, err: expect.stringContaining('error Rejected at site/s1') }) // prettier-ignore
+  expect(hub.cli('exec', 's2', 'till', '--', 'true')).toMatchObject({
+    code: 2,
+    err: 'error Forbidden at site/s2: this site does not take exec from the hub\n',
+  })
 })
 
 test('jobs are submitted, held back and ended at a site from where the hub is', async () => {

@@ -157,13 +157,19 @@ export async function startHub(dir: string, repo: string, extra: readonly string
 }
 
 /** An enrolled agent process: with a kubeconfig on a real cluster, without on a simulated one. */
-export function startAgent(dir: string, hub: HubUnderTest, site: string, kubeconfig: string | undefined): Program {
+export function startAgent(
+  dir: string,
+  hub: HubUnderTest,
+  site: string,
+  kubeconfig: string | undefined,
+  ...more: readonly string[]
+): Program {
   const given = hub.cli('token', 'create', '--site', site, '-o', 'json')
   if (given.code !== 0) throw new Error(`token create: ${given.err}`)
   const { line } = JSON.parse(given.out) as { line: string }
   const data = path.join(dir, `agent-${site}`)
   const cluster = kubeconfig === undefined ? ['--simulate'] : ['--kubeconfig', kubeconfig]
-  const program = new Program(`agent-${site}`, dir, ['agent', '--data', data, '--poll-ms', '500', ...cluster])
+  const program = new Program(`agent-${site}`, dir, ['agent', '--data', data, '--poll-ms', '500', ...cluster, ...more])
   program.start(['--join', line])
   return program
 }

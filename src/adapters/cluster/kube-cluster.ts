@@ -2,6 +2,8 @@ import type {
   ApplyOptions,
   Cluster,
   DeleteOptions,
+  ExecOptions,
+  ExecResult,
   KindInfo,
   KindName,
   ListQuery,
@@ -15,6 +17,7 @@ import { isObject, type Json, type JsonObject } from '../../core/model/json.ts'
 import type { Manifest, ObjectRef } from '../../core/model/object.ts'
 import { readCredentials, type ClusterSource, type Credentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
+import { EXEC_PROTOCOL, execOver } from './exec.ts'
 import { tailOf } from './log-tail.ts'
 import { PROTOBUF } from './protobuf.ts'
 import { Transport, type Answer, type Request, type TransportOptions } from './transport.ts'
@@ -162,6 +165,20 @@ class KubeCluster implements Cluster {
     // Not by `limitBytes`: the kubelet cuts the newest, and they are what is asked for.
     const request: Request = { method: 'GET', path, query, headers: { accept: '*/*', ...this.#impersonation() } }
     return tailOf((await this.#transport.stream(request, signal)).chunks, maxBytes)
+  }
+
+  async exec(pod: ObjectRef, options: ExecOptions, signal: AbortSignal): Promise<ExecResult> {
+    const path = `${await this.#path({ apiVersion: 'v1', kind: 'Pod' }, pod.namespace, pod.name, signal)}/exec`
+    const query = new URLSearchParams({ stdout: 'true', stderr: 'true', container: options.container })
+    for (const word of options.command) query.append('command', word)
+    // A WebSocket's headers are joined by commas, and an impersonated account would lose its groups.
+    if (this.#account !== undefined) throw new Fault('Forbidden', 'a command is not run as another account')
+    const socket = await this.#transport.socket(path, query, EXEC_PROTOCOL)
+    const ended = await execOver(socket, options.maxBytes, signal)
+    if (ended.opened === 'yes') return ended.result
+    // The same without an upgrade: it runs nothing, and is refused in words.
+    await this.#transport.send({ method: 'GET', path }, signal)
+    throw new Fault('Rejected', `the API server does not let a command run in ${pod.namespace}/${pod.name}`)
   }
 
   async create(manifest: Manifest, options: WriteOptions, signal: AbortSignal): Promise<Manifest> {

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import { Pool, type Dispatcher } from 'undici'
+import { Pool, WebSocket, type Dispatcher } from 'undici'
 import { Fault } from '../../core/model/fault.ts'
 import type { Json } from '../../core/model/json.ts'
 import type { Credentials, Identity } from './credentials.ts'
@@ -122,6 +122,16 @@ export class Transport {
     } catch (error) {
       throw faultOfConnection(asked, error, signal)
     }
+  }
+
+  /** A WebSocket to a path of the server, opening. A parameter may stand in its query several times. */
+  async socket(path: string, query: URLSearchParams, protocols: string): Promise<WebSocket> {
+    const identity = await this.#current()
+    const { server } = this.#credentials
+    const url = new URL(`${server.pathname.replace(/\/$/, '')}${path}?${query.toString()}`, server)
+    url.protocol = server.protocol === 'http:' ? 'ws:' : 'wss:'
+    const dispatcher = this.#poolFor(identity).watches
+    return new WebSocket(url, { protocols, dispatcher, headers: { ...identity.headers } })
   }
 
   get maxLineBytes(): number {

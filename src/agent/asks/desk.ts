@@ -6,6 +6,7 @@ import type { WorkloadObservation } from '../../core/model/observation.ts'
 import type { Ask } from '../../core/protocol/ask.ts'
 import type { Look } from '../reconcile.ts'
 import { emptyDiff, siteDiff } from './diff.ts'
+import { execIn, readExecAsk } from './exec.ts'
 import { logsOf, readLogsAsk } from './logs.ts'
 import type { PodsPorts } from './pods.ts'
 
@@ -35,6 +36,8 @@ export function createAskDesk(parts: AskDeskParts): AskDesk {
       }
       case 'logs':
         return (await logsOf(readLogsAsk(args), parts, most, signal)) as unknown as JsonObject
+      case 'exec':
+        return (await execIn(readExecAsk(args), parts, most, signal)) as unknown as JsonObject
       case 'reconcile':
         await parts.reconcile(signal)
         return { workloads: standing(parts.observations()) }

@@ -100,7 +100,7 @@ function fitting(log: LogTail, mostChars: number): LogTail {
 const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container'
 
 /** Fault InvalidInput: it has none of this name. */
-function containerOf(pod: Manifest, named: string | null): string {
+export function containerOf(pod: Manifest, named: string | null): string {
   const spec = isObject(pod['spec']) ? pod['spec'] : {}
   const names = ['containers', 'initContainers', 'ephemeralContainers'].flatMap((list) => {
     const found = spec[list]

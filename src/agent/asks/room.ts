@@ -58,7 +58,7 @@ export interface Heard {
 
 export interface AsksParts {
   readonly ports: Pick<AgentPorts, 'store' | 'clock' | 'log'>
-  readonly options: Pick<AgentOptions, 'asksOff' | 'newsAfterMs'>
+  readonly options: Pick<AgentOptions, 'asks' | 'newsAfterMs'>
   readonly outbox: Outbox
   readonly desk: AskDesk
   readonly urgent: Pick<Bell, 'ring'>
@@ -96,7 +96,7 @@ export function createAsks(parts: AsksParts): Asks {
   function begin(ask: Ask, { trust }: Heard): void {
     const { id, verb, most, timeEpoch, by } = ask
     const one: Held = { id, verb, most, timeEpoch, untilMs: Date.parse(ask.expires), state: 'taken' }
-    const refusal = refusalOf(verb, options.asksOff, trust)
+    const refusal = refusalOf(verb, options.asks, trust)
     if (refusal !== undefined) return refuse(one, refusal.reason, refusal.message)
     const next = holding(one)
     outbox.putAll('result', clock.nowMs(), [takenBody(id)], noteOf(next))
@@ -109,16 +109,17 @@ export function createAsks(parts: AsksParts): Asks {
 
   async function work(one: Held, ask: Ask): Promise<void> {
     if (stop.signal.aborted) return
+    const timer = AbortSignal.timeout(ASK_TIME_MS)
     try {
       const now = hubNow()
       if (now.known === 'exact' && now.ms > one.untilMs)
         return refuse(one, 'Expired', 'it waited here for others until it had expired')
-      const said = await desk(ask, AbortSignal.any([stop.signal, AbortSignal.timeout(ASK_TIME_MS)]))
+      const said = await desk(ask, AbortSignal.any([stop.signal, timer]))
       answer(one, { ok: true, said })
     } catch (error) {
       // Nobody knows how far it came: the next process says so.
       if (stop.signal.aborted) return
-      const { reason, message } = asFault(error)
+      const { reason, message } = timer.aborted ? tooLong(one) : asFault(error)
       try {
         refuse(one, reason, message)
       } catch (fault) {
@@ -188,15 +189,20 @@ export function createAsks(parts: AsksParts): Asks {
   }
 }
 
+function tooLong({ verb }: Held): Pick<Fault, 'reason' | 'message'> {
+  const message = `it was not through after ${ASK_TIME_MS / 1_000} s`
+  if (isAskVerb(verb) && ASK_VERBS[verb] === 'reads') return { reason: 'Timeout', message }
+  return { reason: 'OutcomeUnknown', message: `${message}, and may go on` }
+}
+
 /** What the site itself does not do, whoever asks. */
 function refusalOf(
   verb: string,
-  off: AgentOptions['asksOff'],
+  allowed: readonly string[],
   trust: Trust,
 ): { readonly reason: Fault['reason']; readonly message: string } | undefined {
   if (!isAskVerb(verb)) return { reason: 'AgentTooOld', message: `unknown verb ${verb}` }
-  if (off === 'all' || off.includes(verb))
-    return { reason: 'Forbidden', message: `this site does not take ${verb} from the hub` }
+  if (!allowed.includes(verb)) return { reason: 'Forbidden', message: `this site does not take ${verb} from the hub` }
   // A hub whose key was stolen must not bring what no signer spoke for (ADR 0014).
   if (ASK_VERBS[verb] === 'runs' && trust.critical.includes('release'))
     return { reason: 'Forbidden', message: `the root names a release signer: ${verb} is said at the box, or in Git` }

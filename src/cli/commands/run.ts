@@ -1,7 +1,7 @@
 import os from 'node:os'
 import { AGENT_NAMESPACE } from '../agent/manifests.ts'
 import type { Command } from '../command.ts'
-import { ASK_VERBS, isAskVerb } from '../../core/protocol/ask.ts'
+import { ASK_VERBS, isAskVerb, USUAL_VERBS } from '../../core/protocol/ask.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 
@@ -79,11 +79,11 @@ const AGENT_FLAGS = {
   namespace: { type: 'string', short: 'n', help: 'where its own objects stand', default: AGENT_NAMESPACE },
   'apply-set': { type: 'string', placeholder: 'NAME', help: 'two agents on one cluster need two', default: 'flotilla' },
   scheduler: { type: 'string', placeholder: 'on|off', help: 'place pods with schedulerName flotilla', default: 'on' },
-  'asks-off': {
+  asks: {
     type: 'string',
     placeholder: 'VERBS',
-    help: `what the hub may not ask of this site: all, or some of ${Object.keys(ASK_VERBS).join(',')}`,
-    default: '',
+    help: `what the hub may ask of this site: all, none, or some of ${Object.keys(ASK_VERBS).join(',')}`,
+    default: USUAL_VERBS.join(','),
   },
   'confirm-ms': {
     type: 'number',
@@ -92,9 +92,9 @@ const AGENT_FLAGS = {
   },
 } as const
 
-function verbsOf(text: string): readonly string[] | 'all' {
-  if (text === 'all') return 'all'
-  return text.split(',').filter((verb) => verb !== '')
+function verbsOf(text: string): readonly string[] {
+  if (text === 'all') return Object.keys(ASK_VERBS)
+  return text === 'none' ? [] : text.split(',').filter((verb) => verb !== '')
 }
 
 const agent: Command<CliPorts> = {
@@ -103,10 +103,10 @@ const agent: Command<CliPorts> = {
   summary: 'Keep this cluster as the hub says, with or without the hub',
   flags: AGENT_FLAGS,
   async run(_args, flags, ports, io) {
-    const asksOff = verbsOf(String(flags['asks-off']))
-    const unknown = asksOff === 'all' ? undefined : asksOff.find((verb) => !isAskVerb(verb))
+    const asks = verbsOf(String(flags['asks']))
+    const unknown = asks.find((verb) => !isAskVerb(verb))
     if (unknown !== undefined) {
-      io.err(`error: --asks-off found ${unknown}, expected all or some of ${Object.keys(ASK_VERBS).join(',')}`)
+      io.err(`error: --asks found ${unknown}, expected all, none, or some of ${Object.keys(ASK_VERBS).join(',')}`)
       return EXIT.failed
     }
     const scheduler = flags['scheduler']
@@ -127,7 +127,7 @@ const agent: Command<CliPorts> = {
         namespace: flags['namespace'] as string | undefined,
         applySet: flags['apply-set'] as string | undefined,
         confirmMs: flags['confirm-ms'] as number | undefined,
-        asksOff,
+        asks,
         scheduler,
       },
       io.signal,

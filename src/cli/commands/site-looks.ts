@@ -46,7 +46,7 @@ type Found = Pick<Asked, 'done' | 'code'>
 
 /** undefined after saying what is wrong. */
 async function looked(
-  verb: 'diff' | 'logs',
+  verb: 'diff' | 'logs' | 'exec',
   args: JsonObject,
   site: string | undefined,
   flags: Values,
@@ -132,4 +132,49 @@ function logText(said: LogsSaid, io: Io): void {
   if (said.leftOut > 0) io.err(`${said.leftOut} more pods are left out: name one`)
 }
 
-export const SITE_LOOKS: readonly Command<CliPorts>[] = [diff, logs]
+const exec: Command<CliPorts> = {
+  name: 'exec',
+  group: 'Operate',
+  summary:
+    'Run one command in a container at a site, without input, for a minute at most (role admin; the site must take it)',
+  arguments: [
+    { name: 'SITE', help: 'site name' },
+    { name: 'NAME', help: 'a workload, a batch job, POD or NAMESPACE/POD' },
+  ],
+  flags: {
+    container: { type: 'string', short: 'c', help: 'in this container; the first, or the one that the pod names' },
+    timeout: TIMEOUT_FLAG,
+    data: BOX_FLAG,
+    ...HUB_FLAGS,
+  },
+  words: { name: 'COMMAND', help: 'after --' },
+  async run([site = '', name = '', ...command], flags, ports, io) {
+    if (command.length === 0) {
+      io.err('error: give the command after --')
+      return EXIT.failed
+    }
+    const { container } = flags
+    const args = { of: name, container: typeof container === 'string' ? container : null, command }
+    const found = await looked('exec', args, site, flags, ports, io)
+    const [done] = found?.done ?? []
+    if (found === undefined || done === undefined) return found?.code ?? EXIT.failed
+    const said = done.said as unknown as ExecSaid
+    if (said.stdout !== '') io.out(said.stdout.replace(/\n$/, ''))
+    if (said.stderr !== '') io.err(said.stderr.replace(/\n$/, ''))
+    if (said.cutBytes > 0) io.err(`${said.cutBytes} more bytes are left out`)
+    if (said.exitCode === 0) return EXIT.ok
+    io.err(`the command ended with exit code ${said.exitCode} in ${said.pod} ${said.container}`)
+    return EXIT.difference
+  },
+}
+
+interface ExecSaid {
+  readonly pod: string
+  readonly container: string
+  readonly stdout: string
+  readonly stderr: string
+  readonly exitCode: number
+  readonly cutBytes: number
+}
+
+export const SITE_LOOKS: readonly Command<CliPorts>[] = [diff, logs, exec]

@@ -76,6 +76,20 @@ export interface LogTail {
   readonly cutBytes: number
 }
 
+export interface ExecOptions {
+  readonly container: string
+  readonly command: readonly string[]
+  /** Of what it writes the first are kept. */
+  readonly maxBytes: number
+}
+
+export interface ExecResult {
+  readonly stdout: string
+  readonly stderr: string
+  readonly exitCode: number
+  readonly cutBytes: number
+}
+
 export interface Cluster {
   /** Served version of a kind; cached, refreshed once on a miss. Fault NoKindMatch. */
   kind(name: KindName, signal: AbortSignal): Promise<KindInfo>
@@ -92,6 +106,8 @@ export interface Cluster {
   watch(query: ListQuery, resourceVersion: string, signal: AbortSignal): AsyncIterable<WatchEvent>
   /** The newest lines of one container of a pod. Fault Rejected: it has not begun to write any, or there is none before it. */
   log(pod: ObjectRef, options: LogOptions, signal: AbortSignal): Promise<LogTail>
+  /** Runs a command in a container, without input, until it ends. Faults Rejected: it cannot be run; OutcomeUnknown: it may go on. */
+  exec(pod: ObjectRef, options: ExecOptions, signal: AbortSignal): Promise<ExecResult>
   create(manifest: Manifest, options: WriteOptions, signal: AbortSignal): Promise<Manifest>
   /** Server-side apply. A resourceVersion in the manifest's metadata is a precondition. */
   apply(manifest: Manifest, options: ApplyOptions, signal: AbortSignal): Promise<Manifest>

@@ -34,8 +34,11 @@ export const ASK_VERBS = {
   queue: 'steers',
   job: 'steers',
   sbatch: 'runs',
+  exec: 'runs',
 } as const satisfies Readonly<Record<string, 'reads' | 'steers' | 'runs'>>
 export type AskVerb = keyof typeof ASK_VERBS
+/** What a site takes where its owner says nothing: a shell in a container is a word of its own. */
+export const USUAL_VERBS: readonly string[] = Object.keys(ASK_VERBS).filter((verb) => verb !== 'exec')
 
 /** Signed payload of one ask: a batch script travels in it. */
 export const ASK_MAX_BYTES = 48 * 1024

@@ -239,6 +239,39 @@ describe('logs', () => {
   })
 })
 
+describe('exec', () => {
+  const command = ['cat', '/etc/hostname']
+
+  test('is not taken unless the owner of the site says so, and never where there is a release signer', async () => {
+    const site = await settled()
+    expect(await asked(site, ask(site, 'exec', { of: 'till', command }))).toMatchObject([
+      { ok: false, reason: 'Forbidden' },
+    ])
+  })
+
+  test('runs in a pod of the workload that runs; what it wrote and how it ended come back', async () => {
+    const site = await settled({ agent: { asks: ['exec'] } })
+    const ran: unknown[] = []
+    site.cluster.exec = async (pod, options) => {
+      ran.push([pod.namespace, options.container, options.command])
+      return { stdout: 'till-1\n', stderr: '', exitCode: 3, cutBytes: 0 }
+    }
+    const [taken, answer] = await asked(site, ask(site, 'exec', { of: 'till', command }))
+    expect(taken).toBe('taken')
+    expect(answer).toMatchObject({ ok: true, said: { container: 'main', stdout: 'till-1\n', exitCode: 3 } })
+    expect(ran).toEqual([['shop', 'main', command]])
+  })
+
+  test.each<[string, JsonObject, string]>([
+    ['no command', { of: 'till', command: [] }, 'InvalidInput'],
+    ['words that are none', { of: 'till', command: [1] }, 'InvalidInput'],
+    ['nobody’s pod', { of: 'kube-system/dns', command }, 'NotFound'],
+  ])('not %s', async (_name, args, reason) => {
+    const site = await settled({ agent: { asks: ['exec'] } })
+    expect(await asked(site, ask(site, 'exec', args))).toMatchObject(['taken', { ok: false, reason }])
+  })
+})
+
 describe('reconcile', () => {
   test('tries again at once what failed, and says how it stands', async () => {
     const site = createSite()
@@ -386,13 +419,13 @@ describe('not done', () => {
   })
 
   test('what the owner of the site switched off', async () => {
-    const site = await settled({ agent: { asksOff: ['logs'] } })
+    const site = await settled({ agent: { asks: ['diff'] } })
     expect(await asked(site, ask(site, 'logs', { of: 'till' }), ask(site, 'diff'))).toMatchObject([
       { ok: false, reason: 'Forbidden', message: 'this site does not take logs from the hub' },
       'taken',
       { ok: true },
     ])
-    site.restart(site.hub, { asksOff: 'all' })
+    site.restart(site.hub, { asks: [] })
     expect(await asked(site, ask(site, 'diff'))).toMatchObject([{ ok: false, reason: 'Forbidden' }])
   })
 

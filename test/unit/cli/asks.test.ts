@@ -211,6 +211,32 @@ describe('logs', () => {
   })
 })
 
+describe('exec', () => {
+  const said = { pod: 'shop/till-1', container: 'main', stdout: 'one\n', stderr: 'two\n', exitCode: 0, cutBytes: 0 }
+
+  test('prints what the command wrote', async () => {
+    const { asked, shown } = await run('exec 0417 till -c main -- sh -c "echo one"', answered([ok(said), '0417']))
+    expect(asked[0]).toBe(
+      'POST /v1/asks {"verb":"exec","args":{"of":"till","container":"main","command":["sh","-c","echo one"]},"forMs":300000,"sites":["0417"]}',
+    )
+    expect(shown).toBe('one\n! two')
+  })
+
+  test('a command that fails is a difference', async () => {
+    const { shown } = await run(
+      'exec 0417 till -- false',
+      answered([ok({ ...said, exitCode: 1, cutBytes: 7 }), '0417']),
+    )
+    expect(shown).toBe(
+      'one\n! two\n! 7 more bytes are left out\n! the command ended with exit code 1 in shop/till-1 main\nexit 1',
+    )
+  })
+
+  test('without a command nobody is asked', async () => {
+    expect((await run('exec 0417 till', [])).shown).toBe('! error: give the command after --\nexit 2')
+  })
+})
+
 describe('the words of the box, at sites', () => {
   test.each<[string, string, JsonObject, string, string]>([
     [

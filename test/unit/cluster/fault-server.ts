@@ -7,7 +7,7 @@ import type { TransportOptions } from '../../../src/adapters/cluster/transport.t
 
 export type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void
 
-const DISCOVERY: Readonly<Record<string, object>> = {
+export const DISCOVERY: Readonly<Record<string, object>> = {
   '/api': {
     kind: 'APIGroupDiscoveryList',
     items: [

@@ -213,11 +213,12 @@ describe('the end is explicit', () => {
 })
 
 describe('who may ask what', () => {
-  const VERBS = ['diff', 'logs', 'predict', 'reconcile', 'scancel', 'queue', 'job', 'sbatch']
+  const OPERATORS = ['diff', 'logs', 'predict', 'reconcile', 'scancel', 'queue', 'job', 'sbatch']
+  const VERBS = [...OPERATORS, 'exec']
   test.each<[Role, readonly string[]]>([
     ['viewer', ['diff']],
     ['approver', ['diff']],
-    ['operator', VERBS],
+    ['operator', OPERATORS],
     ['admin', VERBS],
   ])('%s', async (role, may) => {
     await using w = await world()
@@ -289,11 +290,11 @@ describe('refused', () => {
   test('what would run something, where the root names a release signer', async () => {
     await using w = await world()
     await w.rig.restart({ authority: { ...authority, trust: { ...TRUST, critical: ['release'] } } })
-    const sbatch = { ...DIFF, verb: 'sbatch', args: { script: '' } }
-    await expect(w.rig.hub.api.ask(ADMIN, sbatch)).rejects.toMatchObject({
-      reason: 'Forbidden',
-      message: expect.stringContaining('release signer'),
-    })
+    for (const verb of ['sbatch', 'exec'])
+      await expect(w.rig.hub.api.ask(ADMIN, { ...DIFF, verb, args: { script: '' } })).rejects.toMatchObject({
+        reason: 'Forbidden',
+        message: expect.stringContaining('release signer'),
+      })
     expect((await w.rig.hub.api.ask(ADMIN, { ...DIFF, verb: 'scancel' })).sites).toBe(1)
   })
 })
