@@ -74,6 +74,7 @@ export async function adoptShown(
 ): Promise<Draft> {
   const { manifest, payload } = shown
   const known = new Map((await world.entriesOf(site.name)).map((entry) => [entry.workload, entry]))
+  await openBooks(world, manifest.entries)
   const entries = manifest.entries.map((entry): EntryRecord => {
     const old = known.get(entry.workload)
     const good = [entry.fallback, ...(old?.good ?? [])].filter((digest) => digest !== undefined)
@@ -129,11 +130,17 @@ export async function adoptRemembered(world: World, site: SiteRecord, nowMs: num
     const permit = { startAfterMs: nowMs, startByMs: nowMs, because: 'revoke' } as const
     return [{ site: site.name, workload, release, since, ...permit, confirm, previous: [], good: [] }]
   })
+  await openBooks(world, entries)
   return {
     sites: [{ ...site, fork: null, published: 'behind' }],
     entries,
     events: [{ atMs: nowMs, kind: 'SiteAdopted', subject: `site/${site.name}`, message }],
   }
+}
+
+/** What is written of a workload that this hub had nothing of is kept in memory as well. */
+async function openBooks(world: World, entries: readonly { readonly workload: string }[]): Promise<void> {
+  for (const { workload } of entries) await world.book(workload)
 }
 
 /** Its place in each rollout follows from what it has; what was noted of it is of another past. */

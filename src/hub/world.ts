@@ -354,8 +354,6 @@ export class World implements WorldSeen {
       this.changed.add(site)
       this.unseen.add(site)
       this.#touch(workload)
-      // Where all were read, one that is not there was empty: the first row begins it.
-      if (this.#allBooks && !this.books.has(workload)) this.books.set(workload, new Map())
       const book = this.books.get(workload)
       book?.set(site, next(book.get(site) ?? { entry: null, observation: null }))
     }
