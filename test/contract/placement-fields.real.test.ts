@@ -108,6 +108,7 @@ const ODD_PODS: readonly object[] = [
       { maxSkew: 5, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway' },
     ],
   }),
+  pod('host', { hostNetwork: true, containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 9100 }] }] }),
   pod('gated', { schedulingGates: [{ name: 'example.com/one' }, { name: 'example.com/two' }] }),
   pod('lowly', { priorityClassName: 'below', preemptionPolicy: undefined }),
   pod('volumes', {

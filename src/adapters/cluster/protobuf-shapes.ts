@@ -133,17 +133,15 @@ const SPREAD = shape({
   8: texts('matchLabelKeys'),
 })
 
-/** Claims, and disks that can be on one node only; the others constrain nothing. */
+/** Claims, and disks that suffer one pod, or readers only, on a node; the others constrain nothing. */
 const VOLUME_SOURCE = shape({
-  3: one('gcePersistentDisk', shape({ 1: text('pdName'), 2: text('fsType'), 3: number('partition'), 4: flag('readOnly') })),
-  4: one('awsElasticBlockStore', shape({ 1: text('volumeID'), 2: text('fsType'), 3: number('partition'), 4: flag('readOnly') })),
-  8: one('iscsi', shape({ 1: text('targetPortal'), 2: text('iqn'), 3: number('lun'), 6: flag('readOnly') })),
+  3: one('gcePersistentDisk', shape({ 1: text('pdName'), 4: flag('readOnly') })),
+  4: one('awsElasticBlockStore', shape({ 1: text('volumeID'), 4: flag('readOnly') })),
+  8: one('iscsi', shape({ 2: text('iqn'), 6: flag('readOnly') })),
   10: one('persistentVolumeClaim', shape({ 1: text('claimName'), 2: flag('readOnly') })),
   11: one('rbd', shape({ 1: texts('monitors'), 2: text('image'), 4: text('pool'), 8: flag('readOnly') })),
-  22: one('azureDisk', shape({ 1: text('diskName'), 2: text('diskURI'), 5: flagOrNone('readOnly') })),
-  28: one('csi', shape({ 1: text('driver'), 2: flagOrNone('readOnly') })),
   29: one('ephemeral', shape({})),
-}) // prettier-ignore
+})
 
 const POD_SPEC = shape({
   1: many('volumes', shape({ 1: text('name'), 2: inline(VOLUME_SOURCE) })),
@@ -152,6 +150,7 @@ const POD_SPEC = shape({
   5: numberOrNone('activeDeadlineSeconds'),
   7: map('nodeSelector'),
   10: text('nodeName'),
+  11: flag('hostNetwork'),
   18: one('affinity', AFFINITY),
   19: text('schedulerName'),
   20: many('initContainers', CONTAINER),
