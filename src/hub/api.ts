@@ -116,7 +116,7 @@ export interface HubReads {
   batch(query: BatchQuery): Promise<Page<BatchView>>
   /** What runs, then what is over, latest first. */
   history(workload: string): Promise<Page<RolloutOfHistory>>
-  why(kind: 'site' | 'rollout' | 'workload', name: string): Promise<WhyView>
+  why(kind: 'site' | 'rollout' | 'workload' | 'object', name: string): Promise<WhyView>
   /** Those after the one numbered `after`, oldest first; `next` null: there were none. */
   events(after: number, limit: number): Promise<Page<EventView>>
   /** Freezes that hold now. */

@@ -1,14 +1,13 @@
 /** What people may do, each word checked against who says it, and in the audit log before it is answered. */
 import { randomBytes } from 'node:crypto'
-import { type Digest, isDigest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
 import { matches } from '../core/kube/selector.ts'
 import { SITE_NAME } from '../core/protocol/shape.ts'
-import type { RolloutCommand, RolloutState } from '../core/rollout/types.ts'
-import type { Actor, HubApi, HubMeasures, Role, RolloutVerb, RolloutWord } from './api.ts'
+import type { Actor, HubApi } from './api.ts'
 import { expected } from './adopt.ts'
 import { asksApi } from './asks.ts'
 import { hashSecret, makeSecret } from './enrol.ts'
+import { measure } from './measures.ts'
 import type { Authority } from './ports.ts'
 import { nextEpoch } from './recover.ts'
 import type { Rollouts } from './rollouts.ts'
@@ -16,31 +15,20 @@ import type { Signed } from './signed.ts'
 import type { Source } from './source.ts'
 import { readsOf, readsOfAll } from './reads.ts'
 import { sitesOf } from './records.ts'
+import { allow, checkReason } from './rights.ts'
+import { wordOf } from './rollout-words.ts'
 import { scopeText, unscoped, within } from './scope.ts'
 import { sourceState } from './source-state.ts'
-import type { KeptSpec } from './store.ts'
 import { siteOf, type Views } from './views.ts'
 import type { StandingParts } from './standing.ts'
-import { glassKeepers } from './windows.ts'
 import type { Draft, World } from './world.ts'
 
 /** A join token lives for an hour at most (RELIABILITY.md). */
 const MOST_TOKEN_MS = 3_600_000
 /** A freeze ends by itself; a longer one belongs in Git. */
 const MOST_FREEZE_MS = 30 * 86_400_000
-const MOST_REASON = 500
-/** A broken glass is for an emergency: long enough that each site had its turn of the day, and no second policy. */
-const GLASS_MS = 86_400_000
-const MOST_GLASS_MS = 7 * 86_400_000
 /** Who makes the first token. */
 const HUB: Actor = { name: 'hub', role: 'admin', teams: [] }
-
-/** Which roles may use which verbs. An approver speaks for teams and does nothing else. */
-const MAY: Readonly<Record<'operate' | 'approve' | 'admin', readonly Role[]>> = {
-  operate: ['operator', 'admin'],
-  approve: ['approver', 'admin'],
-  admin: ['admin'],
-}
 
 export interface OperateParts extends StandingParts {
   readonly world: World
@@ -79,10 +67,7 @@ export function createApi(parts: OperateParts): HubApi {
       const record = world.rollouts.get(workload)
       if (record?.state == null) throw new Fault('NotFound', `no rollout of a workload named ${workload}`)
       within(world, actor, record.spec.targets.keys())
-      const said =
-        verb === 'break-glass'
-          ? glassOf(parts, actor, record.spec, word)
-          : commandOf(actor, record.spec, record.state, verb, word)
+      const said = wordOf(parts, actor, record.spec, record.state, verb, word)
       await parts.rollouts.say(workload, said, {
         id: record.spec.id,
         ...(word.why === undefined ? {} : { why: word.why }),
@@ -251,119 +236,6 @@ function branchUnread({ world, source }: OperateParts): string | null {
   if (source.checkedAtMs === null) return 'the branch was not looked at since the hub started'
   if (fault !== null) return `the branch cannot be followed (${fault.reason}: ${fault.message})`
   return seen === revision ? null : `the tip ${(seen ?? '').slice(0, 12)} is not taken (flotilla status says why)`
-}
-
-function measure({ world, views }: OperateParts): HubMeasures {
-  const sites = { link: {}, sync: {}, health: {} } as Record<'link' | 'sync' | 'health', Record<string, number>>
-  for (const standing of views.standings().values())
-    for (const axis of ['link', 'sync', 'health'] as const)
-      sites[axis][standing[axis]] = (sites[axis][standing[axis]] ?? 0) + 1
-  const rollouts: Record<string, number> = {}
-  for (const { state } of world.rollouts.values()) {
-    const phase = state?.phase ?? 'Waiting'
-    rollouts[phase] = (rollouts[phase] ?? 0) + 1
-  }
-  const { fault, brake, problems } = sourceState(world)
-  return {
-    ...sites,
-    rollouts,
-    storeWrites: world.store.written,
-    sourceFault: fault === null && brake === null && !problems.some(({ severity }) => severity === 'error') ? 0 : 1,
-  }
-}
-
-/** Fault Forbidden. */
-function allow(actor: Actor, what: keyof typeof MAY): void {
-  if (!MAY[what].includes(actor.role))
-    throw new Fault('Forbidden', `${actor.name} is ${actor.role}; this takes ${MAY[what].join(' or ')}`)
-}
-
-function checkReason(reason: string): void {
-  if (reason.trim() === '' || reason.length > MOST_REASON)
-    throw new Fault('InvalidInput', `a reason of 1 to ${MOST_REASON} characters: whoever finds it must see why`)
-}
-
-function commandOf(
-  actor: Actor,
-  spec: KeptSpec,
-  state: RolloutState,
-  verb: Exclude<RolloutVerb, 'break-glass'>,
-  word: RolloutWord,
-): RolloutCommand {
-  const by = actor.name
-  if (verb === 'approve') {
-    allow(actor, 'approve')
-    const wave = word.wave ?? waveToApprove(spec, state)
-    const id = idOf(spec, word)
-    const place = state.waves.find(({ name }) => name === wave)
-    const team = place === undefined ? null : (spec.policy.waves[place.policyWave]?.approval ?? null)
-    speakFor(actor, team)
-    return { kind: 'approve', by, wave, id }
-  }
-  allow(actor, 'operate')
-  const why = word.why ?? 'no reason given'
-  if (why.length > MOST_REASON) throw new Fault('InvalidInput', `a reason of at most ${MOST_REASON} characters`)
-  switch (verb) {
-    case 'pause':
-    case 'abort':
-    case 'undo':
-      return { kind: verb, by, why }
-    case 'promote':
-      return word.wave === undefined ? { kind: verb, by } : { kind: verb, by, wave: word.wave }
-    case 'readmit':
-      return word.id === undefined ? { kind: verb, by } : { kind: verb, by, digest: digestOf(word.id) }
-    case 'resume':
-      return { kind: verb, by }
-  }
-}
-
-/** A window yields to the team that it names, and to no other; what is said stands in the audit log. */
-function glassOf({ world, nowMs }: OperateParts, actor: Actor, spec: KeptSpec, word: RolloutWord): RolloutCommand {
-  allow(actor, 'approve')
-  const why = word.why ?? ''
-  checkReason(why)
-  const id = idOf(spec, word)
-  const teams = glassKeepers(world, spec.workload, spec.targets.keys())
-  if (teams.length === 0) throw new Fault('Conflict', `no window of ${spec.workload} has a glass to break`)
-  const team = word.team ?? (teams.length === 1 ? teams[0] : undefined)
-  if (team === undefined || !teams.includes(team))
-    throw new Fault('InvalidInput', `team is one whose yes a window takes: ${teams.join(', ')}`)
-  speakFor(actor, team)
-  const { forMs = GLASS_MS } = word
-  if (!(forMs > 0 && forMs <= MOST_GLASS_MS))
-    throw new Fault(
-      'InvalidInput',
-      'a broken glass lasts for 7 days at most: a longer time is a change of the window in Git',
-    )
-  return { kind: 'breakGlass', by: actor.name, team, why, id, untilMs: nowMs() + forMs }
-}
-
-/** Fault Forbidden. */
-function speakFor(actor: Actor, team: string | null): void {
-  const may = actor.role === 'admin' || actor.teams.includes('*') || (team !== null && actor.teams.includes(team))
-  if (!may) throw new Fault('Forbidden', `${actor.name} does not speak for ${team ?? 'this wave'}`)
-}
-
-/** Fault InvalidInput. */
-function digestOf(text: string): Digest {
-  if (!isDigest(text)) throw new Fault('InvalidInput', 'id is the digest of a release that is withdrawn')
-  return text
-}
-
-function idOf(spec: KeptSpec, { id = spec.id }: RolloutWord): Digest {
-  if (!isDigest(id)) throw new Fault('InvalidInput', 'id is the digest of the rollout, as status shows it')
-  return id
-}
-
-/** The running wave where it waits for a yes or for evidence, else the next that asks for one. */
-function waveToApprove(spec: KeptSpec, state: RolloutState): string {
-  const open = state.waves.filter(({ state: of }) => of === 'active' || of === 'pending')
-  const gated = open.find(
-    ({ name, policyWave }) => spec.policy.waves[policyWave]?.approval != null && state.approvals[name] === undefined,
-  )
-  const wave = gated ?? open[0]
-  if (wave === undefined) throw new Fault('Conflict', 'all waves are through')
-  return wave.name
 }
 
 /** A word about one site: its manifest echoes it. */

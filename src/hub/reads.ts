@@ -10,6 +10,7 @@ import { fleetState } from './source-state.ts'
 import type { StandingParts } from './standing.ts'
 import type { EventRecord } from './store.ts'
 import type { FleetViews, Views } from './views.ts'
+import { whyObject } from './why-object.ts'
 import { whyRollout, whySite, whyWorkload } from './why.ts'
 import type { World } from './world.ts'
 
@@ -50,7 +51,7 @@ export function readsOf(parts: ReadParts, actor: Actor): HubReads {
     workload: async (name) => all.workload(workload(name)),
     rollout: async (name) => all.rollout(workload(name)),
     history: async (name) => all.history(workload(name)),
-    why: async (kind, name) => all.why(kind, kind === 'site' ? site(name) : workload(name)),
+    why: async (kind, name) => all.why(kind, kind === 'object' ? name : kind === 'site' ? site(name) : workload(name)),
     batch: async (query) => {
       query.sites?.forEach(site)
       return all.batch(query)
@@ -73,6 +74,7 @@ function reads(parts: StandingParts, views: FleetViews): Omit<HubReads, 'audit' 
     history: (workload) => views.history(workload),
     async why(kind, name) {
       if (kind === 'site') return whySite(parts, name)
+      if (kind === 'object') return whyObject(parts, name)
       return kind === 'rollout' ? whyRollout(parts, name) : whyWorkload(parts, name)
     },
     freezes: async () => freezes(parts),

@@ -131,17 +131,28 @@ export async function atSite({ world }: StandingParts, name: string): Promise<Re
   return out
 }
 
+const STATES = {
+  link: ['Online', 'Late', 'Lost', 'Never'],
+  sync: ['Synced', 'Progressing', 'Waiting', 'Drifted', 'Failed', 'Unknown'],
+  health: ['Healthy', 'Progressing', 'Degraded', 'Suspended', 'Unknown'],
+} as const satisfies Record<'link' | 'sync' | 'health', readonly Standing['link' | 'sync' | 'health'][]>
+
 function selected(parts: ViewParts, query: SiteQuery, all: ReadonlyMap<string, Standing>): readonly string[] {
   const parsed = parseSelector(query.selector ?? '')
   if (!parsed.ok) throw new Fault('InvalidInput', `selector: ${parsed.because}`)
-  const has = (wanted: string | undefined, value: string): boolean =>
-    wanted === undefined || wanted.toLowerCase() === value.toLowerCase()
+  const wanted = (Object.keys(STATES) as (keyof typeof STATES)[]).flatMap((axis) => {
+    const text = query[axis]
+    if (text === undefined) return []
+    const state = STATES[axis].find((one) => one.toLowerCase() === text.toLowerCase())
+    if (state === undefined)
+      throw new Fault('InvalidInput', `${axis} found ${text}, expected one of ${STATES[axis].join(', ')}`)
+    return [[axis, state] as const]
+  })
   const names: string[] = []
   for (const [name, standing] of all) {
     const site = parts.world.sites.get(name)
     if (site === undefined || !selectorMatches(parsed.selector, site.labels)) continue
-    if (has(query.link, standing.link) && has(query.sync, standing.sync) && has(query.health, standing.health))
-      names.push(name)
+    if (wanted.every(([axis, state]) => standing[axis] === state)) names.push(name)
   }
   return names
 }

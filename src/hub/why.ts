@@ -1,13 +1,13 @@
 /** Why something is not as desired: numbered causes with their numbers, and when it is decided again. */
-import { sentenceOf, stopSentence, WAITING_SENTENCES } from '../core/api/sentences.ts'
-import { API_FORMAT, type Cause, type WhyView, type WorkloadAtSite } from '../core/api/types.ts'
+import { stopSentence, WAITING_SENTENCES } from '../core/api/sentences.ts'
+import type { Cause, WhyView, WorkloadAtSite } from '../core/api/types.ts'
 import { shortDigest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
-import { byUtf16 } from '../core/model/json.ts'
 import { formatRef } from '../core/model/object.ts'
 import { formatWaiting, type Waiting } from '../core/model/state.ts'
 import { glassAt } from '../core/rollout/look.ts'
 import { clockText } from '../core/rollout/standing.ts'
+import type { RolloutDecision, RolloutState } from '../core/rollout/types.ts'
 import { emptyingOf } from './empty.ts'
 import { activeFreeze } from './facts.ts'
 import { Releases } from './releases.ts'
@@ -15,10 +15,7 @@ import { fleetState, sourceState } from './source-state.ts'
 import { linkOf, siteView, workloadAt, type StandingParts } from './standing.ts'
 import type { AtSite, SiteRecord } from './store.ts'
 import { atSite, siteOf } from './views.ts'
-
-/** Causes shown; a person reads the first few, and groups say how many more there are. */
-const MOST_CAUSES = 50
-const NAMED_SITES = 5
+import { answer, cause, fromWaiting, groupBy, named, short } from './why-answer.ts'
 
 export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
   const site = siteOf(parts, name)
@@ -53,7 +50,7 @@ export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
     for (const workload of view.workloads) causes.push(...workloadCauses(workload, workload.workload))
     causes.push(...revisionCauses(parts))
     return answer(parts, `site/${name}`, causes, {
-      fine: `is at ${short(revision)}: ${view.workloads.length} workloads, all as desired`,
+      fine: `is at ${short(revision)}: ${view.workloads.length === 1 ? '1 workload' : `${view.workloads.length} workloads`}, all as desired`,
       not: `is not at ${short(revision)}`,
     })
   })
@@ -97,19 +94,23 @@ export function whyRollout(parts: StandingParts, workload: string): WhyView {
       const until = `no window of ${team} keeps it until ${clockText(untilMs)}`
       causes.push(cause('GlassBroken', subject, `${until}: ${why} (by ${by})`, atMs, untilMs))
     }
-  if (decision?.because != null && decision.because.reason !== 'Paused')
-    causes.push(fromWaiting(decision.because, subject, null))
+  const waiting = groupBy(waitingOf(state, decision), ({ why }) => formatWaiting(why))
+  // What its sites say says it too.
+  const whole = decision?.because ?? null
+  if (whole !== null && whole.reason !== 'Paused' && !waiting.has(formatWaiting(whole)))
+    causes.push(fromWaiting(whole, subject, null))
   for (const [key, sites] of groupBy([...(state?.sites ?? [])], ([, { failure }]) =>
     failure === undefined ? null : `${failure.reason}\n${failure.message}`,
   )) {
     const [reason = '', message = ''] = key.split('\n')
     causes.push(cause(reason, named(sites.map(([name]) => name)), message, sites[0]?.[1].failure?.atMs ?? null, null))
   }
-  const waiting = [...(state?.sites.keys() ?? [])].flatMap((site) => {
-    const why = decision?.waiting.get(site)
-    return why === undefined ? [] : [{ site, why }]
-  })
-  for (const [, group] of groupBy(waiting, ({ why }) => formatWaiting(why))) {
+  const moving = [...(state?.sites ?? [])].flatMap(([site, { phase }]) =>
+    (phase === 'granted' || phase === 'changing') && decision?.waiting.get(site) === undefined ? [site] : [],
+  )
+  if (moving.length > 0)
+    causes.push(cause('Progressing', named(moving), 'told to change, and not seen healthy yet', null, null))
+  for (const [, group] of waiting) {
     const [first] = group
     if (first !== undefined) causes.push(fromWaiting(first.why, named(group.map(({ site }) => site)), null))
   }
@@ -136,6 +137,16 @@ export function whyRollout(parts: StandingParts, workload: string): WhyView {
     },
     ends === null ? null : { atMs: ends, what: `rollout/${workload}` },
   )
+}
+
+function waitingOf(
+  state: RolloutState | null,
+  decision: RolloutDecision | undefined,
+): readonly { readonly site: string; readonly why: Waiting }[] {
+  return [...(state?.sites.keys() ?? [])].flatMap((site) => {
+    const why = decision?.waiting.get(site)
+    return why === undefined ? [] : [{ site, why }]
+  })
 }
 
 export function whyWorkload(parts: StandingParts, workload: string): WhyView {
@@ -173,7 +184,7 @@ export function whyWorkload(parts: StandingParts, workload: string): WhyView {
 }
 
 /** Nothing where the workload is what it should be and well. */
-function workloadCauses(at: WorkloadAtSite, subject: string): Cause[] {
+export function workloadCauses(at: WorkloadAtSite, subject: string): Cause[] {
   const causes: Cause[] = []
   if (at.failure !== null) causes.push(cause(at.failure.reason, subject, at.failure.message, at.atMs, null))
   if (at.waiting !== null) causes.push(fromWaiting(at.waiting, subject, at.atMs))
@@ -211,66 +222,6 @@ function revisionCauses({ world }: StandingParts): Cause[] {
       ),
     )
   return causes
-}
-
-function answer(
-  { nowMs }: StandingParts,
-  subject: string,
-  causes: readonly Cause[],
-  summaries: { readonly fine: string; readonly not: string },
-  next: WhyView['nextDecision'] = null,
-): WhyView {
-  const settled = causes.length === 0
-  const known = causes
-    .filter(({ nextAtMs }) => nextAtMs !== null)
-    .toSorted((a, b) => (a.nextAtMs ?? 0) - (b.nextAtMs ?? 0))
-  const first = known[0]
-  const soonest = first?.nextAtMs == null ? null : { atMs: first.nextAtMs, what: `${first.reason} of ${first.subject}` }
-  const shown = causes.slice(0, MOST_CAUSES)
-  return {
-    formatVersion: API_FORMAT,
-    asOfMs: nowMs(),
-    subject,
-    settled,
-    summary: `${subject} ${settled ? summaries.fine : `${summaries.not} because:`}`,
-    causes: shown,
-    nextDecision: soonest !== null && (next === null || soonest.atMs <= next.atMs) ? soonest : next,
-  }
-}
-
-function fromWaiting(waiting: Waiting, subject: string, sinceMs: number | null): Cause {
-  return cause(formatWaiting(waiting), subject, sentenceOf(waiting), sinceMs, waiting.nextAtMs ?? null)
-}
-
-function cause(
-  reason: string,
-  subject: string,
-  message: string,
-  sinceMs: number | null,
-  nextAtMs: number | null,
-): Cause {
-  return { reason, subject, message, sinceMs, nextAtMs }
-}
-
-/** `12 sites: 0401 0402 0403 …`, or the one name. */
-function named(sites: readonly string[]): string {
-  const sorted = sites.toSorted(byUtf16)
-  if (sorted.length === 1) return `site/${sorted[0]}`
-  const more = sorted.length > NAMED_SITES ? ' …' : ''
-  return `${sorted.length} sites: ${sorted.slice(0, NAMED_SITES).join(' ')}${more}`
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string | null): ReadonlyMap<string, readonly T[]> {
-  const groups = new Map<string, T[]>()
-  for (const item of items) {
-    const key = keyOf(item)
-    if (key !== null) groups.set(key, [...(groups.get(key) ?? []), item])
-  }
-  return groups
-}
-
-function short(revision: string | null): string {
-  return revision === null ? 'no revision' : revision.slice(0, 12)
 }
 
 function ago(ms: number | null, nowMs: number): string {

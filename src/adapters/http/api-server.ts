@@ -123,8 +123,8 @@ function registerReads(app: FastifyInstance, { api }: ApiServerOptions): void {
   get('/v1/rollouts/:workload/history', (seen, request) => seen.history(param(request, 'workload')))
   get('/v1/why/:kind/:name', (seen, request) => {
     const kind = param(request, 'kind')
-    if (kind !== 'site' && kind !== 'rollout' && kind !== 'workload')
-      throw wrong('kind', kind, 'site, rollout or workload')
+    if (kind !== 'site' && kind !== 'rollout' && kind !== 'workload' && kind !== 'object')
+      throw wrong('kind', kind, 'site, rollout, workload or object')
     return seen.why(kind, param(request, 'name'))
   })
   app.get('/v1/asks/:id', async (request, reply) => {

@@ -165,7 +165,16 @@ const getSites: Command<CliPorts> = {
   group: 'Observe',
   summary: 'Sites with their link, sync and health',
   arguments: [{ name: 'NAME', help: 'only this one', optional: true }],
-  flags: { output: OUTPUT_FLAG, selector: SELECTOR_FLAG, limit: LIMIT_FLAG, watch: WATCH_FLAG, ...HUB_FLAGS },
+  flags: {
+    output: OUTPUT_FLAG,
+    selector: SELECTOR_FLAG,
+    link: { type: 'string', placeholder: 'STATE', help: 'Online, Late, Lost or Never' },
+    sync: { type: 'string', placeholder: 'STATE', help: 'Synced, Progressing, Waiting, Drifted, Failed or Unknown' },
+    health: { type: 'string', placeholder: 'STATE', help: 'Healthy, Progressing, Degraded, Suspended or Unknown' },
+    limit: LIMIT_FLAG,
+    watch: WATCH_FLAG,
+    ...HUB_FLAGS,
+  },
   async run([name], flags, ports, io) {
     if (name !== undefined) {
       const format = formatOf(flags, io)
@@ -181,7 +190,12 @@ const getSites: Command<CliPorts> = {
       flags,
       ports,
       io,
-      { selector: flags['selector'] as string | undefined },
+      {
+        selector: flags['selector'] as string | undefined,
+        link: flags['link'] as string | undefined,
+        sync: flags['sync'] as string | undefined,
+        health: flags['health'] as string | undefined,
+      },
       { rows: siteRows, name: (site) => `site/${site.name}` },
     )
   },
@@ -331,20 +345,28 @@ export function rolloutRows(items: readonly RolloutOfHistory[], _wide: boolean, 
 const why: Command<CliPorts> = {
   name: 'why',
   group: 'Observe',
-  summary: 'Why a site, rollout or workload is not as Git says: site/NAME, rollout/NAME, workload/NAME',
-  arguments: [{ name: 'OBJECT', help: 'site/0612, rollout/pos, workload/pos' }],
+  summary: 'Why something is not as Git says: a site, rollout, workload, or an object at all its sites',
+  arguments: [{ name: 'OBJECT', help: 'site/0612, rollout/pos, workload/pos, Deployment/shop/till' }],
   flags: { output: OUTPUT_FLAG, ...HUB_FLAGS },
   async run([object = ''], flags, ports, io) {
     const format = formatOf(flags, io)
     if (format === undefined) return EXIT.failed
-    const [kind = '', name = ''] = object.includes('/') ? object.split('/', 2) : ['site', object]
-    if (!['site', 'rollout', 'workload'].includes(kind) || name === '') {
-      io.err(`error: found ${object}, expected site/NAME, rollout/NAME or workload/NAME`)
+    const [kind, name] = askedOf(object)
+    if (name === '') {
+      io.err(`error: found ${object}, expected site/NAME, rollout/NAME, workload/NAME or KIND/NAMESPACE/NAME`)
       return EXIT.failed
     }
     const view = await (await connect(ports, flags)).get<WhyView>(`/v1/why/${kind}/${encodeURIComponent(name)}`)
     return print(view, format, io, { text: (value) => whyText(value), name: (value) => [value.subject] })
   },
+}
+
+/** A bare name is a site; what is none of ours is a kind of Kubernetes. */
+function askedOf(object: string): readonly [kind: string, name: string] {
+  const [first = '', second = '', ...rest] = object.split('/')
+  if (!object.includes('/')) return ['site', first]
+  if (['site', 'rollout', 'workload'].includes(first)) return [first, rest.length === 0 ? second : '']
+  return ['object', first === '' || second === '' ? '' : object]
 }
 
 export function whyText(view: WhyView): string {

@@ -64,7 +64,13 @@ test.each<[string, string, readonly string[], string]>([
     'a broken glass says whose, which rollout and why',
     'rollout break-glass rollout/web --team ops --id d1 -o json --reason',
     ['tills refuse cards'],
-    'POST /v1/rollouts/web/break-glass {"why":"tills refuse cards","team":"ops","id":"d1"}',
+    'POST /v1/rollouts/web/break-glass {"why":"tills refuse cards","forMs":86400000,"team":"ops","id":"d1"}',
+  ],
+  [
+    'why of an object goes by its kind',
+    'why Deployment/shop/till -o json',
+    [],
+    'GET /v1/why/object/Deployment%2Fshop%2Ftill',
   ],
   [
     'freeze takes labels as kubectl does',

@@ -105,7 +105,7 @@ describe('what is not understood says what was found and expected', () => {
     ['GET', '/v1/sites?selector=a%20in', undefined, { code: 'InvalidInput' }],
     ['GET', '/v1/sites?limit=many', undefined, { code: 'InvalidInput', found: '"many"', expected: 'a whole number' }],
     ['GET', '/v1/sites/nobody', undefined, { code: 'NotFound' }],
-    ['GET', '/v1/why/planet/s1', undefined, { code: 'InvalidInput', found: '"planet"', expected: 'site, rollout or workload' }],
+    ['GET', '/v1/why/planet/s1', undefined, { code: 'InvalidInput', found: '"planet"', expected: 'site, rollout, workload or object' }],
     ['GET', '/v1/nothing', undefined, { code: 'NotFound' }],
     ['POST', '/v1/sites/s1/hold', {}, { code: 'InvalidInput', expected: 'text' }],
     ['POST', '/v1/sites/s1/hold', '{', { code: 'InvalidInput' }],
@@ -270,6 +270,9 @@ test('lists are filtered, counted and paged by the hub', async () => {
   expect((await call('GET', '/v1/sites?selector=cohort%3Drest')).body.total).toBe(2)
   expect((await call('GET', '/v1/sites?sync=synced&health=Healthy&link=Online')).body.total).toBe(3)
   expect((await call('GET', '/v1/sites?link=Lost')).body).toMatchObject({ total: 0, items: [], next: null })
+  expect((await call('GET', '/v1/sites?sync=faild')).body.message).toMatch(
+    /^sync found faild, expected one of Synced, /,
+  )
   const events = (await call('GET', '/v1/events?limit=3')).body
   const more = (await call('GET', `/v1/events?after=${events.next}&limit=3`)).body
   expect(events.items).toHaveLength(3)
