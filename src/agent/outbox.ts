@@ -32,8 +32,8 @@ export interface Outbox {
   put(kind: OutboxItem['class'], atMs: number, body: JsonObject, also?: Pick<StoreWrite, 'notes'>): void
   /** Several in one write. Fault TooLarge. */
   putAll(kind: OutboxItem['class'], atMs: number, bodies: readonly JsonObject[], also?: Pick<StoreWrite, 'notes'>): void
-  /** An item whose body is of this kind waits for its acknowledgement. */
-  owes(kind: string): boolean
+  /** Items whose body is of this kind that wait for their acknowledgement. */
+  owed(kind: string): number
 }
 
 interface Told {
@@ -105,7 +105,7 @@ export function createOutbox(store: AgentStore): Outbox {
     },
     put: (kind, atMs, body, also) => putAll(kind, atMs, [body], also),
     putAll,
-    owes: (kind) => items.some(({ body }) => body['kind'] === kind),
+    owed: (kind) => items.reduce((sum, { body }) => sum + Number(body['kind'] === kind), 0),
   }
 }
 

@@ -25,6 +25,7 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
   while (!signal.aborted) {
     let waitMs: number
     let connected = false
+    let callWithinMs = (): number => Infinity
     // Whoever calls from now on may mean what this exchange does not bring any more.
     call.heard = false
     try {
@@ -33,6 +34,8 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
       downSinceMs = undefined
       waitMs = Math.max(MIN_DUE_MS, Math.min(nextDueMs, options.pollMs ?? Infinity))
       connected = waitMs <= CONNECTED_DUE_MS
+      // Somebody waits for an answer; not so much that a hub that is away is called without patience.
+      callWithinMs = () => deps.asks.callWithinMs()
       void link.rest?.(waitMs, nudged).then(
         (resting) => noteResting(deps, resting),
         () => undefined,
@@ -49,7 +52,7 @@ export async function syncLoop(site: SyncSite, deps: SyncDeps, news: Bell, signa
       backoffMs = nextBackoffMs(patienceMs, ports.random(), fault.retryAfterMs, clock.monotonicMs() - downSinceMs)
       waitMs = backoffMs
     }
-    await restUntil(deps, waitMs, call, connected ? news : null, signal)
+    await restUntil(deps, { waitMs, callWithinMs }, call, connected ? news : null, signal)
   }
 }
 
@@ -71,19 +74,19 @@ async function pause(clock: SyncDeps['ports']['clock'], ms: number, signal: Abor
  */
 async function restUntil(
   deps: SyncDeps,
-  ms: number,
+  { waitMs, callWithinMs }: { readonly waitMs: number; readonly callWithinMs: () => number },
   call: { readonly heard: boolean },
   news: Bell | null,
   signal: AbortSignal,
 ): Promise<void> {
-  const { ports, outbox, state, options, urgent, uplink, asks } = deps
+  const { ports, outbox, state, options, urgent, uplink } = deps
   const { clock } = ports
   const startMs = clock.monotonicMs()
   const mayTellMs = startMs + options.newsAfterMs
   const called = (): boolean => news !== null && call.heard
   while (!signal.aborted && !called()) {
     const nowMs = clock.monotonicMs()
-    const endMs = startMs + Math.min(ms, uplink.callWithinMs(), asks.callWithinMs())
+    const endMs = startMs + Math.min(waitMs, uplink.callWithinMs(), callWithinMs())
     const hasNews = news !== null && nowMs >= mayTellMs && outbox.hasNews(state.observations)
     if (nowMs >= endMs || hasNews) return
     const untilMs = news !== null && nowMs < mayTellMs ? Math.min(mayTellMs, endMs) : endMs

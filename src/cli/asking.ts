@@ -20,6 +20,7 @@ export const TIMEOUT_FLAG: Flag = {
 /** Which sites are asked, and until when. */
 export const ASK_FLAGS = {
   clusters: { type: 'string', short: 'M', placeholder: 'SITES', help: 'at these sites, through the hub' },
+  site: { type: 'string', placeholder: 'SITES', help: 'as -M' },
   selector: { ...SELECTOR_FLAG, help: 'at every site with these labels, through the hub: country=dk' },
   timeout: TIMEOUT_FLAG,
 } as const satisfies Readonly<Record<string, Flag>>
@@ -32,8 +33,8 @@ export interface Whom {
 
 /** null: nobody is named, so this box is meant. undefined after saying what is wrong. */
 export function whomOf(flags: Values, io: Io, site?: string): Whom | null | undefined {
-  const { clusters, selector: labels, timeout } = flags
-  const names = [site, typeof clusters === 'string' ? clusters : undefined].flatMap((text) => text?.split(',') ?? [])
+  const { clusters, site: alias, selector: labels, timeout } = flags
+  const names = [site, clusters, alias].flatMap((text) => (typeof text === 'string' ? text.split(',') : []))
   const sites = names.map((name) => name.replace(/^site\//, '')).filter((name) => name !== '')
   const selector = typeof labels === 'string' ? labelSelector(labels) : null
   const forMs = parseDuration(String(timeout ?? '5m'))
@@ -190,7 +191,7 @@ function manyTexts(state: AskState, forMs: number): string {
   }
 }
 
-async function pause(io: Io, ms: number): Promise<void> {
+export async function pause(io: Io, ms: number): Promise<void> {
   await new Promise<void>((resolve) => {
     const end = (): void => {
       clearTimeout(timer)

@@ -22,25 +22,29 @@ export async function bringAsks(
   const { siteId } = site
   // A hub whose memory is behind its sites, or that is a copy, orders nothing.
   if (siteId === null || site.fork !== null) return []
-  const brought: JsonObject[] = []
-  const first: string[] = []
+  const brought: { readonly id: string; readonly item: JsonObject }[] = []
+  const first = new Set<string>()
   let bytes = 0
   for (const { ask, row } of world.asks.open(siteId, nowMs)) {
     const item = sealAsk({ ...said(ask, authority), site: site.name, siteId }, authority.signer)
     bytes += item.payload.length
     if (brought.length === ASKS_AT_ONCE || (brought.length > 0 && bytes > MOST_BYTES)) break
-    brought.push(item)
-    if (row.sentMs === null) first.push(ask.id)
-    world.asks.told(siteId, ask.id, nowMs)
+    brought.push({ id: ask.id, item })
+    if (row.sentMs === null) first.add(ask.id)
   }
-  if (first.length > 0)
-    await world.submit(site.name, () => ({
-      askSites: first.flatMap((id) => {
-        const row = world.asks.at(siteId, id)
-        return row === undefined || row.sentMs !== null ? [] : [{ ...row, sentMs: nowMs }]
-      }),
-    }))
-  return brought
+  if (first.size > 0)
+    await world
+      .submit(site.name, () => ({
+        askSites: [...first].flatMap((id) => {
+          const row = world.asks.at(siteId, id)
+          return row === undefined || row.sentMs !== null ? [] : [{ ...row, sentMs: nowMs }]
+        }),
+      }))
+      // A disk that is full keeps no exchange from going on.
+      .catch(() => undefined)
+  const told = brought.filter(({ id }) => world.asks.at(siteId, id)?.sentMs != null)
+  for (const { id } of told) world.asks.told(siteId, id, nowMs)
+  return told.map(({ item }) => item)
 }
 
 export function said(

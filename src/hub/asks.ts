@@ -54,6 +54,8 @@ export interface AsksParts {
   readonly contacts: Pick<Contacts, 'get'>
   readonly authority: Authority
   readonly nowMs: () => number
+  /** Why the hub does not believe its own clock; absent: it is not asked. */
+  readonly clockDoubt?: () => string | undefined
 }
 
 export function asksApi(parts: AsksParts): HubAsks {
@@ -68,6 +70,8 @@ export function asksApi(parts: AsksParts): HubAsks {
           'Forbidden',
           `the root names a release signer, so that no hub brings what it did not sign: ${verb} is said at the box, or in Git`,
         )
+      const doubt = parts.clockDoubt?.()
+      if (doubt !== undefined) throw new Fault('HubClock', `${doubt}: nobody could say until when it is good`)
       const sites = sitesOf(parts, actor, request)
       const forMs = request.forMs ?? DEFAULT_MS
       if (!(forMs > 0 && forMs <= ASK_MAX_MS))
@@ -143,6 +147,9 @@ function sitesOf({ world, nowMs }: AsksParts, actor: Actor, request: AskRequest)
   if (found.length === 0) throw new Fault('NotFound', 'the selector matches no site that has joined')
   if (found.length > MOST_SITES)
     throw new Fault('TooLarge', `${found.length} sites at once: at most ${MOST_SITES}, choose fewer by labels`)
+  const ahead = found.filter(({ fork }) => fork !== null).length
+  if (ahead > 0)
+    throw new Fault('Conflict', `${ahead} of ${found.length} sites have what this hub never published: \`flotilla hub recover\` first`) // prettier-ignore
   const nowOpen = [...world.asks.asks.values()].filter(({ expiresMs }) => expiresMs > nowMs())
   const open = nowOpen.reduce((sum, { siteIds }) => sum + siteIds.length, 0)
   if (open + found.length > MOST_OPEN)

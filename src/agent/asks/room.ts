@@ -26,6 +26,8 @@ import type { AskDesk } from './desk.ts'
 const NOTE = 'asks'
 /** Above this many that are remembered nothing more is taken: the hub brings it again. */
 const MOST_HELD = 500
+/** Nor above so many parts of answers that the hub has not acknowledged: it must not fill the disk of a site. */
+const MOST_OWED = 100
 const ASK_TIME_MS = 60_000
 
 /** One that was seen here, until it cannot be good any more by the hub's time. */
@@ -152,8 +154,9 @@ export function createAsks(parts: AsksParts): Asks {
         try {
           takeOne(item, from)
         } catch (error) {
+          const { reason, message } = asFault(error)
           // The store did not take it, so it was not taken: the hub brings it again.
-          log.warn({ reason: asFault(error).reason }, 'could not write down what was asked')
+          log.warn({ reason, because: message }, 'did not take what was asked')
         }
       }
     },
@@ -166,7 +169,7 @@ export function createAsks(parts: AsksParts): Asks {
         refuse(one, isRead ? 'Cancelled' : 'OutcomeUnknown', message)
       }
     },
-    callWithinMs: () => (underWay === 0 && outbox.owes(ASK_KIND) ? options.newsAfterMs : Infinity),
+    callWithinMs: () => (underWay === 0 && outbox.owed(ASK_KIND) > 0 ? options.newsAfterMs : Infinity),
     idle,
     stop: () => stop.abort(new Fault('Cancelled', 'the agent ends')),
   }
@@ -175,7 +178,11 @@ export function createAsks(parts: AsksParts): Asks {
     const verdict = judgeAsk(item, { ...from, hubNow: hubNow() })
     const { ask } = verdict
     if (ask !== undefined && held.some(({ id }) => id === ask.id)) return
-    if (held.length >= MOST_HELD) throw new Fault('Throttled', `${held.length} asks are remembered already`)
+    if (held.length >= MOST_HELD || outbox.owed(ASK_KIND) >= MOST_OWED)
+      throw new Fault(
+        'Throttled',
+        `${held.length} asks are remembered, and ${outbox.owed(ASK_KIND)} words of them wait`,
+      )
     if (verdict.verdict === 'take') return begin(verdict.ask, from)
     if (ask === undefined) {
       log.warn({ reason: verdict.reason, because: verdict.because }, 'refused what the hub asked')

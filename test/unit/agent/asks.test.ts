@@ -373,6 +373,78 @@ describe('once', () => {
   })
 })
 
+describe('whoever waits for an answer', () => {
+  const HOUR = 3_600_000
+
+  /** A site that pays for each call: it is due in two hours. */
+  async function metered(): Promise<Site> {
+    const site = await settled()
+    const sync = site.hub.sync.bind(site.hub)
+    site.hub.sync = async (up) => {
+      const answer = await sync(up)
+      return { ...answer, head: { ...answer.head, nextDueMs: 2 * HOUR } }
+    }
+    return site
+  }
+
+  test('has it with a call of its own, also from a site that pays for each; and no other call is made for it', async () => {
+    const site = await metered()
+    const stop = new AbortController()
+    const running = site.agent.run(stop.signal)
+    await site.clock.advance(10_000)
+    const before = site.hub.heard.length
+    await site.clock.advance(HOUR)
+    expect(site.hub.heard.length).toBe(before)
+    site.hub.asks = [ask(site, 'diff', {}, { expires: new Date(site.clock.nowMs() + 5 * HOUR).toISOString() })]
+    await site.clock.advance(HOUR)
+    expect(heard(site.hub)).toMatchObject(['taken', { ok: true }])
+    expect(site.hub.heard.length).toBe(before + 2)
+    site.hub.asks = []
+    await site.clock.advance(HOUR)
+    expect(site.hub.heard.length).toBe(before + 2)
+    stop.abort()
+    await running
+  })
+
+  test('does not make a site call a hub without patience that went away meanwhile', async () => {
+    const site = await metered()
+    const stop = new AbortController()
+    const running = site.agent.run(stop.signal)
+    await site.clock.advance(10_000)
+    site.hub.asks = [ask(site, 'diff', {}, { expires: new Date(site.clock.nowMs() + 5 * HOUR).toISOString() })]
+    let calls = 0
+    const sync = site.hub.sync.bind(site.hub)
+    site.hub.sync = async (up) => {
+      calls += 1
+      if (calls > 1) throw new Fault('Unreachable', 'the hub is away')
+      return sync(up)
+    }
+    await site.clock.advance(2 * HOUR)
+    const away = calls
+    await site.clock.advance(HOUR)
+    // Called each second it would be 3,600.
+    expect(calls - away).toBeLessThan(200)
+    expect(calls).toBeGreaterThan(2)
+    stop.abort()
+    await running
+  })
+
+  test('a hub that acknowledges nothing cannot fill the disk of a site with answers', async () => {
+    const site = await settled()
+    const sync = site.hub.sync.bind(site.hub)
+    site.hub.sync = async (up) => {
+      const answer = await sync(up)
+      return { ...answer, head: { ...answer.head, ackOutbox: 0 } }
+    }
+    for (let i = 0; i < 30; i++) {
+      site.hub.asks = Array.from({ length: 8 }, () => ask(site, 'diff'))
+      await site.agent.exchange(SIGNAL)
+      await site.agent.asked()
+    }
+    expect(site.store.outbox().length).toBeLessThan(120)
+  })
+})
+
 describe('not done', () => {
   test('a verb that this agent does not know is answered so', async () => {
     const site = await settled()

@@ -287,6 +287,17 @@ describe('refused', () => {
     await expect(w.rig.hub.api.ask(ADMIN, { ...DIFF, sites: ['s4'] })).rejects.toMatchObject({ reason: 'Conflict' })
   })
 
+  test('a site that is ahead of this hub, and anything while the hub’s clock is not believed', async () => {
+    await using w = await world()
+    const { have } = w.site.up()
+    await w.site.sync({ have: { ...have!, generation: { epoch: 9, counter: 9 } } })
+    await expect(w.rig.hub.api.ask(ADMIN, DIFF)).rejects.toMatchObject({ reason: 'Conflict' })
+    await w.rig.hub.turns.flush()
+    w.rig.clock.jump(-3_650 * 86_400_000)
+    await w.rig.restart()
+    await expect(w.rig.hub.api.ask(ADMIN, { ...DIFF, sites: ['s2'] })).rejects.toMatchObject({ reason: 'HubClock' })
+  })
+
   test('what would run something, where the root names a release signer', async () => {
     await using w = await world()
     await w.rig.restart({ authority: { ...authority, trust: { ...TRUST, critical: ['release'] } } })
