@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { BatchAsk } from '../core/batch/ask.ts'
 import { batchFacts } from '../core/batch/facts.ts'
 import { marksOf } from '../core/diff/marks.ts'
-import type { Json, JsonObject } from '../core/model/json.ts'
+import { isObject, type Json, type JsonObject } from '../core/model/json.ts'
 import type { Generation, WorkloadObservation } from '../core/model/observation.ts'
 import type { SiteCondition } from '../core/protocol/messages.ts'
 import type { Resting } from '../core/protocol/ports.ts'
@@ -194,15 +194,21 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   }
 
   async function askBatch(ask: BatchAsk): Promise<JsonObject> {
-    if (ask.op !== 'predict') return batchDesk.answer(ask)
+    if (ask.op === 'predict') return predicted(ask.documents)
+    const answer = batchDesk.answer(ask)
+    const { tested, ...rest } = answer
+    return isObject(tested) ? { ...rest, ...(await predicted([tested])) } : answer
+  }
+
+  async function predicted(documents: readonly JsonObject[]): Promise<JsonObject> {
     const here = {
       cluster: ports.cluster,
       batch,
       site: store.identity()?.site ?? '',
       nowMs: clock.nowMs(),
-      queues: (documents: readonly JsonObject[]) => batch.queuesWith(documents),
+      queues: (ofQueues: readonly JsonObject[]) => batch.queuesWith(ofQueues),
     }
-    const predictions = await predictHere(here, ask.documents, AbortSignal.timeout(PREDICT_MS))
+    const predictions = await predictHere(here, documents, AbortSignal.timeout(PREDICT_MS))
     return { timeZone: batchDesk.view().timeZone, predictions: predictions as unknown as Json }
   }
 

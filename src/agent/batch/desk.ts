@@ -1,6 +1,5 @@
 /** What is shown of the batch room, and what people at the site may ask of it. Asked things are on the disk when it answers. */
 import { randomUUID } from 'node:crypto'
-import { parseArray } from '../../core/batch/arrays.ts'
 import type { BatchAsk } from '../../core/batch/ask.ts'
 import { objectOf } from '../../core/batch/fields.ts'
 import { parseBatchJob } from '../../core/batch/parse.ts'
@@ -8,12 +7,12 @@ import { beginJob, isOver } from '../../core/batch/record.ts'
 import { DEFAULT_QUEUE } from '../../core/batch/release.ts'
 import { parseSbatch } from '../../core/batch/sbatch.ts'
 import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
-import { readSlurmState, slurmCode } from '../../core/batch/slurm-state.ts'
 import type { Command } from '../../core/batch/types.ts'
 import { BATCH_FORMAT, type BatchView } from '../../core/batch/view.ts'
 import { Fault } from '../../core/model/fault.ts'
 import type { JsonObject } from '../../core/model/json.ts'
 import { timeZoneOf } from './adopt.ts'
+import { cancelCommands, readChoice, readJobId } from './cancel.ts'
 import { podsByJob, specOf } from './jobs.ts'
 import { jobKey, type JobRow, queueKey } from './journal.ts'
 import type { BatchRoom } from './room.ts'
@@ -41,12 +40,12 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
     return room.wanted().find(({ kind, ref }) => kind === 'BatchQueue' && ref.name === queue)?.account ?? ''
   }
 
-  function jobs(): readonly SlurmJob[] {
-    const { journal, waits, troubles, pods, placement, queues } = room.state()
+  /** The lines of squeue for each job. */
+  function lines(): (key: string, row: JobRow) => readonly SlurmJob[] {
+    const { waits, troubles, pods, placement, queues } = room.state()
     const byJob = podsByJob(pods?.objects().values() ?? [], () => false)
-    const rows = [...journal.jobs()].flatMap(([key, row]) => {
-      const { namespace, name } = row.record
-      const at = `${namespace}/${name}`
+    return (key, row) => {
+      const at = `${row.record.namespace}/${row.record.name}`
       return slurmJobs(row, {
         site: parts.site(),
         nowMs: parts.nowMs(),
@@ -59,7 +58,12 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
         expectedMs: placement?.expectedMs(at),
         tree: queues.tree,
       })
-    })
+    }
+  }
+
+  function jobs(): readonly SlurmJob[] {
+    const linesOf = lines()
+    const rows = [...room.state().journal.jobs()].flatMap(([key, row]) => linesOf(key, row))
     const ended = (job: SlurmJob): number => (ENDED.has(job.code) ? (job.endMs ?? 0) : Infinity)
     return rows.toSorted((a, b) => ended(b) - ended(a) || a.submitMs - b.submitMs || (a.id < b.id ? -1 : 1))
   }
@@ -91,70 +95,84 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
     const { journal, queues } = room.state()
     const nowMs = parts.nowMs()
     const timeZone = zone()
-    const asked = { nowMs, timeZone, queue: DEFAULT_QUEUE, targets: [], name, options, args }
-    const unplaced = parseSbatch(script, asked)
+    const unnamed = { nowMs, timeZone, queue: DEFAULT_QUEUE, targets: [], name, options, args }
+    const unplaced = parseSbatch(script, unnamed)
     const queue = unplaced.ok ? objectOf(unplaced.value.document['spec'])['queue'] : undefined
     // Of whom the queue is, the job is: with the rights of that account, and where the account is at home.
     const account = typeof queue === 'string' ? accountOf(queue) : ''
-    const parsed = account === '' ? unplaced : parseSbatch(script, { ...asked, namespace: account.split('/')[0] ?? '' })
+    const placed = account === '' ? unnamed : { ...unnamed, namespace: account.split('/')[0] ?? '' }
+    const parsed = account === '' ? unplaced : parseSbatch(script, placed)
     if (!parsed.ok) return { refused: parsed.refused.map(({ path, because }) => `${path}: ${because}`) }
-    const { document, notes } = parsed.value
-    const first = parseBatchJob(document)
+    const first = parseBatchJob(parsed.value.document)
     if (!first.ok) return { refused: first.refused.map(({ path, because }) => `${path}: ${because}`) }
-    if (queues.tree.get(first.value.queue) === undefined)
-      return { refused: [`invalid partition specified: ${first.value.queue}`] }
-    const base = first.value.name
-    const taken = (candidate: string): boolean =>
-      journal.jobs().has(jobKey({ namespace: first.value.namespace, name: candidate }))
-    const free = Array.from({ length: MOST_NAMESAKES }, (_, i) => (i === 0 ? base : `${base}-${i + 1}`)).find(
-      (candidate) => !taken(candidate),
-    )
-    if (free === undefined) throw new Fault('Conflict', `there are ${MOST_NAMESAKES} jobs called ${base} already`)
-    const named: JsonObject = { ...document, metadata: { ...(document['metadata'] as JsonObject), name: free } }
-    const spec = parseBatchJob(named)
+    const { queue: asked, namespace, name: base } = first.value
+    if (queues.tree.get(asked) === undefined) return { refused: [`invalid partition specified: ${asked}`] }
+    const free = freeName(namespace, base)
+    // Under another name its pods look for each other by that one.
+    const again = free === base ? parsed : parseSbatch(script, { ...placed, as: free })
+    if (!again.ok) return { refused: again.refused.map(({ path, because }) => `${path}: ${because}`) }
+    const { document, notes, held, testOnly } = again.value
+    const spec = parseBatchJob(document)
     if (!spec.ok) return { refused: spec.refused.map(({ path, because }) => `${path}: ${because}`) }
+    const lost = spec.value.dependency.after.find(({ job }) => !isThere(namespace, job))
+    if (lost !== undefined) return { refused: [`Job dependency problem: there is no job ${lost.job}`] }
+    if (testOnly) return { job: free, notes, tested: document, nowMs }
     const uid = randomUUID()
     const row: JobRow = {
       is: 'job',
       from: 'submitted',
       workload: '',
       digest: uid,
-      document: named,
+      document,
       group: base,
       timeZone,
       user,
       account,
       record: beginJob(spec.value, { uid, createdMs: nowMs, timeZone }),
-      commands: [],
+      commands: held ? [{ id: randomUUID(), action: 'AbortJob' }] : [],
       leaving: false,
       cleaned: false,
     }
     journal.write(new Map([[jobKey(spec.value), row]]))
     room.wake()
-    return { job: free, notes }
+    const said = held ? [`it is held; flotilla job resume ${free} lets it start`] : []
+    return { job: free, notes: [...notes, ...said] }
+  }
+
+  function isThere(namespace: string, job: string): boolean {
+    const [home = '', name = ''] = job.includes('/') ? job.split('/', 2) : [namespace, job]
+    return room
+      .state()
+      .journal.jobs()
+      .has(jobKey({ namespace: home, name }))
+  }
+
+  function freeName(namespace: string, base: string): string {
+    const { journal } = room.state()
+    for (let i = 1; i <= MOST_NAMESAKES; i++) {
+      const name = i === 1 ? base : `${base}-${i}`
+      if (!journal.jobs().has(jobKey({ namespace, name }))) return name
+    }
+    throw new Fault('Conflict', `there are ${MOST_NAMESAKES} jobs called ${base} already`)
   }
 
   function cancel(ask: Extract<BatchAsk, { op: 'cancel' }>): JsonObject {
     const { journal } = room.state()
-    const state = ask.state === null ? null : readSlurmState(ask.state)
-    if (state === undefined) throw new Fault('InvalidInput', `${ask.state} is no state of a job`)
-    const named = ask.jobs.map(readJobId)
-    if (named.length === 0 && ask.user === null && ask.partition === null && ask.state === null && ask.name === null)
-      throw new Fault('InvalidInput', 'no job is named')
+    const chosen = readChoice(ask)
+    const ids = ask.jobs.map(readJobId)
+    const linesOf = lines()
+    if (ids.length === 0 && chosen === null) throw new Fault('InvalidInput', 'no job is named')
     const rows = new Map<string, JobRow>()
     const unknown = new Set(ask.jobs)
     for (const [key, row] of journal.jobs()) {
-      const ids = named.filter(({ name }) => name === row.record.name)
-      for (const { text } of ids) unknown.delete(text)
-      const spec = specOf(row)
-      const meant =
-        (named.length === 0 || ids.length > 0) &&
-        (ask.user === null || row.user === ask.user) &&
-        (ask.partition === null || spec?.queue === ask.partition) &&
-        (ask.name === null || row.group === ask.name) &&
-        (state === null || slurmCode(row.record) === state)
-      if (!meant || isOver(row.record.phase) || row.leaving) continue
-      rows.set(key, { ...row, commands: [...row.commands, ...cancelCommands(row, ids)] })
+      const named = ids.filter(({ name }) => name === row.record.name)
+      for (const { text } of named) unknown.delete(text)
+      if ((ids.length > 0 && named.length === 0) || isOver(row.record.phase) || row.leaving) continue
+      const all = linesOf(key, row)
+      const meant = chosen === null ? all : all.filter(chosen)
+      if (meant.length === 0) continue
+      const commands = cancelCommands(row, named, meant.length === all.length ? null : meant)
+      if (commands.length > 0) rows.set(key, { ...row, commands: [...row.commands, ...commands] })
     }
     journal.write(rows)
     room.wake()
@@ -195,28 +213,3 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
 }
 
 const ENDED: ReadonlySet<string> = new Set(['BF', 'CA', 'CD', 'DL', 'F', 'NF', 'OOM', 'PR', 'TO'])
-
-interface JobId {
-  readonly text: string
-  readonly name: string
-  readonly indexes: readonly number[] | null
-}
-
-/** `train`, `sweep_3`, `sweep_[1-4,7]`. */
-function readJobId(text: string): JobId {
-  const match = /^(.+)_(?:(\d{1,6})|\[([\d,-]{1,1000})\])$/.exec(text)
-  const range = match === null ? undefined : parseArray(match[2] ?? match[3] ?? '')
-  if (range?.ok !== true) return { text, name: text, indexes: null }
-  return { text, name: match?.[1] ?? '', indexes: range.array.indexes }
-}
-
-function cancelCommands({ document }: JobRow, ids: readonly JobId[]): readonly Command[] {
-  const whole: Command = { id: randomUUID(), action: 'TerminateJob' }
-  if (ids.length === 0 || ids.some(({ indexes }) => indexes === null)) return [whole]
-  const parsed = parseBatchJob(document)
-  const task = parsed.ok ? parsed.value.tasks[0]?.name : undefined
-  if (task === undefined) return [whole]
-  return ids
-    .flatMap(({ indexes }) => indexes ?? [])
-    .map((index) => ({ id: randomUUID(), action: 'TerminateJob', target: { task, index } }))
-}

@@ -9,8 +9,7 @@ import type { Command, Values } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 import { BATCH_FLAGS, batchViews } from './batch-views.ts'
-import { CHOICE_FLAGS } from './sbatch.ts'
-import { hostsOf, isChosen, OVER, printEach, printJson, statesOf, WHO_FLAGS } from './slurm-flags.ts'
+import { CHOICE_FLAGS, hostsOf, isChosen, OVER, printEach, printJson, statesOf, WHO_FLAGS } from './slurm-flags.ts'
 
 const DAY_MS = 86_400_000
 

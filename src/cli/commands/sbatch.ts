@@ -1,21 +1,19 @@
-/** Slurm's hands: sbatch and scancel, at the box of a site, or at sites through the hub. */
+/** sbatch, at the box of a site, or at sites through the hub. */
 import os from 'node:os'
+import { hostList } from '../../core/batch/slurm-hosts.ts'
+import { formatMoment } from '../../core/batch/slurm-time.ts'
+import type { BatchView, PredictedView } from '../../core/batch/view.ts'
 import type { JsonObject } from '../../core/model/json.ts'
-import { ASK_FLAGS, askSites, type Whom, whomOf, whose } from '../asking.ts'
-import type { Command, Flag, Io, Values } from '../command.ts'
+import { askSites, pause, type Whom, whomOf, whose } from '../asking.ts'
+import type { Command, Io, Values } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit.ts'
-import type { CliPorts } from '../ports.ts'
-import { BATCH_FLAGS, batchAt } from './batch-views.ts'
-import { connect, HUB_FLAGS } from './observe.ts'
+import type { BatchPort, CliPorts } from '../ports.ts'
+import { batchAt } from './batch-views.ts'
+import { connect } from './observe.ts'
+import { ownWords, splitSbatch, wrapOf } from './sbatch-words.ts'
+import { OVER } from './slurm-flags.ts'
 
-export const CHOICE_FLAGS = {
-  partition: { type: 'string', short: 'p', placeholder: 'QUEUES', help: 'of these queues only' },
-  user: { type: 'string', short: 'u', placeholder: 'USERS', help: 'of these people only; git: what Git brought' },
-  jobs: { type: 'string', short: 'j', placeholder: 'JOBS', help: 'these jobs only' },
-  name: { type: 'string', short: 'n', placeholder: 'NAMES', help: 'jobs of these names only' },
-} as const
-
-const sbatch: Command<CliPorts> = {
+export const sbatch: Command<CliPorts> = {
   name: 'sbatch',
   group: 'Batch',
   summary:
@@ -26,21 +24,69 @@ const sbatch: Command<CliPorts> = {
   },
   async run(words, _flags, ports, io) {
     const own = ownWords(words)
-    const { file, options, args } = splitSbatch(own.rest)
-    const script = await ports.script(file)
-    const name = file === undefined ? 'sbatch' : (file.split('/').at(-1) ?? file)
+    const { file, options: given, args } = splitSbatch(own.rest)
+    const wrapped = wrapOf(given)
+    if (wrapped !== undefined && file !== undefined) {
+      io.err('sbatch: error: Script arguments not permitted with --wrap option')
+      return EXIT.failed
+    }
+    const waits = given.some(isWait)
+    const options = (wrapped?.rest ?? given).filter((word) => !isWait(word))
+    const script = wrapped?.script ?? (await ports.script(file))
+    const name = wrapped === undefined ? (file?.split('/').at(-1) ?? 'sbatch') : 'wrap'
     const isBare = options.includes('--parsable')
     const whom = whomOf(own.flags, io)
     if (whom === undefined) return EXIT.failed
+    if (whom !== null && waits) {
+      io.err('sbatch: error: --wait is for the box where the job runs; squeue -M shows it from here')
+      return EXIT.failed
+    }
     if (whom !== null) return submitThere({ script, name, options, args }, whom, own.flags, isBare, ports, io)
     const user = os.userInfo().username
     await using site = await batchAt(own.flags['data'], ports)
     const answer = await site.ask({ op: 'submit', script, name, options, args, user })
     const job = submitted(answer, io)
     if (job === undefined) return EXIT.failed
+    if (answer['predictions'] !== undefined) return tested(answer, io)
     io.out(isBare ? job : `Submitted batch job ${job}`)
-    return EXIT.ok
+    return waits ? awaitEnd(site, job, io) : EXIT.ok
   },
+}
+
+function isWait(word: string): boolean {
+  return word === '--wait' || word === '-W'
+}
+
+const LOOK_MS = 1_000
+
+/** Until all of it is over: 0 where it completed, 1 where it did not. */
+async function awaitEnd(site: BatchPort, job: string, io: Io): Promise<ExitCode> {
+  while (!io.signal.aborted) {
+    const { jobs } = (await site.ask({ op: 'view' })) as unknown as BatchView
+    const rows = jobs.filter(({ arrayJobId }) => arrayJobId === job)
+    if (rows.every(({ code }) => OVER.has(code)))
+      return rows.length > 0 && rows.every(({ code }) => code === 'CD') ? EXIT.ok : EXIT.difference
+    await pause(io, LOOK_MS)
+  }
+  return EXIT.timeout
+}
+
+/** What --test-only says: when it would start, and where. */
+function tested(answer: JsonObject, io: Io): ExitCode {
+  const [found] = answer['predictions'] as unknown as readonly PredictedView[]
+  const zone = answer['timeZone'] as string
+  const job = answer['job'] as string
+  if (found === undefined || found.fit === 'never') {
+    for (const because of found?.because ?? []) io.err(`sbatch: ${because}`)
+    io.err('sbatch: error: allocation failure: Requested node configuration is not available')
+    return EXIT.difference
+  }
+  const nodes = hostList(found.places.map(({ node }) => node))
+  const evicts = found.evict.length === 0 ? '' : ` after ${found.evict.length} pods gave way`
+  io.err(
+    `sbatch: Job ${job} to start at ${formatMoment(found.atMs ?? (answer['nowMs'] as number), zone)} on nodes ${nodes}${evicts}`,
+  )
+  return EXIT.ok
 }
 
 /** undefined after saying why not. */
@@ -73,114 +119,9 @@ async function submitThere(
   for (const { sites, count, said } of done) {
     const job = submitted(said, io)
     if (job === undefined) failed = true
+    else if (said['predictions'] !== undefined) failed ||= tested(said, io) !== EXIT.ok
     else if (isBare) for (const site of sites) io.out(`${job};${site}`)
     else io.out(`Submitted batch job ${job} on ${count === 1 ? `cluster ${sites[0]}` : whose({ sites, count })}`)
   }
   return code === EXIT.ok && failed ? EXIT.failed : code
 }
-
-/** Options that are ours and not sbatch's, as far as they stand before the script. */
-const OWN: Readonly<Record<string, string>> = {
-  '--data': 'data',
-  '-M': 'clusters',
-  '--clusters': 'clusters',
-  '--selector': 'selector',
-  '--timeout': 'timeout',
-  '--hub': 'hub',
-  '--token': 'token',
-}
-
-function ownWords(words: readonly string[]): {
-  readonly flags: Readonly<Record<string, string>>
-  readonly rest: readonly string[]
-} {
-  const flags: Record<string, string> = {}
-  const rest: string[] = []
-  let i = 0
-  while (i < words.length) {
-    const word = words[i] as string
-    if (!word.startsWith('-')) break
-    const [name, attached] = word.startsWith('--') ? splitOnce(word) : [word.slice(0, 2), word.slice(2) || undefined]
-    const own = OWN[name]
-    const takes = own === undefined ? takesValue(word) : attached === undefined
-    const next = words[i + 1]
-    if (own !== undefined) flags[own] = attached ?? next ?? ''
-    else rest.push(word, ...(takes && next !== undefined ? [next] : []))
-    i += takes ? 2 : 1
-  }
-  return { flags, rest: [...rest, ...words.slice(i)] }
-}
-
-function splitOnce(word: string): readonly [string, string | undefined] {
-  const at = word.indexOf('=')
-  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)]
-}
-
-/** Options that stand alone; all others of sbatch take the word that follows, unless they carry their value. */
-const ALONE =
-  /^(?:--(?:hold|no-kill|overcommit|quiet|oversubscribe|verbose|wait|exclusive|requeue|no-requeue|parsable|test-only|contiguous|spread-job|use-min-nodes|reboot|ignore-pbs|get-user-env|nice)|-[HkOQsvW]|-[A-Za-z].+|--[^=]+=.*)$/
-
-function takesValue(word: string | undefined): boolean {
-  return word !== undefined && word.startsWith('-') && !ALONE.test(word)
-}
-
-function splitSbatch(words: readonly string[]): {
-  readonly file: string | undefined
-  readonly options: readonly string[]
-  readonly args: readonly string[]
-} {
-  const at = words.findIndex((word, i) => !word.startsWith('-') && !takesValue(words[i - 1]))
-  if (at < 0) return { file: undefined, options: words, args: [] }
-  return { file: words[at], options: words.slice(0, at), args: words.slice(at + 1) }
-}
-
-const DATA_FLAG: Flag = BATCH_FLAGS.data
-
-const scancel: Command<CliPorts> = {
-  name: 'scancel',
-  group: 'Batch',
-  summary: 'End jobs at this box, or with -M at sites: by name, element of an array, user, queue or state',
-  words: { name: 'JOBS', help: 'train, sweep_3, sweep_[1-4]' },
-  flags: {
-    user: CHOICE_FLAGS.user,
-    partition: CHOICE_FLAGS.partition,
-    name: CHOICE_FLAGS.name,
-    state: { type: 'string', short: 't', placeholder: 'STATE', help: 'PENDING, RUNNING or SUSPENDED' },
-    verbose: { type: 'switch', short: 'v', help: 'say which were ended' },
-    data: DATA_FLAG,
-    ...ASK_FLAGS,
-    ...HUB_FLAGS,
-  },
-  async run(jobs, flags, ports, io) {
-    const text = (name: string): string | null => {
-      const value = flags[name]
-      return typeof value === 'string' ? value : null
-    }
-    const whom = whomOf(flags, io)
-    if (whom === undefined) return EXIT.failed
-    const cancel = {
-      jobs,
-      user: text('user'),
-      partition: text('partition'),
-      state: text('state'),
-      name: text('name'),
-    }
-    if (whom === null) {
-      await using site = await batchAt(text('data') ?? undefined, ports)
-      return cancelled(await site.ask({ op: 'cancel', ...cancel }), '', flags, io)
-    }
-    const { done, code } = await askSites(await connect(ports, flags), 'scancel', cancel, whom, io)
-    const codes = done.map((one) => cancelled(one.said, ` on ${whose(one)}`, flags, io))
-    return code === EXIT.ok ? (codes.find((one) => one !== EXIT.ok) ?? EXIT.ok) : code
-  },
-}
-
-function cancelled(answer: JsonObject, where: string, flags: Values, io: Io): ExitCode {
-  const unknown = answer['unknown'] as readonly string[]
-  for (const job of unknown) io.err(`scancel: error: Kill job error on job id ${job}${where}: Invalid job id specified`)
-  if (flags['verbose'] === true)
-    for (const job of answer['cancelled'] as readonly string[]) io.err(`scancel: Terminating job ${job}${where}`)
-  return unknown.length > 0 ? EXIT.difference : EXIT.ok
-}
-
-export const SLURM_WORDS: readonly Command<CliPorts>[] = [sbatch, scancel]

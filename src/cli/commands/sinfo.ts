@@ -12,8 +12,7 @@ import type { Command, Io, Values } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 import { BATCH_FLAGS, batchViews } from './batch-views.ts'
-import { CHOICE_FLAGS } from './sbatch.ts'
-import { FORMAT_FLAGS, headerOf, hostsOf, layoutOf, listOf, printEach, printJson } from './slurm-flags.ts'
+import { CHOICE_FLAGS, FORMAT_FLAGS, headerOf, hostsOf, layoutOf, listOf, printEach, printJson } from './slurm-flags.ts'
 
 const { sort: _sort, ...SHOWN } = FORMAT_FLAGS
 

@@ -10,7 +10,13 @@ import type { Json } from '../../core/model/json.ts'
 import type { Io, Values } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit.ts'
 import type { Views } from './batch-views.ts'
-import { CHOICE_FLAGS } from './sbatch.ts'
+
+export const CHOICE_FLAGS = {
+  partition: { type: 'string', short: 'p', placeholder: 'QUEUES', help: 'of these queues only' },
+  user: { type: 'string', short: 'u', placeholder: 'USERS', help: 'of these people only; git: what Git brought' },
+  jobs: { type: 'string', short: 'j', placeholder: 'JOBS', help: 'these jobs only' },
+  name: { type: 'string', short: 'n', placeholder: 'NAMES', help: 'jobs of these names only' },
+} as const
 
 export const FORMAT_FLAGS = {
   format: { type: 'string', short: 'o', placeholder: 'FORMAT', help: 'fields as %[[.]size]type' },

@@ -10,8 +10,7 @@ import type { Command, Io, Values } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 import { BATCH_FLAGS, batchViews } from './batch-views.ts'
-import { CHOICE_FLAGS } from './sbatch.ts'
-import {
+import { CHOICE_FLAGS,
   areThere, FORMAT_FLAGS, headerOf, hostsOf, isChosen, layoutOf, OVER, printEach, printJson, statesOf, WHO_FLAGS,
 } from './slurm-flags.ts' // prettier-ignore
 

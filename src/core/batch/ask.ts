@@ -21,6 +21,8 @@ export type BatchAsk =
       readonly partition: string | null
       readonly state: string | null
       readonly name: string | null
+      /** Jobs that have pods there, as Slurm writes nodes: `n[1-3]`. */
+      readonly nodes?: string | null
     }
   | { readonly op: 'job'; readonly job: string; readonly action: 'suspend' | 'resume' }
   | { readonly op: 'queue'; readonly queue: string; readonly word: 'hold' | 'drain' | 'release' }
@@ -53,6 +55,7 @@ export function readAsk(value: Json): BatchAsk {
         partition: textOrNull(value, 'partition'),
         state: textOrNull(value, 'state'),
         name: textOrNull(value, 'name'),
+        nodes: textOrNull(value, 'nodes'),
       }
     case 'job':
       return { op: 'job', job: text(value, 'job'), action: oneOf(value, 'action', ['suspend', 'resume']) }

@@ -16,7 +16,10 @@ export const BEGINS_LATER = 'its begin time has not come'
 export function waitOf(draft: Draft, dependencies: Gate, queue: Gate): JobWait | null {
   const { phase, admitted, notBeforeMs, because } = draft.record
   if (isOver(phase)) return null
-  if (phase === 'Aborted') return { reason: 'Suspended', detail: 'aborted; resume it to go on' }
+  if (phase === 'Aborted') {
+    const how = draft.record.firstStartedMs === null ? 'held before it started' : 'aborted'
+    return { reason: 'Suspended', detail: `${how}; resume it to go on` }
+  }
   if (phase !== 'Pending' && phase !== 'Running') return stopping(draft)
   const mayStart = admitted && draft.spec.array === null
   const tally = tallyOf(draft)

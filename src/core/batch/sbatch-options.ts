@@ -45,7 +45,7 @@ export function readOptions(
     const name = long === null ? shortName(short?.[1]) : long[1]?.toLowerCase()
     if (name === undefined) {
       if (!word.startsWith('-')) break
-      refuse(into, path, `${word} is no option of sbatch`)
+      refuse(into, path, `${word} is no option of sbatch; short ones are -${Object.keys(SHORT).join(', -')}`)
       continue
     }
     const attached = long === null ? (short?.[2] === '' ? undefined : short?.[2]?.replace(/^=/, '')) : long[2]

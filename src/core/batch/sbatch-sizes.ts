@@ -4,6 +4,8 @@ import { type Gathering, refuse } from './fields.ts'
 
 export interface Sizes {
   readonly tasks: number
+  /** As asked for. */
+  readonly nodes: number | undefined
   readonly resources: JsonObject
 }
 
@@ -34,7 +36,7 @@ export function sizesOf(into: Gathering, options: ReadonlyMap<string, string>, g
     requests: { cpu: String(cpus), ...memory, ...devices },
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
   }
-  return { tasks, resources }
+  return { tasks, nodes, resources }
 }
 
 const UNIT_MIB: Readonly<Record<string, number>> = { K: 1 / 1024, M: 1, G: 1024, T: 1024 * 1024 }

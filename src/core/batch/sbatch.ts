@@ -1,10 +1,12 @@
 /** A Slurm batch script to a BatchJob document: what its #SBATCH lines ask for, or why that cannot be had here. */
 import type { JsonObject } from '../model/json.ts'
+import { nearest } from '../model/nearest.ts'
 import { formatDuration } from '../calendar/duration.ts'
 import { parseArray } from './arrays.ts'
 import { type Gathering, type Parsed, refuse } from './fields.ts'
 import { parseBatchJob } from './parse.ts'
 import { readOptions, readScript } from './sbatch-options.ts'
+import { placesOf } from './sbatch-places.ts'
 import { sizesOf } from './sbatch-sizes.ts'
 import { readLimit, readMoment } from './slurm-time.ts'
 import { BEGIN_ANNOTATION } from './types.ts'
@@ -24,6 +26,8 @@ export interface SbatchSite {
   readonly options?: readonly string[]
   /** Words after the script: its own arguments. */
   readonly args?: readonly string[]
+  /** The name that it gets in the end, where another job has the one it asks for. */
+  readonly as?: string
   readonly gpuResource?: string
 }
 
@@ -31,6 +35,10 @@ export interface Sbatch {
   readonly document: JsonObject
   /** Options that were taken and change nothing here, each with what to do instead. */
   readonly notes: readonly string[]
+  /** `--hold`: it is not to start before somebody lets it go. */
+  readonly held: boolean
+  /** `--test-only`: say when it would start, and nothing else. */
+  readonly testOnly: boolean
 }
 
 /** A script travels inside each pod. */
@@ -39,31 +47,28 @@ const MAX_SCRIPT = 65_536
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   output: 'what it writes is read with kubectl logs', error: 'what it writes is read with kubectl logs', 'open-mode': 'there are no output files',
   'mail-type': 'no mail is sent', 'mail-user': 'no mail is sent', account: 'accounts are not kept', qos: 'the queue decides', nice: 'the queue decides',
-  priority: 'the queue decides', parsable: '', quiet: '', verbose: '', wait: '', 'kill-on-invalid-dep': 'it waits and says so',
+  priority: 'the queue decides', parsable: '', quiet: '', verbose: '', 'kill-on-invalid-dep': 'it waits and says so',
   'no-kill': '', 'get-user-env': 'pods have their own environment', oversubscribe: 'pods share nodes', overcommit: 'requests decide', 'ignore-pbs': '',
 } // prettier-ignore
 
 const REFUSED: Readonly<Record<string, string>> = {
   exclusive: 'whole nodes are not given; ask for the cpus and memory it needs',
   constraint: 'nodes have no Slurm features; choose the queue',
-  nodelist: 'nodes are chosen by the scheduler',
-  exclude: 'nodes are chosen by the scheduler',
   nodefile: 'nodes are chosen by the scheduler',
   reservation: 'there are no reservations by name',
   licenses: 'licenses are not counted',
-  hold: 'submit it, then abort it; a resume starts it',
-  clusters: 'choose sites with --site',
+  clusters: 'stands on the command line, before the script',
   input: 'pods read nothing from files at the submitter',
   contiguous: 'nodes have no order',
   reboot: 'nodes are not rebooted for jobs',
-  'test-only': 'use flotilla predict',
+  wait: 'stands on the command line, at the box where the job runs',
   wrap: 'there is a script already',
 }
 
 const TAKEN = new Set([
   'job-name', 'ntasks', 'nodes', 'ntasks-per-node', 'cpus-per-task', 'mem', 'mem-per-cpu', 'gpus', 'gpus-per-task', 'gpus-per-node', 'gres',
   'time', 'array', 'dependency', 'partition', 'begin', 'deadline', 'requeue', 'no-requeue', 'comment', 'chdir', 'export', 'container-image',
-  'signal', 'mem-per-gpu', 'tmp',
+  'signal', 'mem-per-gpu', 'tmp', 'hold', 'test-only', 'nodelist', 'exclude',
 ]) // prettier-ignore
 
 export function parseSbatch(script: string, site: SbatchSite): Parsed<Sbatch> {
@@ -73,7 +78,7 @@ export function parseSbatch(script: string, site: SbatchSite): Parsed<Sbatch> {
   const line = readOptions(into, site.options ?? [], 'command line')
   for (const [name, value] of line.options) options.set(name, value)
   const notes = sortOut(into, options)
-  const name = nameOf(into, options.get('job-name') ?? site.name)
+  const name = site.as ?? nameOf(into, options.get('job-name') ?? site.name)
   const spec: JsonObject = {
     targets: site.targets,
     queue: queueOf(into, options.get('partition'), site.queue),
@@ -82,7 +87,7 @@ export function parseSbatch(script: string, site: SbatchSite): Parsed<Sbatch> {
     ...arrayOf(into, options.get('array')),
     ...dependencyOf(into, options.get('dependency')),
     preemptible: options.has('requeue') && !options.has('no-requeue'),
-    tasks: [taskOf(into, script, options, site, name)],
+    tasks: [taskOf(into, script, options, site, name, notes)],
   }
   const begin = options.get('begin')
   const beginMs = begin === undefined ? undefined : readMoment(begin, site.nowMs, site.timeZone)
@@ -96,19 +101,25 @@ export function parseSbatch(script: string, site: SbatchSite): Parsed<Sbatch> {
   // What a BatchJob may not say, a script may not either.
   const job = into.refused.length === 0 ? parseBatchJob(document) : undefined
   if (job?.ok === false) into.refused.push(...job.refused)
-  return into.refused.length > 0 ? { ok: false, refused: into.refused } : { ok: true, value: { document, notes } }
+  if (into.refused.length > 0) return { ok: false, refused: into.refused }
+  return { ok: true, value: { document, notes, held: options.has('hold'), testOnly: options.has('test-only') } }
 }
 
-function sortOut(into: Gathering, options: ReadonlyMap<string, string>): readonly string[] {
+function sortOut(into: Gathering, options: ReadonlyMap<string, string>): string[] {
   const notes: string[] = []
   for (const name of options.keys()) {
     if (TAKEN.has(name)) continue
     const why = Object.hasOwn(WITHOUT_EFFECT, name) ? WITHOUT_EFFECT[name] : undefined
     if (why !== undefined) {
       if (why !== '') notes.push(`--${name} has no effect: ${why}`)
-    } else refuse(into, `--${name}`, (Object.hasOwn(REFUSED, name) ? REFUSED[name] : undefined) ?? 'is not taken here')
+    } else refuse(into, `--${name}`, (Object.hasOwn(REFUSED, name) ? REFUSED[name] : undefined) ?? unknownText(name))
   }
   return notes
+}
+
+function unknownText(name: string): string {
+  const near = nearest(name, [...TAKEN, ...Object.keys(WITHOUT_EFFECT), ...Object.keys(REFUSED)])
+  return near === undefined ? 'is not taken here' : `is not known; did you mean --${near}?`
 }
 
 /** Slurm takes any name; ours are names of pods as well. */
@@ -175,6 +186,7 @@ function taskOf(
   options: ReadonlyMap<string, string>,
   site: SbatchSite,
   job: string,
+  notes: string[],
 ): JsonObject {
   const image = options.get('container-image') ?? site.image
   if (image === undefined || image === '') refuse(into, '--container-image', 'is needed: a script runs in an image')
@@ -193,6 +205,7 @@ function taskOf(
   }
   const podSpec = {
     restartPolicy: 'Never',
+    ...placesOf(into, options, sizes, job, notes),
     ...(graceSeconds === undefined ? {} : { terminationGracePeriodSeconds: Number(graceSeconds) }),
     containers: [container],
   }

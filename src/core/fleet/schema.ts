@@ -4,7 +4,7 @@ import { parseDuration } from '../calendar/duration.ts'
 import { isObject, type Json, type JsonObject } from '../model/json.ts'
 import type { Code } from './codes.ts'
 import { COMMON_SCHEMA, KINDS } from './kinds.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from '../model/nearest.ts'
 import type { Path } from './yaml-text.ts'
 
 export interface SchemaProblem {

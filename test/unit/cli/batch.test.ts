@@ -8,7 +8,9 @@ import { runProgram } from '../../../src/cli/program.ts'
 import type { BatchAsk } from '../../../src/core/batch/ask.ts'
 import { readAsk } from '../../../src/core/batch/ask.ts'
 import type { JsonObject } from '../../../src/core/model/json.ts'
+import { Fault } from '../../../src/core/model/fault.ts'
 import { batchJob, batchSite, queue, task, type BatchSite } from '../agent/batch-site.ts'
+import { SIGNAL, type SiteOptions } from '../agent/site.ts'
 
 const MINUTE = 60_000
 
@@ -19,15 +21,17 @@ interface Shell {
   readonly fleet: (line: string) => Promise<string>
 }
 
-async function shell(): Promise<Shell> {
-  const site = batchSite({ sim: { controllers: { delays: { jobMs: 10 * MINUTE } } } })
+async function shell(options: SiteOptions = {}): Promise<Shell> {
+  const site = batchSite({ sim: { controllers: { delays: { jobMs: 10 * MINUTE } } }, ...options })
   site.clock.jump(Date.parse('2026-01-05T12:00:00Z') - site.clock.nowMs())
   await site.publish(queue('night', { weight: 2, limits: { maxTime: '3h' } }), queue('day', { parent: 'night' }))
   await site.pass(2_000)
   const desk = createBatchDesk(site.agent.batch, { site: () => 'dk-0101', nowMs: () => site.clock.nowMs() })
   const ask = async (asked: BatchAsk): Promise<JsonObject> => {
     const read = readAsk(asked)
-    return read.op === 'predict' ? site.agent.askBatch(read) : desk.answer(read)
+    // Time goes by while somebody looks again and again.
+    if (read.op === 'view') await site.pass(MINUTE / 60)
+    return read.op === 'view' ? desk.answer(read) : site.agent.askBatch(read)
   }
   const run = async (words: readonly string[], script: string): Promise<string> => {
     const lines: string[] = []
@@ -169,6 +173,130 @@ describe('at a box', () => {
     expect(await at('job resume wide')).toBe('job wide is told to resume')
     await site.pass(MINUTE)
     expect(await at('squeue --noheader -o "%i %t"')).toBe('early R\nwide R')
+  })
+})
+
+describe('as a person of Slurm has it', () => {
+  const WRAP = '--container-image=task:1 --wrap "sleep 90"'
+
+  test('a command in place of a script, waited for; held, and let go; tried without being submitted', async () => {
+    const { site, at } = await shell({ agent: { scheduler: 'on' } })
+    expect(await at(`sbatch ${WRAP} x.sh`)).toBe(
+      '! sbatch: error: Script arguments not permitted with --wrap option\nexit 2',
+    )
+    expect(await at(`sbatch -J quick --wait ${WRAP.replace('90', '1')}`)).toBe('Submitted batch job quick')
+    expect(await at('squeue -h -t all -o "%i %t"')).toBe('quick CD')
+    expect(await at(`sbatch --hold ${WRAP}`)).toBe(
+      '! sbatch: it is held; flotilla job resume wrap lets it start\nSubmitted batch job wrap',
+    )
+    await site.pass(MINUTE)
+    expect(await at('squeue -h -o "%i %t %R"')).toBe('wrap PD (JobHeldUser)')
+    expect(await at('job resume wrap')).toBe('job wrap is told to resume')
+    await site.pass(10_000)
+    expect(await at('squeue -h -o "%i %t %R"')).toBe('wrap R node-0')
+    expect(await at(`sbatch --test-only -n 2 -J later ${WRAP}`)).toMatch(
+      /^! sbatch: Job later to start at 2026-01-05T13:\d\d:\d\d on nodes node-0$/,
+    )
+    expect(await at(`sbatch --test-only -c 400 ${WRAP}`)).toMatch(
+      /Insufficient cpu.*\n! sbatch: error: allocation failure: Requested node configuration is not available\nexit 1$/,
+    )
+    expect(await at('squeue -h -o %i')).toBe('wrap')
+    expect(await at(`sbatch -d afterok:gone ${WRAP}`)).toContain('Job dependency problem: there is no job gone')
+    expect(await at(`sbatch --parition=night ${WRAP}`)).toContain('--parition: is not known; did you mean --partition?')
+    expect(await at(`sbatch -w node-7 -J pinned ${WRAP}`)).toBe('Submitted batch job pinned')
+    await site.pass(5_000)
+    expect(await at('squeue -h -j pinned -o "%t %r"')).toBe('PD BadConstraints')
+    expect(await at('squeue -j nothing')).toBe('! slurm_load_jobs error: Invalid job id specified\nexit 1')
+  })
+
+  test('lines in any order, elements one by one, and as JSON', async () => {
+    const { site, at } = await shell({ agent: { scheduler: 'on' } })
+    expect(await at(`sbatch --array=0-4%2 -J sweep ${WRAP}`)).toBe('Submitted batch job sweep')
+    expect(await at(`sbatch -J after -d afterok:sweep -t 30 ${WRAP}`)).toBe('Submitted batch job after')
+    await site.pass(10_000)
+    expect(await at('squeue -h -r -S -i -o "%i %t %r"')).toBe(
+      ['sweep_4 PD', 'sweep_3 PD', 'sweep_2 PD'].map((row) => `${row} JobArrayTaskLimit`).join('\n') +
+        '\nsweep_1 R None\nsweep_0 R None\nafter PD Dependency',
+    )
+    expect(await at('squeue -h -j sweep_3,after -o %i')).toBe('after\nsweep_[2-4]')
+    expect(await at('squeue -h -w node-[0-3] -S i -o "%i %N"')).toBe('sweep_0 node-0\nsweep_1 node-0')
+    expect(await at('squeue -S !')).toContain('Invalid sort specification: !')
+    expect((await at('squeue -l')).split('\n')[0]).toMatch(/^Mon Jan 05 13:00:\d\d 2026$/)
+    expect(await at('squeue --usr x')).toContain('(Did you mean --user?)')
+    const { jobs } = JSON.parse(await at('squeue --json --me -j after')) as { jobs: JsonObject[] }
+    expect(jobs).toMatchObject([
+      { job_id: 'after', job_state: ['PENDING'], dependency: 'afterok:sweep(unfulfilled)', time_limit: { number: 30 } },
+    ])
+    expect(await at('scancel -t PENDING sweep')).toBe('')
+    await site.pass(3_000)
+    expect(await at('squeue -h -t all -j sweep -S i -o "%i %t"')).toBe(
+      'sweep_0 R\nsweep_1 R\nsweep_2 CA\nsweep_3 CA\nsweep_4 CA',
+    )
+    expect(await at('scancel -s HUP sweep')).toContain('HUP cannot be sent')
+    expect(await at('scancel -w node-0 --me')).toBe('')
+    await site.pass(5_000)
+    expect(await at('squeue -h -o "%i %t %r"')).toBe('after PD DependencyNeverSatisfied')
+    expect(await at('sacct -b -n -P -j sweep')).toBe([0, 1, 2, 3, 4].map((i) => `sweep_${i}|CANCELLED|0:0`).join('\n'))
+    expect(await at('sacct -e')).toContain('JobID')
+  })
+
+  test('nodes by what all pods hold, one by one, by queue, and why they take nothing', async () => {
+    const nodes = ['n1', 'n2', 'n3', 'n10'].map((name) => ({
+      name,
+      capacity: { cpu: '4', memory: '8Gi', pods: '110' },
+    }))
+    const { site, at } = await shell({
+      agent: { scheduler: 'on' },
+      sim: { controllers: { nodes, schedule: () => 'n2', delays: { jobMs: 10 * MINUTE } } },
+    })
+    // Not a job's, and not placed by us: it counts all the same. The second is the node's own.
+    const pod = (name: string, cpu: string, owner?: string) => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: 'default', ...(owner === undefined ? {} : { ownerReferences: [{ apiVersion: 'apps/v1', kind: owner, name: 'x', uid: 'x' }] }) }, // prettier-ignore
+      spec: { nodeName: owner === undefined ? 'n2' : 'n3', containers: [{ name: 'c', image: 'i', resources: { requests: { cpu, memory: '1Gi' } } }] }, // prettier-ignore
+    })
+    await site.cluster.create(pod('till', '1500m'), {}, SIGNAL)
+    await site.cluster.create(pod('agent', '500m', 'DaemonSet'), {}, SIGNAL)
+    const node = { group: '', kind: 'Node', namespace: '', name: 'n10' }
+    await site.cluster.patch({ apiVersion: 'v1', kind: 'Node' }, node, { spec: { unschedulable: true } }, {}, SIGNAL)
+    expect(await at(`sbatch -c 4 -w n1 ${WRAP.replace('90', '9000')}`)).toBe('Submitted batch job wrap')
+    await site.pass(5_000)
+    expect(await at('sinfo -p default')).toBe(
+      [
+        'PARTITION AVAIL  TIMELIMIT  NODES  STATE NODELIST',
+        'default*     up   infinite      1  drain n10',
+        'default*     up   infinite      1    mix n2',
+        'default*     up   infinite      1  alloc n1',
+        'default*     up   infinite      1   idle n3',
+      ].join('\n'),
+    )
+    expect(await at('sinfo -h -p default -o "%D %C %e %N"')).toBe('4 6/6/4/16 31744 n[1-3,10]')
+    expect(await at('sinfo -h -N -p default -o "%N %t %C"')).toBe(
+      'n1 alloc 4/0/0/4\nn2 mix 2/2/0/4\nn3 idle 0/4/0/4\nn10 drain 0/0/4/4',
+    )
+    expect(await at('sinfo -h -s -p default')).toBe('default*    up   infinite          2/1/1/4 n[1-3,10]')
+    expect(await at('sinfo -R -h -o "%E %N" -p default')).toBe('cordoned n10')
+    expect(await at('sinfo -h -t idle,drain -p default -o "%t %N"')).toBe('drain n10\nidle n3')
+    expect(await at('sinfo -t sleeping')).toContain('Bad state string: sleeping')
+    const silent = [{ type: 'Ready', status: 'Unknown', reason: 'NodeStatusUnknown' }]
+    await site.cluster.subresource({ apiVersion: 'v1', kind: 'Node' }, { ...node, name: 'n3' }, 'status', { status: { conditions: silent } }, SIGNAL) // prettier-ignore
+    await site.pass(1_000)
+    expect(await at('sinfo -h -d -p default -o "%T %E %N"')).toBe('down* NodeStatusUnknown n3')
+    const { sinfo } = JSON.parse(await at('sinfo --json -n n2 -p default')) as { sinfo: JsonObject[] }
+    expect(sinfo).toMatchObject([
+      { node: { state: ['MIXED'] }, nodes: { total: 1, nodes: ['n2'] }, cpus: { allocated: 2 } },
+    ])
+  })
+
+  test('a job that lacks rights says so, and not that it waits for a node', async () => {
+    const refuse = new Fault('Forbidden', 'pods is forbidden')
+    const { site, at } = await shell({
+      sim: { interfere: ({ verb, kind }) => (verb === 'create' && kind === 'Pod' ? { refuse } : undefined) },
+    })
+    await at(`sbatch ${WRAP}`)
+    await site.pass(5_000)
+    expect(await at('squeue -h -o "%i %t %R"')).toBe('wrap PD (Forbidden)')
   })
 })
 
