@@ -93,7 +93,7 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
   await noteKeys(world, authority, nowMs())
   const releases = new Releases(store)
   const signed = new Signed(authority.trust, world.statements)
-  const contacts = new Contacts(world, nowMs())
+  const contacts = new Contacts(world, clock)
   const floor = world.meta.get('timeFloorMs')
   const guard = new ClockGuard({
     floorMs: floor === undefined ? null : Number(floor),

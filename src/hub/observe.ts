@@ -322,9 +322,10 @@ function dueIn({ polls, random }: ObserveParts, site: SiteRecord): number {
   return Math.round(polls.connectedMs * (1 - JITTER + 2 * JITTER * random()))
 }
 
+/** Fault HubClock: the clock may have been set while the exchange was under way, and what is signed here is dear to take back. */
 function statement(parts: ObserveParts, site: SiteRecord, up: SyncUp, told: Told | undefined): SyncReply['time'] {
-  const { authority, nowMs } = parts
-  const timeMs = nowMs()
+  const { authority, guard, nowMs } = parts
+  const timeMs = guard.trusted(nowMs())
   const { timeEpoch } = authority.trust
   const sent =
     told === undefined || site.current === null

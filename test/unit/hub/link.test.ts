@@ -349,6 +349,20 @@ describe('the clock of the hub', () => {
     expect((await rig.hub.api.site('s2')).hold?.reason).toBe('inventory')
     expect((await rig.hub.api.status()).needsYou.map(({ message }) => message)).not.toContainEqual(expect.stringMatching(/^HubClock/)) // prettier-ignore
   })
+  test('one that jumps in the middle of an exchange signs nothing of it', async () => {
+    let jumpsMs = 0
+    const random = (): number => {
+      rig.clock.jump(jumpsMs)
+      return 0.5
+    }
+    await using rig: Rig = await Rig.open({ random })
+    rig.git.commit(shops({ sites: ['s1', 's2', 's3'] }))
+    await rig.settle()
+    const sites = [await rig.join('s1'), await rig.join('s2'), await rig.join('s3')]
+    for (const site of sites) await site.turn()
+    jumpsMs = 3650 * DAY
+    await expect(sites[0]!.sync()).rejects.toMatchObject({ reason: 'HubClock' })
+  })
   test('a median of sites that disagree is believed over the hub', async () => {
     await using rig = await Rig.open()
     const sites = [await rig.join('a'), await rig.join('b'), await rig.join('c')]
