@@ -58,6 +58,7 @@ export function createTroubles(changed: () => void): Troubles {
   }
 }
 
-export function lacksRight({ reason }: Fault): boolean {
-  return reason === 'Forbidden' || reason === 'Unauthorized'
+/** In a namespace that goes away nothing may be made, whatever right one has. */
+export function lacksRight({ reason, facts }: Fault): boolean {
+  return (reason === 'Forbidden' && facts['cause'] !== 'NamespaceTerminating') || reason === 'Unauthorized'
 }

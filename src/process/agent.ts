@@ -182,6 +182,9 @@ export function thisMachine(): Machine {
   return { bootId, uptimeMs: () => os.uptime() * 1000 }
 }
 
+/** Of one cluster: the scheduler's binds and the events about them, 32 each at once, and a few for the rest. Opened when they are needed. */
+const CONNECTIONS = 72
+
 /** Fault InvalidInput: none is named. */
 export async function openCluster(options: AgentProcessOptions): Promise<Cluster> {
   if (options.simulate) {
@@ -191,9 +194,10 @@ export async function openCluster(options: AgentProcessOptions): Promise<Cluster
   const { openCluster: open } = await import('../adapters/cluster/kube-cluster.ts')
   const { kubeconfig, context, inCluster } = options
   if (kubeconfig !== undefined) {
-    return open({ from: 'kubeconfig', path: path.resolve(kubeconfig), ...(context === undefined ? {} : { context }) })
+    const file = { from: 'kubeconfig', path: path.resolve(kubeconfig) } as const
+    return open(context === undefined ? file : { ...file, context }, { connections: CONNECTIONS })
   }
-  if (inCluster !== undefined) return open({ from: 'in-cluster', ...inCluster })
+  if (inCluster !== undefined) return open({ from: 'in-cluster', ...inCluster }, { connections: CONNECTIONS })
   throw new Fault(
     'InvalidInput',
     'no cluster is named: give --kubeconfig, set KUBECONFIG, run in a pod, or take --simulate',

@@ -10,7 +10,7 @@ export interface OwnPod {
   readonly version: string
   /** '' while it has none. */
   readonly node: string
-  readonly gated: boolean
+  readonly leaving: boolean
   readonly nominated: string
   readonly conditions: readonly Json[]
 }
@@ -23,7 +23,6 @@ export function readOwn(pod: Manifest, schedulerName: string): OwnPod | undefine
   if (status['phase'] === 'Succeeded' || status['phase'] === 'Failed') return undefined
   const { namespace = '', name, uid = '', resourceVersion = '' } = pod.metadata
   const node = textOf(spec['nodeName'])
-  const gates = spec['schedulingGates']
   return {
     key: `${namespace}/${name}`,
     namespace,
@@ -31,7 +30,7 @@ export function readOwn(pod: Manifest, schedulerName: string): OwnPod | undefine
     uid,
     version: resourceVersion,
     node,
-    gated: Array.isArray(gates) && gates.length > 0,
+    leaving: typeof pod.metadata.deletionTimestamp === 'string',
     nominated: textOf(status['nominatedNodeName']),
     // Of a pod that has its node nothing more is said.
     conditions: node === '' && Array.isArray(status['conditions']) ? status['conditions'] : [],

@@ -31,6 +31,7 @@ interface Told {
   readonly uid: string
   kind: string
   message: string
+  /** By the clock that is never put back. */
   atMs: number
   eventAtMs: number
 }
@@ -98,6 +99,7 @@ export function createReporter(deps: ReporterDeps): Reporter {
       const patch = statusPatch(pod, word, nowMs)
       const last = told.get(key)
       const isNews = last === undefined || last.uid !== pod.uid || last.kind !== word.kind
+      const atMs = clock.monotonicMs()
       try {
         if (patch !== null) {
           await ports.cluster.subresource(POD, refTo(pod), 'status', patch, signal)
@@ -112,13 +114,13 @@ export function createReporter(deps: ReporterDeps): Reporter {
         log.debug({ pod: key, reason: fault.reason }, 'a condition was not written')
         return
       }
-      const eventDue = isNews ? patch !== null : nowMs - last.eventAtMs >= EVENT_AGAIN_MS
+      const eventDue = isNews ? patch !== null : atMs - last.eventAtMs >= EVENT_AGAIN_MS
       told.set(key, {
         uid: pod.uid,
         kind: word.kind,
         message: word.message,
-        atMs: nowMs,
-        eventAtMs: eventDue ? nowMs : (last?.eventAtMs ?? nowMs),
+        atMs,
+        eventAtMs: eventDue ? atMs : (last?.eventAtMs ?? atMs),
       })
       const said = { type: 'Warning', reason: 'FailedScheduling', action: 'Scheduling', message: word.message } as const
       if (eventDue) events.add([pod, said, from, nowMs])
@@ -130,15 +132,15 @@ export function createReporter(deps: ReporterDeps): Reporter {
     if (pod === undefined || pod.node !== '') return false
     if (pod.nominated !== word.nominated) return true
     const last = told.get(key)
-    const nowMs = clock.nowMs()
+    const atMs = clock.monotonicMs()
     // After a restart, what stands in the pod was told.
     if (last === undefined || last.uid !== pod.uid) {
       if (toldOf(pod) !== `${word.reason}: ${word.message}`) return true
-      told.set(key, { uid: pod.uid, kind: word.kind, message: word.message, atMs: nowMs, eventAtMs: nowMs })
+      told.set(key, { uid: pod.uid, kind: word.kind, message: word.message, atMs, eventAtMs: atMs })
       return false
     }
-    if (nowMs - last.eventAtMs >= EVENT_AGAIN_MS) return true
-    return last.message !== word.message && (last.kind !== word.kind || nowMs - last.atMs >= DRIFT_MS)
+    if (atMs - last.eventAtMs >= EVENT_AGAIN_MS) return true
+    return last.message !== word.message && (last.kind !== word.kind || atMs - last.atMs >= DRIFT_MS)
   }
 
   return {

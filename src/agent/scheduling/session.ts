@@ -68,15 +68,20 @@ export async function runSession(
   })
   const preparing = new Set<string>()
 
-  /** The pod of that name is still the one that was decided about. */
-  const isSame = ({ namespace, name, uid }: Bind): boolean => view.own.get(`${namespace}/${name}`)?.uid === uid
+  /** The pod of that name is still the one that was decided about, and nobody else gave it a node: then the core knows already. */
+  const isOpen = ({ namespace, name, uid }: Bind): boolean => {
+    const pod = view.own.get(`${namespace}/${name}`)
+    return pod?.uid === uid && pod.node === ''
+  }
 
   const binder = createBinder({
     ports,
     parallel: options.parallelBinds,
     signal,
     objection(bind) {
-      if (!isSame(bind)) return 'the pod is gone'
+      const pod = view.own.get(`${bind.namespace}/${bind.name}`)
+      if (pod?.uid !== bind.uid) return 'the pod is gone'
+      if (pod.node !== '') return `it stands on ${pod.node} already`
       return view.nodes.has(bind.node) ? null : `node ${bind.node} is gone`
     },
     bound(bind) {
@@ -103,7 +108,9 @@ export async function runSession(
       counts.evictionsRefused++
       if (fault !== null) state.troubles.writes('evict', fault)
       log.info({ pod: `${eviction.namespace}/${eviction.name}`, because }, 'an eviction was refused')
-      if (view.own.get(`${eviction.namespace}/${eviction.name}`)?.uid !== eviction.uid) return
+      const pod = view.own.get(`${eviction.namespace}/${eviction.name}`)
+      // One that leaves for another reason leaves.
+      if (pod?.uid !== eviction.uid || pod.leaving) return
       scheduler.forget(eviction.namespace, eviction.name)
       bell.ring()
     },
@@ -125,7 +132,7 @@ export async function runSession(
       counts.bindsFailed++
       log.info({ pod: `${bind.namespace}/${bind.name}`, node: bind.node, reason: fault.reason, because }, 'a pod was not bound') // prettier-ignore
     }
-    if (isSame(bind)) {
+    if (isOpen(bind)) {
       scheduler.forget(bind.namespace, bind.name)
       if (fault !== null) {
         holds.hold(bind, fault)
@@ -234,10 +241,7 @@ export async function runSession(
         nextMs = Math.min(decide(), holds.nextMs())
       }
       counts.bindingPods = binder.size + preparing.size
-      counts.pendingPods = Math.max(
-        0,
-        [...view.own.values()].filter(({ node }) => node === '').length - counts.bindingPods,
-      )
+      counts.pendingPods = Math.max(0, view.unplaced - counts.bindingPods)
       // A cycle that takes long is not followed by the next at once: half of the time is for others.
       const tookMs = clock.monotonicMs() - startMs
       await restUntilHeard(clock, Math.min(nextMs, MOST_REST_MS), bell, signal)

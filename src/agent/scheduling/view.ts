@@ -10,6 +10,8 @@ import { readClaim, type ClaimSeen } from './volume-binder.ts'
 
 export interface View {
   readonly own: ReadonlyMap<string, OwnPod>
+  /** Of them: without a node. */
+  readonly unplaced: number
   readonly nodes: ReadonlySet<string>
   readonly claims: ReadonlyMap<string, ClaimSeen>
   /** All of it is how things are. */
@@ -31,17 +33,25 @@ export interface ViewHooks {
 
 export function createView(ports: SchedulingPorts, schedulerName: string, hooks: ViewHooks): View {
   const own = new Map<string, OwnPod>()
+  let unplaced = 0
   const nodes = new Set<string>()
   const claims = new Map<string, ClaimSeen>()
   const feeds: Feed[] = []
   let claimsBell = Promise.withResolvers<void>()
+
+  function keepOwn(key: string, pod: OwnPod | undefined): void {
+    if (own.get(key)?.node === '') unplaced--
+    if (pod?.node === '') unplaced++
+    if (pod === undefined) own.delete(key)
+    else own.set(key, pod)
+  }
 
   function take(kind: ObjectKind, seen: Seen): void {
     if (seen.is === 'gone') {
       const { namespace, name } = seen
       const key = `${namespace}/${name}`
       if (kind === 'Pod') {
-        own.delete(key)
+        keepOwn(key, undefined)
         hooks.gone(key)
       } else if (kind === 'Node') nodes.delete(name)
       else if (kind === 'PersistentVolumeClaim') claims.delete(key)
@@ -51,11 +61,8 @@ export function createView(ports: SchedulingPorts, schedulerName: string, hooks:
     const key = `${object.metadata.namespace ?? ''}/${object.metadata.name}`
     if (kind === 'Pod') {
       const pod = readOwn(object, schedulerName)
-      if (pod === undefined) own.delete(key)
-      else {
-        own.set(key, pod)
-        if (hooks.keeps(pod, object)) return
-      }
+      keepOwn(key, pod)
+      if (pod !== undefined && hooks.keeps(pod, object)) return
     } else if (kind === 'Node') nodes.add(object.metadata.name)
     else if (kind === 'PersistentVolumeClaim') claims.set(key, readClaim(object))
     hooks.apply({ kind, set: object })
@@ -81,6 +88,9 @@ export function createView(ports: SchedulingPorts, schedulerName: string, hooks:
 
   return {
     own,
+    get unplaced() {
+      return unplaced
+    },
     nodes,
     claims,
     isCurrent: () => feeds.every((one) => one.isCurrent()),

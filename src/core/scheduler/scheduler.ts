@@ -5,7 +5,7 @@ import { explain } from './explain.ts'
 import { verdictOn } from './filters.ts'
 import type { Job } from './ledger.ts'
 import { resolveOptions, type ResolvedOptions } from './options.ts'
-import { ALLOCATED, BINDING, PENDING, PIPELINED } from './status.ts'
+import { ALLOCATED, BINDING, INVALID, PENDING, PIPELINED } from './status.ts'
 import { rememberUse } from './fairness.ts'
 import type { PluginFactory } from './plugin.ts'
 import { readyOf } from './plugins/gang.ts'
@@ -56,6 +56,7 @@ export class LiveScheduler implements Scheduler {
   #explained = true
   #last: CycleResult = NOTHING
   #wakeMs: number | null = null
+  #lastMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ResolvedOptions, snapshot: Snapshot | undefined) {
     this.#options = options
@@ -86,7 +87,10 @@ export class LiveScheduler implements Scheduler {
   cycle(nowMs: number, reasons: 'now' | 'later' = 'now'): CycleResult {
     const { world } = this
     const owesReasons = reasons === 'now' && !this.#explained
-    if (world.version === this.#seen && (this.#wakeMs === null || nowMs < this.#wakeMs) && !owesReasons)
+    // A clock that was put back says nothing about what is due.
+    const sleeps = this.#wakeMs === null || (nowMs < this.#wakeMs && nowMs >= this.#lastMs)
+    this.#lastMs = nowMs
+    if (world.version === this.#seen && sleeps && !owesReasons)
       return { ...this.#last, binds: [], evictions: [], phases: [] }
     world.flush()
     rememberUse(world, this.#options.usageHalfLifeMs, nowMs)
@@ -120,6 +124,7 @@ export class LiveScheduler implements Scheduler {
 
   #run(nowMs: number, when: 'now' | 'later'): { readonly cycle: Cycle; readonly result: CycleResult } {
     const cycle = new Cycle(this.world, this.#options, nowMs)
+    if (isIdle(cycle)) return { cycle, result: NOTHING }
     holdNominations(cycle)
     for (const action of this.#options.actions) ACTION_OF[action](cycle)
     // Reasons are worked out while what others hold is still held.
@@ -201,6 +206,19 @@ function names(cycle: Cycle, task: number): { namespace: string; name: string; u
 
 function nodeName(cycle: Cycle, task: number): string {
   return cycle.state.facts[cycle.state.taskNode[task] as number]?.name ?? ''
+}
+
+/** Nobody waits, for a node or for a word about it, and nobody is to leave: most of what is heard is that what was decided happened. */
+function isIdle(cycle: Cycle): boolean {
+  if (cycle.uses('victims')) return false
+  return cycle.jobs.every(
+    ({ implicit, input, group }) =>
+      implicit &&
+      input === null &&
+      cycle.state.count(group, PENDING) === 0 &&
+      cycle.state.count(group, INVALID) === 0 &&
+      cycle.state.count(group, PIPELINED) === 0,
+  )
 }
 
 /** Pods of other schedulers that are promised to a node keep that room for this cycle. */

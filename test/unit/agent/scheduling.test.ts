@@ -133,6 +133,46 @@ describe('the scheduler of a site', () => {
     expect(room.counts().bindsFailed).toBe(tries)
   })
 
+  it('a pod that another scheduler bound while our bind was on its way stands where it stands, and its room is taken', async () => {
+    site = new Site()
+    await site.create(node('n'), node('m'))
+    let stolen = ''
+    // The news of the other's bind comes before the refusal of ours.
+    const late = new Proxy(site.cluster, {
+      get(cluster, name) {
+        if (name !== 'subresource') return typeof cluster[name as never] === 'function' ? (cluster[name as never] as () => void).bind(cluster) : cluster[name as never] // prettier-ignore
+        return async (...args: Parameters<SimCluster['subresource']>) => {
+          const [kind, ref, verb, body, signal] = args
+          const target = (body as { readonly target?: { readonly name: string } }).target?.name
+          if (verb === 'binding' && ref.name === 'a' && stolen === '') {
+            stolen = target === 'n' ? 'm' : 'n'
+            await cluster.subresource(kind, ref, verb, { target: { apiVersion: 'v1', kind: 'Node', name: stolen } }, signal) // prettier-ignore
+            await site.clock.sleep(1_000, signal)
+          }
+          return cluster.subresource(...args)
+        }
+      },
+    })
+    await site.create(pod('a', '3'))
+    const room = site.start({ cluster: late })
+    await site.until(() => room.counts().bindsFailed === 1)
+    await site.create(pod('b', '3'), pod('c', '3'))
+    await site.until(() => room.counts().bound === 1 && room.counts().conditionsWritten === 1)
+    const nodes = await Promise.all(['a', 'b', 'c'].map(async (name) => (await site.pod(name)).spec.nodeName ?? ''))
+    expect(nodes.toSorted()).toEqual(['', 'm', 'n'])
+    expect(nodes[0]).toBe(stolen)
+  })
+
+  it('what is not allowed in a namespace that goes away is no right that is lacking', async () => {
+    site = new Site()
+    const refuse = new Fault('Forbidden', 'namespace is being terminated', { facts: { cause: 'NamespaceTerminating' } })
+    site.cluster.interfere(({ subresource }) => (subresource === 'binding' ? { refuse } : undefined))
+    await site.create(node('n'), pod('a', '1'))
+    const room = site.start()
+    await site.until(() => room.counts().bindsFailed > 1)
+    expect(room.trouble()).toBeNull()
+  })
+
   it('a gang from the batch room starts whole; what it waits for is told back', async () => {
     site = new Site()
     const listeners = new Set<() => void>()
