@@ -73,6 +73,8 @@ export async function startLinkServer(options: LinkServerOptions): Promise<LinkS
       sigalgs: 'ecdsa_secp256r1_sha256',
       sessionTimeout: SESSION_LIFE_S,
       sessionIdContext: 'flotilla-hub',
+      // As a list Node would copy it for each connection, into the pool of small buffers: each copy holds 64 KiB of that back.
+      ALPNCallback: ({ protocols }) => protocols.find((protocol) => protocol === 'http/1.1'),
       handshakeTimeout: limits.handshakeTimeoutMs,
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: limits.requestTimeoutMs,
