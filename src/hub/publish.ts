@@ -3,13 +3,12 @@
  * sent; signing happens when a site asks.
  */
 import type { Digest } from '../core/model/digest.ts'
-import type { JsonObject } from '../core/model/json.ts'
 import type { Generation } from '../core/model/observation.ts'
 import type { ManifestEntry, SignedStatement, SiteManifest } from '../core/protocol/messages.ts'
 import { bodyDigest, makeManifest, manifestBytes } from '../core/protocol/manifest.ts'
 import type { Grant } from '../core/rollout/types.ts'
 import { byUtf16 } from '../core/model/json.ts'
-import { activeFreeze, activeHold } from './facts.ts'
+import { echoOf } from './echo.ts'
 import { orders, type Releases } from './releases.ts'
 import type { Signed } from './signed.ts'
 import type { EntryRecord, SiteRecord } from './store.ts'
@@ -214,14 +213,7 @@ async function bodyOf(
   const withdrawn = new Set(
     entries.flatMap(({ previous }) => previous).filter((old) => world.withdrawn.has(old) && !wanted.has(old)),
   )
-  const hold = activeHold(world, site.name, nowMs)
-  const freeze = activeFreeze(world, site, nowMs)
-  const echo: JsonObject = {
-    ...(hold === undefined ? {} : { hold: { reason: hold.reason, by: hold.by, untilMs: hold.untilMs } }),
-    ...(freeze === undefined
-      ? {}
-      : { freeze: { id: freeze.id, reason: freeze.reason, by: freeze.by, untilMs: freeze.untilMs } }),
-  }
+  const echo = echoOf(world, site, entries, nowMs)
   const { gates, windows } = stopsOf(world, site, entries)
   const named = entries
     .map((entry) =>

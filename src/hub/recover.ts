@@ -7,8 +7,8 @@ import { type KeyRing, opens, PAYLOAD_TYPES } from '../core/protocol/envelope.ts
 import { bodyDigest, parseManifest } from '../core/protocol/manifest.ts'
 import type { SiteManifest, SyncUp } from '../core/protocol/messages.ts'
 import type { JsonObject } from '../core/model/json.ts'
-import { isObject } from '../core/model/json.ts'
 import type { SiteProgress } from '../core/rollout/types.ts'
+import { asStopped, learnt } from './echo.ts'
 import type { EntryRecord, SiteRecord } from './store.ts'
 import type { Draft, World } from './world.ts'
 
@@ -101,8 +101,8 @@ export async function adoptShown(
     entriesGone: [...known.keys()]
       .filter((workload) => !names.has(workload))
       .map((workload) => ({ site: site.name, workload })),
-    rollouts: placedAnew(world, site.name, entries),
-    ...wordsOf(world, site, manifest.echo, nowMs),
+    rollouts: placedAnew(world, site.name, entries, manifest.echo),
+    ...learnt(world, site, manifest, nowMs),
     events: [
       {
         atMs: nowMs,
@@ -144,29 +144,20 @@ async function openBooks(world: World, entries: readonly { readonly workload: st
 }
 
 /** Its place in each rollout follows from what it has; what was noted of it is of another past. */
-function placedAnew(world: World, site: string, entries: readonly EntryRecord[]): NonNullable<Draft['rollouts']> {
+function placedAnew(
+  world: World,
+  site: string,
+  entries: readonly EntryRecord[],
+  echo: JsonObject | undefined,
+): NonNullable<Draft['rollouts']> {
   return [...world.rollouts.values()].flatMap((record) => {
     const before = record.state?.sites.get(site)
     const target = record.spec.targets.get(site)
     if (record.state === null || before === undefined || target === undefined) return []
     const from = entries.find(({ workload }) => workload === record.spec.workload)?.release ?? null
     const place: SiteProgress = { wave: before.wave, phase: from === target ? 'unchanged' : 'waiting', from }
-    const state = { ...record.state, sites: new Map(record.state.sites).set(site, place) }
+    const placed = { ...record.state, sites: new Map(record.state.sites).set(site, place) }
+    const state = asStopped(placed, record.spec.workload, echo)
     return [{ record: { ...record, state }, whole: false, sites: new Map([[site, place]]) }]
   })
-}
-
-/** Holds and freezes that the manifest echoes, where this hub knows none. */
-function wordsOf(world: World, site: SiteRecord, echo: JsonObject | undefined, nowMs: number): Draft {
-  if (world.holds.has(site.name)) return {}
-  // A freeze does not say whom else it froze: it is learnt back site by site, as a hold of each.
-  for (const word of [echo?.['hold'], echo?.['freeze']]) {
-    if (!isObject(word)) continue
-    const { reason, by, untilMs = null, id } = word
-    if (typeof reason !== 'string' || typeof by !== 'string') continue
-    if (typeof id === 'string' && world.freezes.has(id)) continue
-    const endsMs = typeof untilMs === 'number' ? untilMs : null
-    if (endsMs === null || endsMs > nowMs) return { holds: [{ site: site.name, reason, by, untilMs: endsMs }] }
-  }
-  return {}
 }

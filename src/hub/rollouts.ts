@@ -15,6 +15,7 @@ import type {
   SiteFacts,
   SiteProgress,
 } from '../core/rollout/types.ts'
+import { echoing } from './echo.ts'
 import { nextEndMs, siteFacts, siteWorkload, type Contact } from './facts.ts'
 import type { Publisher } from './publish.ts'
 import type { Signed } from './signed.ts'
@@ -92,6 +93,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
         const nowMs = parts.nowMs()
         const outcome = command(record.state, record.spec, word, nowMs)
         if (!outcome.ok) throw new Fault('Conflict', outcome.because, { facts: { workload } })
+        await world.book(workload)
         await commit({
           rollouts: [changeOf(record, { ...record, state: outcome.state }, movedPlaces(record.state, outcome.state))],
           withdrawn: outcome.withdraw.map(({ digest, reason }) => ({
@@ -102,6 +104,7 @@ export function createRollouts(parts: RolloutParts): Rollouts {
             atMs: nowMs,
           })),
           readmitted: outcome.readmit,
+          sites: echoing(world, record, outcome.state).map((site) => ({ ...site, published: 'behind' })),
           history: endsNow(record.state, outcome.state) ? [past(record.spec, outcome.state, nowMs)] : [],
           audit: [{ atMs: nowMs, actor: word.by, action: `rollout ${word.kind}`, subject: workload, detail: extra }],
           events: [
