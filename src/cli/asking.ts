@@ -1,6 +1,7 @@
 /** Asks sites something through the hub and waits: what came back, and for what did not, why and that it is over. */
 import type { AskGroupView, AskOpenView, AskState, AskView } from '../core/api/asks.ts'
 import { formatDuration, parseDuration } from '../core/calendar/duration.ts'
+import { Fault } from '../core/model/fault.ts'
 import type { JsonObject } from '../core/model/json.ts'
 import type { LabelSelector } from '../core/model/selector.ts'
 import type { AskVerb } from '../core/protocol/ask.ts'
@@ -74,6 +75,8 @@ const GRACE_MS = 60_000
 const FIRST_LOOK_MS = 200
 const MOST_LOOK_MS = 1_000
 const PROGRESS_MS = 10_000
+/** Looks in a row that find no hub: a minute, as long as one takes to be started anew. */
+const MOST_MISSED = 60
 
 /** What was refused, or is over, is told on stderr. Faults of the hub's API. */
 export async function askSites(hub: HubClient, verb: AskVerb, args: JsonObject, whom: Whom, io: Io): Promise<Asked> {
@@ -88,10 +91,15 @@ export async function askSites(hub: HubClient, verb: AskVerb, args: JsonObject, 
   let view = await hub.send<AskView>('POST', '/v1/asks', request)
   let saidMs = view.asOfMs
   let waitMs = FIRST_LOOK_MS
+  let missed = 0
   while (isUnderWay(view) && !io.signal.aborted) {
     await pause(io, waitMs)
     waitMs = Math.min(waitMs * 1.5, MOST_LOOK_MS)
-    view = await hub.get<AskView>(`/v1/asks/${view.id}`)
+    const next = await lookAt(hub, view.id)
+    if (next === undefined && (missed += 1) > MOST_MISSED) throw new Fault('Unreachable', `the hub is away; ask ${view.id} may still be done`) // prettier-ignore
+    if (next === undefined) continue
+    missed = 0
+    view = next
     if (view.asOfMs - saidMs < PROGRESS_MS || !isUnderWay(view)) continue
     saidMs = view.asOfMs
     io.err(progress(view))
@@ -108,6 +116,18 @@ export async function askSites(hub: HubClient, verb: AskVerb, args: JsonObject, 
   const refused = groups.some(({ answer }) => !answer.ok)
   return { done, view, code: ends.length > 0 ? EXIT.timeout : refused ? EXIT.failed : EXIT.ok }
 }
+
+/** undefined: the hub is away, or is started anew; what was asked stands in its store. */
+async function lookAt(hub: HubClient, id: string): Promise<AskView | undefined> {
+  try {
+    return await hub.get<AskView>(`/v1/asks/${id}`)
+  } catch (error) {
+    if (error instanceof Fault && AWAY.has(error.reason)) return undefined
+    throw error
+  }
+}
+
+const AWAY: ReadonlySet<string> = new Set(['Unreachable', 'Timeout', 'ServerError'])
 
 function isUnderWay({ counts, asOfMs, expiresMs }: AskView): boolean {
   const begun = counts.taken > 0 && asOfMs < expiresMs + GRACE_MS

@@ -37,13 +37,15 @@ function open(state: AskState, part: Partial<AskOpenView> = {}): AskOpenView {
 }
 
 /** The hub answers with these, one after the other; the last goes on. */
-async function run(line: string, looks: readonly AskView[], ports: Partial<CliPorts> = {}) {
+async function run(line: string, looks: readonly (AskView | Fault)[], ports: Partial<CliPorts> = {}) {
   const asked: string[] = []
   const lines: string[] = []
   const left = [...looks]
   const answer = (what: string): AskView => {
     asked.push(what)
-    return (left.length > 1 ? left.shift() : left[0]) ?? view({})
+    const next = (left.length > 1 ? left.shift() : left[0]) ?? view({})
+    if (next instanceof Fault) throw next
+    return next
   }
   const hub = {
     url: 'http://hub',
@@ -63,7 +65,7 @@ async function run(line: string, looks: readonly AskView[], ports: Partial<CliPo
   const given = { version: 'test', hub: async () => hub, batch: async () => NO_BOX, script: async () => '', ...ports }
   const words = line.match(/"[^"]*"|\S+/g)?.map((word) => word.replaceAll('"', '')) ?? []
   const done = runProgram([...SITE_LOOKS, ...OPERATE, ...SLURM, ...QUEUES, ...PREDICT], words, 'test', given as unknown as CliPorts, io) // prettier-ignore
-  await vi.advanceTimersByTimeAsync(60_000)
+  await vi.advanceTimersByTimeAsync(90_000)
   const code = await done
   return { asked, shown: [...lines, ...(code === 0 ? [] : [`exit ${code}`])].join('\n') }
 }
@@ -172,6 +174,14 @@ describe('the end is explicit', () => {
       '! waits for site/0417 to call: last contact Wed 09:00:00Z (3h ago), due Wed 12:01:00Z; 4m49s left\n' +
         'site/0417: no difference in 12 objects (0123456)',
     )
+  })
+
+  test('a hub that is started anew while somebody waits is waited for, and one that stays away is said to be', async () => {
+    const waits = view({ counts: { ...NONE, waiting: 1 }, open: [open('waiting')] })
+    const away = new Fault('Unreachable', 'no answer from http://hub')
+    const [done] = answered([ok(SAME), '0417'])
+    expect((await run('diff 0417', [waits, away, away, done!])).shown).toBe('site/0417: no difference in 12 objects (0123456)') // prettier-ignore
+    expect((await run('diff 0417', [waits, away])).shown).toContain('! error Unreachable: the hub is away; ask a1 may still be done') // prettier-ignore
   })
 
   test('what a site refuses', async () => {
@@ -290,7 +300,8 @@ describe('the words of the box, at sites', () => {
     ],
   ])('%s', async (_name, line, said, body, shown) => {
     const done = await run(line, answered([ok(said), '0417']))
-    expect(done.asked[0]).toBe(`POST /v1/asks ${body}`)
+    const [asked = ''] = done.asked
+    expect(JSON.parse(asked.replace('POST /v1/asks ', ''))).toMatchObject(JSON.parse(body) as object)
     expect(done.shown).toBe(shown)
   })
 
