@@ -165,6 +165,12 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
 
   async function turn(signal: AbortSignal): Promise<{ readonly nextMs: number }> {
     const before = waiting.splice(0)
+    if (before.length > 0) {
+      // Nothing of before stands in the way: everything is read and compared anew, and tried again.
+      state.verified.clear()
+      state.attempts.keep(() => false)
+      observer.restart()
+    }
     const done = await reconciler.turn(signal).catch((error: unknown) => {
       for (const { reject } of before) reject(error)
       throw error
@@ -184,10 +190,6 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   async function reconcile(signal: AbortSignal): Promise<void> {
     const turned = Promise.withResolvers<unknown>()
     waiting.push(turned)
-    state.verified.clear()
-    // Nothing of before stands in the way of another try.
-    state.attempts.keep(() => false)
-    observer.restart()
     changed.ring()
     signal.addEventListener('abort', () => turned.reject(signal.reason), { once: true })
     await turned.promise

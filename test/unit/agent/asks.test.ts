@@ -298,6 +298,22 @@ describe('reconcile', () => {
   })
 })
 
+test('reconcile breaks no soak, though everything is read anew', async () => {
+  const site = await settled()
+  await site.clock.advance(100_000)
+  const [before] = site.agent.status().workloads
+  expect(before?.healthyForMs).toBeGreaterThan(100_000)
+  const { lists } = site.agent.status().requests
+  site.hub.asks = [ask(site, 'reconcile')]
+  await site.agent.exchange(SIGNAL)
+  site.hub.asks = []
+  await site.agent.turn(SIGNAL)
+  await site.agent.asked()
+  expect(site.agent.status().requests.lists).toBeGreaterThan(lists)
+  expect(site.agent.status().workloads).toMatchObject([{ sync: 'Synced', transitions: before?.transitions }])
+  expect(site.agent.status().workloads[0]?.healthyForMs).toBeGreaterThanOrEqual(before?.healthyForMs ?? 0)
+})
+
 describe('once', () => {
   test('one that comes again is not done again, in this process or the next', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'flotilla-asks-'))
