@@ -1,8 +1,10 @@
 /**
- * What `bound-pods` starts against a control plane, as a process of its own: `flotilla DIR`, the scheduler of a site with nothing
- * around it; `thoughtless DIR`, a client that binds round-robin and writes the same event, which is what the API server allows.
+ * What `bound-pods` starts against a control plane, as a process of its own: `flotilla DIR AS`, the scheduler of a site with nothing
+ * around it; `thoughtless DIR AS`, a client that binds round-robin and writes the same event, which is what the API server allows.
+ * AS: `account`, with the files that a pod of the installed agent has, or `certificate`, with the admin's.
  */
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { openCluster } from '../src/adapters/cluster/kube-cluster.ts'
 import { createSchedulingRoom } from '../src/agent/scheduling/room.ts'
@@ -10,14 +12,21 @@ import type { Manifest } from '../src/core/model/object.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { createLogger } from '../src/runtime/pino-logger.ts'
 
-const [who, dir = ''] = process.argv.slice(2)
+const [who, dir = '', as = 'account'] = process.argv.slice(2)
 const never = new AbortController().signal
 const CONNECTIONS = 64
 if (who === 'flotilla') await flotilla()
 else if (who === 'thoughtless') await thoughtless()
 
 async function open(): ReturnType<typeof openCluster> {
-  return openCluster({ from: 'kubeconfig', path: path.join(dir, 'admin.kubeconfig') }, { connections: CONNECTIONS })
+  const kubeconfig = path.join(dir, 'admin.kubeconfig')
+  if (as === 'certificate') return openCluster({ from: 'kubeconfig', path: kubeconfig }, { connections: CONNECTIONS })
+  const server = new URL(/server: "([^"]+)"/.exec(readFileSync(kubeconfig, 'utf8'))?.[1] ?? '')
+  const folder = path.join(dir, 'account')
+  return openCluster(
+    { from: 'in-cluster', host: server.hostname, port: Number(server.port), folder },
+    { connections: CONNECTIONS },
+  )
 }
 
 async function flotilla(): Promise<void> {

@@ -160,7 +160,8 @@ export class Transport {
       method,
       path: `${base}${request.path}${queryText(query)}`,
       headers: {
-        accept: 'application/json',
+        // JSON is what is sent where nothing is said; to read this line costs the server more than to answer a bind.
+        ...(compact === undefined ? { accept: 'application/json' } : {}),
         ...(this.#options.gzip && which === 'calls' ? { 'accept-encoding': 'gzip' } : {}),
         ...(body === undefined
           ? {}
