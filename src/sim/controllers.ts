@@ -40,6 +40,10 @@ import type { Change } from './storage.ts'
 export type { ControllerOptions } from './control/desk.ts'
 
 const CLAIM = '/PersistentVolumeClaim'
+const EVENT = '/Event'
+const EXPIRE = 'Expire'
+/** As kube-apiserver's `--event-ttl`. */
+const EVENT_TTL_MS = 3_600_000
 
 const RECONCILERS: Readonly<Record<string, (desk: Desk, object: Manifest) => void>> = {
   [DEPLOYMENT]: reconcileDeployment,
@@ -158,6 +162,7 @@ export class Controllers {
         this.#later(`${GARBAGE}-finish|${agendaKey(key, object)}`, reactMs)
       if (key === POD) this.#hearPod(object)
       if (key === '/Node') this.#hearNode()
+      if (key === EVENT && change.type === 'added') this.#later(`${EXPIRE}|${agendaKey(key, object)}`, EVENT_TTL_MS)
     }
     if (key === POD)
       for (const budget of this.#desk.server.storage.all(BUDGET, object.metadata.namespace))
@@ -193,10 +198,18 @@ export class Controllers {
       this.#later(agendaKey(DAEMON_SET, set), this.#desk.delays.reactMs)
   }
 
+  #expire(item: string): void {
+    const { server } = this.#desk
+    const event = server.storage.get(EVENT, item.slice(EVENT.length + 1))
+    if (event !== undefined)
+      server.delete(server.kinds.resolve(event), event.metadata.namespace ?? '', event.metadata.name, {})
+  }
+
   #reconcile(item: string): void {
     if (item === SCHEDULER) return schedulePods(this.#desk)
     const bar = item.indexOf('|')
     const [key, rest] = [item.slice(0, bar), item.slice(bar + 1)]
+    if (key === EXPIRE) return this.#expire(rest)
     if (key === GARBAGE) return collect(this.#desk, this.#owners, rest)
     if (key.startsWith(GARBAGE)) {
       const [objectKey = '', id = ''] = rest.split('|').slice(-2)

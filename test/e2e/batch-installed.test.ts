@@ -236,6 +236,12 @@ test('a committed job is made as its team`s account, placed by our scheduler, ru
   for (const { metadata } of all) await ends(metadata.name)
   await says('sacct at the box', () => atBox('sacct'), 'train', 'COMPLETED', '0:0')
   await says('sacct at the hub', () => onHub('sacct', '-M', SITE), 'train', 'COMPLETED', '0:0')
+  const told = await eventually('the events of the job', async () => {
+    const { items } = await read(plane, 'events', '-n', 'research', '--field-selector', 'involvedObject.name=train')
+    const reasons = (items as readonly any[]).map(({ type, reason, involvedObject: { kind } }) => `${type} ${reason} ${kind}`) // prettier-ignore
+    return reasons.length >= 3 && reasons.toSorted()
+  })
+  expect(told).toEqual(['Normal Completed BatchJob', 'Normal Started BatchJob', 'Normal SuccessfulCreate BatchJob'])
 }, 300_000)
 
 test('of one that fits nowhere kubectl describe says why, and squeue that it waits', async () => {
@@ -262,6 +268,7 @@ test('what is submitted at the box goes with the rights of its queue`s account; 
   atBox('sbatch', '-J', 'orphan', script)
   await eventually('the box says it', () => boxSays('Batch') === 'Forbidden', LIMIT_MS)
   await eventually('the hub says it', async () => (await siteConditions()).includes('Batch/Forbidden'), LIMIT_MS)
+  expect(isSaid(atBox('squeue'), 'orphan', 'PD', '(Forbidden)')).toBe(true)
   atBox('scancel', 'orphan')
   await eventually('it is over', async () => !(await siteConditions()).includes('Batch/'), LIMIT_MS)
 }, 300_000)

@@ -7,6 +7,7 @@ import { queueGate, type QueueTree, withQueueLimits } from '../../core/batch/que
 import { isOver } from '../../core/batch/record.ts'
 import {
   type BatchJobSpec,
+  type JobRecord,
   type JobWait,
   POD_LABELS,
   type PodDelete,
@@ -21,6 +22,8 @@ import type { JobRow, Journal, Row } from './journal.ts'
 export interface JobAct {
   readonly key: string
   readonly row: JobRow
+  /** As it was before the step. */
+  readonly before: JobRecord
   readonly spec: BatchJobSpec
   readonly create: readonly PodPlan[]
   readonly delete: readonly PodDelete[]
@@ -109,7 +112,7 @@ export function stepJobs({ journal, tree, pods, nowMs }: JobsInput): JobsStep {
     if (step.nextAtMs !== null) nextAtMs = Math.min(nextAtMs ?? Infinity, step.nextAtMs)
     const { create, delete: gone, notes } = step
     if (create.length + gone.length + notes.length > 0)
-      acts.push({ key, row: next, spec: limited, create, delete: gone, clean: false, notes })
+      acts.push({ key, row: next, before: row.record, spec: limited, create, delete: gone, clean: false, notes })
   }
   return { rows, acts, waits, nextAtMs }
 }
@@ -120,7 +123,7 @@ function isDone({ record, commands }: JobRow, { ttlMs }: BatchJobSpec): boolean 
 }
 
 function nothing(key: string, row: JobRow, spec: BatchJobSpec): JobAct {
-  return { key, row, spec, create: [], delete: [], clean: false, notes: [] }
+  return { key, row, before: row.record, spec, create: [], delete: [], clean: false, notes: [] }
 }
 
 /** Its pods go, and once they are gone what stood beside them. A job that cannot be read any more is left alone. */

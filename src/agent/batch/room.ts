@@ -6,6 +6,7 @@
 import { schedulerJob } from '../../core/batch/gang.ts'
 import { withQueueLimits } from '../../core/batch/queue.ts'
 import { isOver } from '../../core/batch/record.ts'
+import { saidOf } from '../../core/batch/said.ts'
 import { type JobWait, POD_LABELS } from '../../core/batch/types.ts'
 import type { Cluster } from '../../core/kube/cluster.ts'
 import type { JsonObject } from '../../core/model/json.ts'
@@ -21,6 +22,7 @@ import { actOn, type Trouble } from './act.ts'
 import { adopt } from './adopt.ts'
 import { stepCrons } from './crons.ts'
 import type { BatchDesired, BatchFinding, Wanted } from './desired.ts'
+import { createSayer } from './events.ts'
 import { findingOf } from './findings.ts'
 import { factsOf, podsByJob, specOf, stepJobs } from './jobs.ts'
 import { type Journal, openJournal } from './journal.ts'
@@ -89,6 +91,7 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
   const bell = createBell()
   const listeners = new Set<() => void>()
   const troubles = new Map<string, Trouble>()
+  const sayer = createSayer(ports)
   let desired: BatchDesired | null = null
   let queues: SiteQueues = queuesOf([], journal)
   let waits: ReadonlyMap<string, JobWait> = new Map()
@@ -139,7 +142,11 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
       if (!mayAct()) break
       for (const note of act.notes) log.info({ job: act.key, note }, 'a job went on')
       const acted = await actOn(act, troubles.get(act.key), { ...ports, monotonicMs: () => clock.monotonicMs(), saw: (pod) => pods.put(pod) }, signal) // prettier-ignore
+      const said = saidOf({ ...act, after: act.row.record })
       if (acted.is === 'troubled') {
+        sayer.say(act.row.record, said.filter(({ reason, pod }) => reason !== 'SuccessfulCreate' && pod === undefined)) // prettier-ignore
+        if (troubles.get(act.key)?.fault.message !== acted.trouble.fault.message)
+          sayer.say(act.row.record, [{ type: 'Warning', reason: 'FailedCreate', message: acted.trouble.fault.message }])
         if (troubles.get(act.key)?.fault !== acted.trouble.fault)
           log.warn({ job: act.key, reason: acted.trouble.fault.reason, because: acted.trouble.fault.message }, 'a job cannot be carried out') // prettier-ignore
         troubles.set(act.key, acted.trouble)
@@ -147,6 +154,7 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
         continue
       }
       troubles.delete(act.key)
+      sayer.say(act.row.record, said)
       if (act.clean) {
         const row = journal.jobs().get(act.key) ?? act.row
         journal.write(new Map([[act.key, row.leaving ? null : { ...row, cleaned: true }]]))
@@ -262,6 +270,7 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
       return () => void listeners.delete(changed)
     },
     stop() {
+      sayer.stop()
       views?.pods.stop()
       views?.nodes.stop()
       views?.use.stop()

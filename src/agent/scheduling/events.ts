@@ -1,4 +1,4 @@
-/** Events about pods, as `kubectl describe pod` shows them. They are said once and lost without harm. */
+/** Events about pods and jobs, as `kubectl describe pod` and `kubectl get events` show them. They are said once and lost without harm. */
 import { randomBytes } from 'node:crypto'
 import type { Manifest } from '../../core/model/object.ts'
 
@@ -10,7 +10,11 @@ export interface About {
   readonly namespace: string
   readonly name: string
   readonly uid: string
+  /** Absent: a pod. */
+  readonly object?: { readonly apiVersion: string; readonly kind: string }
 }
+
+const POD = { apiVersion: 'v1', kind: 'Pod' }
 
 export function eventOf(
   about: About,
@@ -24,12 +28,12 @@ export function eventOf(
   nowMs: number,
 ): Manifest {
   const at = new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z')
-  const { namespace, name, uid } = about
+  const { namespace, name, uid, object = POD } = about
   return {
     apiVersion: 'v1',
     kind: 'Event',
     metadata: { name: `${name.slice(0, 230)}.${randomBytes(NAME_BYTES).toString('hex')}`, namespace },
-    involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+    involvedObject: { ...object, namespace, name, uid },
     type: said.type,
     reason: said.reason,
     action: said.action,

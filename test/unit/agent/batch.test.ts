@@ -146,6 +146,34 @@ describe('a job from Git', () => {
   })
 })
 
+test('what became of a job and why its pods ended stands in events, for as long as events live', async () => {
+  const site = batchSite({ sim: { controllers: { delays: { jobMs: 3_600_000 } } } })
+  const events = async (): Promise<readonly string[]> => {
+    const { items } = await site.cluster.list({ apiVersion: 'v1', kind: 'Event', namespace: 'shop' }, SIGNAL)
+    const lines = items.map((event) => {
+      const { kind, name } = event['involvedObject'] as { readonly kind: string; readonly name: string }
+      const { type, reason, message } = event as unknown as Readonly<Record<string, string>>
+      return `${type} ${reason} ${kind}/${name} ${message}`
+    })
+    return lines.toSorted()
+  }
+  await site.publish(batchJob('train', { timeLimit: '1m' }))
+  await site.pass(90_000)
+  expect(await events()).toEqual([
+    'Normal Started BatchJob/train its pods run',
+    'Normal Stopped Pod/train-main-0 its time limit is reached',
+    'Normal SuccessfulCreate BatchJob/train Created pod: train-main-0',
+    'Warning TimeLimit BatchJob/train its time limit is reached',
+  ])
+  const { items } = await site.cluster.list({ apiVersion: 'v1', kind: 'Event', namespace: 'shop' }, SIGNAL)
+  // By it kubectl describe finds what is said of the pod.
+  expect(items.find(({ reason }) => reason === 'Stopped')).toMatchObject({
+    involvedObject: { uid: expect.stringMatching(/./) },
+  })
+  await site.pass(2 * 3_600_000)
+  expect(await events()).toEqual([])
+})
+
 test('a team`s job has the rights of its account and no more', async () => {
   const site = batchSite()
   await site.cluster.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }, {}, SIGNAL)
