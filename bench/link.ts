@@ -89,7 +89,7 @@ export async function run(): Promise<Row[]> {
 
   const one = publish(r0, 1)
   const first = await link.sync(up(null), NO_BASES, signal)
-  const bases = { manifest: one.envelope.payload, blob: (digest: Digest) => held.get(digest) }
+  const bases = { manifest: one.envelope.payload, blob: (_domain: string, digest: Digest) => held.get(digest) }
   await link.sync(up(haveOf(one)), bases, signal)
   const idle = await link.sync(up(haveOf(one)), bases, signal)
 

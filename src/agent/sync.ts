@@ -111,7 +111,7 @@ export function createSync(deps: SyncDeps): SyncSite {
     const sent = up(nonce)
     const bases = {
       manifest: reconciler.manifest()?.stored.envelope.payload,
-      blob: (digest: Parameters<typeof store.has>[0]) => store.blob('object', digest) ?? store.blob('release', digest),
+      blob: (...named: Parameters<typeof store.blob>) => store.blob(...named),
     }
     const sentMonotonicMs = machine.uptimeMs()
     deps.uplink.asked(sentMonotonicMs)

@@ -152,7 +152,7 @@ async function lacking(
     for (const [digest, { domain, ref }] of facts.blobs) {
       had.add(digest)
       // An encrypted document shares nothing with its next version.
-      if (domain !== 'sealed') like.set(`${entry.workload} ${ref}`, digest)
+      if (domain !== 'sealed') like.set(`${entry.workload} ${domain} ${ref}`, digest)
     }
   }
   const asked = new Set(want)
@@ -164,10 +164,10 @@ async function lacking(
   }
   for (const entry of entries) {
     const facts = await releases.known(entry.release)
-    for (const [digest, { ref }] of facts.blobs) {
+    for (const [digest, { domain, ref }] of facts.blobs) {
       if (asked.has(digest)) out.set(digest, undefined)
       else if (want.length === 0 && !had.has(digest) && !out.has(digest))
-        out.set(digest, like.get(`${entry.workload} ${ref}`))
+        out.set(digest, like.get(`${entry.workload} ${domain} ${ref}`))
     }
   }
   return [...out].map(([digest, from]) => ({ digest, base: from }))

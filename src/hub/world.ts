@@ -9,6 +9,7 @@ import type { SignedStatement } from '../core/protocol/messages.ts'
 import type { WorkloadObservation } from '../core/model/observation.ts'
 import { AskBook } from './ask-book.ts'
 import type { SaidFacts } from './batch-views.ts'
+import { leanBook, leanObservation } from './lean.ts'
 import type {
   ApiTokenRecord,
   AtSite,
@@ -218,7 +219,7 @@ export class World implements WorldSeen {
   async book(workload: string): Promise<Map<string, AtSite>> {
     const known = this.books.get(workload)
     if (known !== undefined) return known
-    const book = new Map(await this.store.book(workload))
+    const book = leanBook(workload, await this.store.book(workload), (site) => this.sites.get(site)?.name ?? site)
     this.books.set(workload, book)
     for (const site of book.keys()) this.unseen.add(site)
     this.#touch(workload)
@@ -362,7 +363,7 @@ export class World implements WorldSeen {
       put(gone.workload, gone.site, (at) => ({ ...at, observation: null }))
     for (const entry of change.entries ?? []) put(entry.workload, entry.site, (at) => ({ ...at, entry }))
     for (const { site, observation } of change.observations ?? [])
-      put(observation.workload, site, (at) => ({ ...at, observation }))
+      put(observation.workload, site, ({ entry }) => ({ entry, observation: leanObservation(observation, entry) }))
   }
 }
 

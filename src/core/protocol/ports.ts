@@ -43,7 +43,7 @@ export type Resting = { readonly by: 'socket' } | { readonly by: 'polling'; read
 export interface SyncBases {
   /** Exact payload bytes of the manifest that `up.have` names. */
   readonly manifest: Uint8Array | undefined
-  blob(digest: Digest): Uint8Array | undefined
+  blob(domain: BlobDomain, digest: Digest): Uint8Array | undefined
 }
 
 /** Who speaks, as TLS and the store say it. */

@@ -174,7 +174,8 @@ export function decodeDown(bytes: Uint8Array, bases: SyncBases, conversation: Co
   const damaged: Digest[] = []
   let room = INLINE_UNPACKED_MAX_BYTES
   for (const named of head.blobs) {
-    const bytes = readBlob(named, next(), blobs.get(named.base!)?.bytes ?? (named.base && bases.blob(named.base)), room)
+    const base = blobs.get(named.base!)?.bytes ?? (named.base && bases.blob(named.domain, named.base))
+    const bytes = readBlob(named, next(), base, room)
     if (bytes === undefined) damaged.push(named.digest)
     else blobs.set(named.digest, { domain: named.domain, bytes })
     room -= bytes?.length ?? 0

@@ -93,6 +93,6 @@ export const REPLY: SyncReply = {
 
 export const BASES = {
   manifest: OLD_PAYLOAD,
-  blob: (digest: string): Uint8Array | undefined =>
+  blob: (_domain: string, digest: string): Uint8Array | undefined =>
     digest === digestBytes('object', OLD_OBJECT) ? OLD_OBJECT : undefined,
 }
