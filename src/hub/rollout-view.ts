@@ -1,6 +1,8 @@
 /** One rollout as people see it: the one that runs, and those that are over. */
 import type { RolloutOfHistory, RolloutView } from '../core/api/types.ts'
 import type { JsonObject } from '../core/model/json.ts'
+import type { Waiting } from '../core/model/state.ts'
+import { stoppedReason } from '../core/rollout/reasons.ts'
 import type { RolloutDecision, RolloutState, SiteProgress } from '../core/rollout/types.ts'
 import { countsOf } from './rollout-counts.ts'
 import type { StandingParts } from './standing.ts'
@@ -8,7 +10,7 @@ import type { RolloutRecord } from './store.ts'
 
 export function rolloutView(parts: StandingParts, { spec, state, next }: RolloutRecord): RolloutView {
   const decision = parts.decisions.get(spec.workload)
-  const because = decision?.because ?? null
+  const because = becauseOf(state, decision)
   const counts = state === null ? null : countsOf(state)
   const active = state?.waves.findIndex((wave) => wave.state === 'active') ?? -1
   const count = (...phases: readonly SiteProgress['phase'][]): number =>
@@ -22,6 +24,7 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
     done: counts?.waves[index]?.done ?? 0,
     waiting: index === active ? because : null,
   }))
+  const failed = [...(counts?.failures.values() ?? [])].reduce((sum, sites) => sum + sites.length, 0)
   const total = (state?.sites.size ?? 0) - count('unchanged')
   return {
     workload: spec.workload,
@@ -35,15 +38,25 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
       total,
       done: count('done'),
       changing: count('granted', 'changing') - excused.moving,
-      failed: count('failed', 'rolledBack'),
+      failed,
       excused: excused.waiting + excused.moving,
-      waiting: count('waiting') - excused.waiting,
+      // Those that were only taken back wait for another release.
+      waiting: count('waiting', 'failed', 'rolledBack') - failed - excused.waiting,
     },
     waiting: because ?? (next === null ? null : { reason: 'WaveNotReached', detail: 'a newer map waits' }),
     paused: state?.paused ?? null,
     startedAtMs: spec.createdAtMs,
     endedAtMs: state?.endedAtMs ?? null,
   }
+}
+
+/** What was said last, but for what somebody said since: until the next turn that is all that is known. */
+function becauseOf(state: RolloutState | null, decision: RolloutDecision | undefined): Waiting | null {
+  if (state === null || decision === undefined) return decision?.because ?? null
+  const was = decision.state
+  const asDecided =
+    was.id === state.id && was.phase === state.phase && was.approvals === state.approvals && was.waves === state.waves
+  return asDecided ? decision.because : stoppedReason(state)
 }
 
 interface Excused {

@@ -21,7 +21,7 @@ export function answer(
     .filter(({ nextAtMs }) => nextAtMs !== null)
     .toSorted((a, b) => (a.nextAtMs ?? 0) - (b.nextAtMs ?? 0))
   const first = known[0]
-  const soonest = first?.nextAtMs == null ? null : { atMs: first.nextAtMs, what: `${first.reason} of ${first.subject}` }
+  const soonest = first?.nextAtMs == null ? null : { atMs: first.nextAtMs, what: nameOf(first) }
   const shown = causes.slice(0, MOST_CAUSES)
   return {
     formatVersion: API_FORMAT,
@@ -32,6 +32,13 @@ export function answer(
     causes: shown,
     nextDecision: soonest !== null && (next === null || soonest.atMs <= next.atMs) ? soonest : next,
   }
+}
+
+/** `Soaking of 5 sites`: the numbers stand in its line. */
+function nameOf({ reason, subject }: Cause): string {
+  const [what = ''] = reason.split('(')
+  const [whom = ''] = subject.split(':')
+  return `${what} of ${whom}`
 }
 
 export function fromWaiting(waiting: Waiting, subject: string, sinceMs: number | null): Cause {

@@ -72,13 +72,17 @@ export function statusText(view: StatusView, io: Pick<Io, 'ascii'>): string {
 
 function rolloutLine(rollout: RolloutView, nowMs: number, io: Pick<Io, 'ascii'>): string {
   const { done, total, failed, excused } = rollout.counts
-  const wave = rollout.wave === null ? '' : `  wave ${rollout.wave.index + 1}/${rollout.wave.of} ${rollout.wave.name}`
+  const own = rollout.wave === null ? undefined : rollout.waves[rollout.wave.index]
+  const wave =
+    rollout.wave === null || own === undefined
+      ? ''
+      : `  wave ${rollout.wave.index + 1}/${rollout.wave.of} ${rollout.wave.name} ${own.done}/${own.sites}`
   const waits =
     rollout.waiting === null
       ? ''
       : `  ${formatWaiting(rollout.waiting)}${rollout.waiting.nextAtMs === undefined ? '' : `, next ${when(rollout.waiting.nextAtMs, nowMs)}`}`
   const percent = total === 0 ? 100 : Math.floor((done / total) * 100)
-  return `ROLLOUT ${rollout.workload} ${shortDigest(rollout.id)}  ${rollout.phase}${wave}  ${done}/${total} ${bar(done, total, 20, io.ascii)} ${percent}%${failed > 0 ? `  ${failed} failed` : ''}${excused > 0 ? `  ${excused} excused` : ''}${waits}`
+  return `ROLLOUT ${rollout.workload} ${shortDigest(rollout.id)}  ${rollout.phase}${wave}  fleet ${done}/${total} ${bar(done, total, 20, io.ascii)} ${percent}%${failed > 0 ? `  ${failed} failed` : ''}${excused > 0 ? `  ${excused} excused` : ''}${waits}`
 }
 
 async function list<T>(

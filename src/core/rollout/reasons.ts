@@ -44,7 +44,8 @@ export function wholeReason(state: RolloutState, reached: Reached, found: Found)
   return null
 }
 
-function stoppedReason(state: RolloutState): Waiting | null {
+/** Who stopped it; null: nobody. */
+export function stoppedReason(state: RolloutState): Waiting | null {
   const { phase, paused, ended } = state
   if (phase === 'Paused') return { reason: 'Paused', detail: `${paused?.by ?? 'policy'}, ${paused?.why ?? ''}` }
   if (phase === 'Aborted' || phase === 'RolledBack')

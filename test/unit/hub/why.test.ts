@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { sentenceOf } from '../../../src/core/api/sentences.ts'
 import type { WhyView } from '../../../src/core/api/types.ts'
-import type { Waiting } from '../../../src/core/model/state.ts'
+import { formatWaiting, type Waiting } from '../../../src/core/model/state.ts'
 import { shops } from './files.ts'
 import { ADMIN, type LightSite, Rig } from './rig.ts'
 
@@ -112,4 +112,24 @@ test('a commit that changes none of a workload’s releases does not touch its r
   rig.git.commit(shops({ tag: '2', policy: policy('5h') }))
   await rig.settle()
   expect(await rig.hub.api.rollout('web')).toEqual(before)
+})
+
+test('what a word did is shown in its answer, and not what was decided before it', async () => {
+  const { rig, sites } = await atRest()
+  await using _rig = rig
+  rig.git.commit(shops({ tag: '2' }))
+  await rig.settle()
+  await rig.run(sites, 5)
+  const say = async (verb: 'pause' | 'resume' | 'undo') => {
+    const { waiting } = await rig.hub.api.command(ADMIN, 'web', verb, { why: 'sales' })
+    return waiting === null ? '-' : formatWaiting(waiting)
+  }
+  expect(await say('pause')).toBe('Paused(ann, sales)')
+  await rig.decide()
+  expect(await say('resume')).toBe('-')
+  await rig.decide()
+  expect(await say('undo')).toBe('Paused(ann, undo: sales)')
+  await rig.run(sites, 10)
+  // One went back, and none has failed.
+  expect((await rig.hub.api.rollout('web')).counts).toMatchObject({ total: 3, failed: 0, waiting: 3 })
 })
