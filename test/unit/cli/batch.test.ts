@@ -339,3 +339,56 @@ test('predicted: it fits now, or never with what is short; exit 3 for a pipeline
   for (const cpu of ['-1', '1e30', '5 apples'])
     expect(await at('predict dk-0101 -f x.yaml', pod(cpu))).toMatch(/never fits|error InvalidInput|error Rejected/)
 })
+
+describe('a file of several documents is judged as it would be admitted', () => {
+  const batch = (name: string, cpu: string, more = '', queueName = 'default'): string =>
+    `kind: BatchJob\nmetadata: { name: ${name} }\nspec: { namespace: shop, queue: ${queueName}, ${more}tasks: [{ name: t, template: { spec: { containers: [{ name: c, image: i, resources: { requests: { cpu: "${cpu}" } } }] } } }] }\n`
+  const fits = async (at: Shell['at'], ...documents: readonly string[]): Promise<readonly string[]> => {
+    const text = await at('predict dk-0101 -f x.yaml', documents.join('---\n'))
+    return text.split('\n').filter((line) => !line.startsWith(' '))
+  }
+
+  test('each beside those before it, in their order', async () => {
+    const { at } = await shell()
+    // A node of 16 CPUs.
+    expect(await fits(at, batch('a', '10', 'timeLimit: 1h, '), batch('b', '10'), batch('c', '5'))).toEqual([
+      'BatchJob shop/a at 0417: fits now',
+      expect.stringMatching(/^BatchJob shop\/b at 0417: fits at 2026-01-05T14:00:\d\d/),
+      // Beside either of them.
+      'BatchJob shop/c at 0417: fits now',
+    ])
+    expect(
+      await fits(at, batch('b', '10'), batch('c', '5', 'timeLimit: 30m, '), batch('a', '10', 'timeLimit: 1h, ')),
+    ).toEqual([
+      'BatchJob shop/b at 0417: fits now',
+      'BatchJob shop/c at 0417: fits now',
+      expect.stringMatching(/^BatchJob shop\/a at 0417: never fits/),
+      'exit 3',
+    ])
+  })
+
+  test('with the queues that the file brings, and those that are held', async () => {
+    const { at } = await shell()
+    const gpu = 'kind: BatchQueue\nmetadata: { name: gpu }\nspec: { capability: { cpu: "4" } }\n'
+    expect(await fits(at, batch('a', '3', '', 'gpu'))).toEqual(['BatchJob shop/a at 0417: never fits', 'exit 3'])
+    expect(await fits(at, batch('a', '3', '', 'gpu'), batch('b', '3', '', 'gpu'), gpu)).toEqual([
+      'BatchJob shop/a at 0417: fits now',
+      expect.stringMatching(/^BatchJob shop\/b at 0417: (?:never fits|fits at)/),
+      ...['exit 3'],
+    ])
+    expect(await at('queue hold day')).toBe('queue day is held')
+    expect(await at('predict dk-0101 -f x.yaml', batch('a', '1', '', 'day'))).toBe(
+      'BatchJob shop/a at 0417: never fits\n  queue day is held.\nexit 3',
+    )
+    expect(await at('predict dk-0101 -f x.yaml', gpu.replace('"4"', 'four'))).toContain('spec.capability')
+  })
+
+  test('in the place of what is there of that name', async () => {
+    const { site, at } = await shell()
+    await site.publish(queue('night'), batchJob('a', { tasks: [{ ...task('main'), template: { spec: { schedulerName: 'default-scheduler', containers: [{ name: 'c', image: 'i', resources: { requests: { cpu: '12' } } }] } } }] })) // prettier-ignore
+    await site.pass(5_000)
+    expect(await site.pods()).toEqual(['a-main-0 Running'])
+    expect(await fits(at, batch('a', '14'))).toEqual(['BatchJob shop/a at 0417: fits now'])
+    expect(await fits(at, batch('b', '14'))).toEqual(['BatchJob shop/b at 0417: never fits', 'exit 3'])
+  })
+})
