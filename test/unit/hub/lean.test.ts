@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { leanBook, leanObservation } from '../../../src/hub/lean.ts'
-import type { EntryRecord } from '../../../src/hub/store.ts'
+import type { AtSite, EntryRecord } from '../../../src/hub/store.ts'
 import { digestBytes } from '../../../src/core/model/digest.ts'
 import type { WorkloadObservation } from '../../../src/core/model/observation.ts'
 
@@ -56,7 +56,7 @@ test('what a later agent says beside that stays', () => {
 })
 
 test('a book is as it was read', () => {
-  const read = new Map([
+  const read = new Map<string, AtSite>([
     ['store-1', parsed({ entry: ENTRY, observation: SEEN })],
     ['store-2', { entry: null, observation: parsed(SEEN) }],
     ['store-3', { entry: parsed({ ...ENTRY, site: 'store-3' }), observation: null }],
