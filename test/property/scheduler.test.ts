@@ -81,6 +81,7 @@ function noTurns(world: WorldIn, runs: Run): void {
     }
     now = after(now, result, nowMs)
   }
+  expect(runs(now, { nowMs: NOW_MS + 600_000 }).evictions, 'it comes to rest').toEqual([])
 }
 
 const NEW_POD: PodIn = { name: '', job: 'new', app: 'new', cpu: 2, mem: 1, priority: 50, node: null, startedMs: 0, term: 'none', limitS: null } // prettier-ignore
@@ -124,6 +125,12 @@ function weighed(world: WorldIn): WorldIn {
   return { ...world, queues: world.queues.map(({ name, deserved }) => ({ name, weight: Number(deserved?.['cpu']) })) }
 }
 
+/** Two of the queues under one that has a share of its own. */
+function inTree(world: WorldIn): WorldIn {
+  const queues = world.queues.map((queue) => (queue.name === 'q2' ? queue : { ...queue, parent: 'top' }))
+  return { ...world, queues: [{ name: 'top', deserved: { cpu: 5 } }, ...queues] }
+}
+
 /** The last queue goes first, whatever it has. */
 function ranked(world: WorldIn): WorldIn {
   return { ...world, queues: world.queues.map((queue, k) => ({ ...queue, priority: k })) }
@@ -151,12 +158,17 @@ describe('laws of the scheduler', () => {
     }))
 
   it('who takes back stays within what it deserves, and who loses at or above it', () =>
-    law(600, false, (world) => {
+    law(400, false, (world) => {
       expect(unfairReclaim(world, run(world))).toBeNull()
+      expect(unfairReclaim(inTree(world), run(inTree(world)))).toBeNull()
     }))
 
   it('while those who were asked to leave are leaving, nobody else is asked for the same', () =>
-    law(400, false, (world) => nobodyTwice(world, run)))
+    law(300, false, (world) => {
+      nobodyTwice(world, run)
+      nobodyTwice(weighed(world), run)
+      nobodyTwice(ranked(world), run)
+    }))
 
   it('nobody leaves who need not', () =>
     law(400, false, (world) => {
@@ -175,7 +187,11 @@ describe('laws of the scheduler', () => {
   it('no pod is evicted for one that was evicted for it within 6 cycles', () =>
     law(300, false, (world) => noTurns(world, run)))
 
-  it('nor where queues have weights only', () => law(300, false, (world) => noTurns(weighed(world), run)))
+  it('nor where queues have weights only, or stand in a tree', () =>
+    law(200, false, (world) => {
+      noTurns(weighed(world), run)
+      noTurns(inTree(world), run)
+    }))
 
   it('nor where some queues go first whatever they hold', () => law(300, false, (world) => noTurns(ranked(world), run)))
 

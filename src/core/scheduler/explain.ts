@@ -96,6 +96,8 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
   if (found === null && !cycle.allocatable(queue, task))
     return say('queue', `queue ${queue.name} takes no more`, { on: 'queue-frees', queue: queue.name })
   const classReasons = detail ? reasonsOf(cycle, podClass, task) : []
+  const deserves = cycle.queueShare(queue, task)
+  const share = deserves === null ? {} : { share: deserves }
   const text = classReasons.map(({ nodes, reason }) => `${nodes} ${reason}`).join(', ')
   const reserved = cycle.reservations?.has(job)
   if (reserved !== undefined)
@@ -110,12 +112,17 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
     cycle.world.state.facts.filter((facts) => facts !== null).length -
     classReasons.reduce((sum, { nodes }) => sum + nodes, 0)
   if (job.minMember > 1 && free > 0)
-    return say('gang', `not all of ${job.minMember} pods find a place together`, { on: 'pod-placed' }, { classReasons })
+    return say(
+      'gang',
+      `not all of ${job.minMember} pods find a place together`,
+      { on: 'pod-placed' },
+      { classReasons, ...share },
+    )
   return say(
     'nodes',
     text === '' ? 'no node' : `0/${cycle.state.nodeIds.size} nodes: ${text}`,
     first?.next ?? { on: 'node-changes' },
-    { classReasons },
+    { classReasons, ...share },
   )
 }
 

@@ -2,6 +2,7 @@
 import type { JsonObject } from '../model/json.ts'
 import { DEFAULT_NAMESPACE } from './ingest.ts'
 import { objectAt, textAt } from './object.ts'
+import { readChange } from './read-change.ts'
 import { createScheduler, type LiveScheduler } from './scheduler.ts'
 import type { Change, ClassReason, CycleResult, Options, Prediction, Snapshot } from './types.ts'
 
@@ -30,10 +31,11 @@ export function predictAll(
   nowMs: number,
 ): readonly Prediction[] {
   const known = new Map<string, Prediction>()
+  const once = readChange(change)
   return sites.map(({ digest, scheduler }) => {
     let prediction = known.get(digest)
     if (prediction === undefined) {
-      prediction = predictOn(scheduler, change, nowMs)
+      prediction = read(scheduler.tryOut(change, nowMs, once), change)
       known.set(digest, prediction)
     }
     return prediction

@@ -16,6 +16,7 @@ import {
 } from './classes.ts'
 import { matchesNode, untolerated, type NodeFacts } from './node.ts'
 import { compileSpec, type PodSpec, type Port, type SpreadSpec } from './spec.ts'
+import { isFixed } from './resources.ts'
 import type { State } from './state.ts'
 import { RELEASING } from './status.ts'
 import { Counter, matchesPod, TopologyKey, type CounterKind, type PodMatcher } from './topology.ts'
@@ -45,6 +46,8 @@ export class Registry {
   #classesBy = new Map<string, PodClass[]>()
   readonly #ports: Port[] = []
   readonly namespaceLabels = new Map<string, Readonly<Record<string, string>>>()
+  /** Specs by signature that other worlds compiled, where they mean the same in each. */
+  lent: Map<string, PodSpec> | null = null
 
   constructor(state: State) {
     this.#state = state
@@ -55,12 +58,21 @@ export class Registry {
     if (this.#lastSpec !== null && signature === this.#lastSignature) return this.#lastSpec
     let spec = this.#specs.get(signature)
     if (spec === undefined) {
-      spec = compileSpec(this.#specCount++, signature, pod, this.#state.dimensions)
+      spec = this.#compile(signature, pod)
       this.#specs.set(signature, spec)
       this.#learn(spec.termKeys)
     }
     this.#lastSignature = signature
     this.#lastSpec = spec
+    return spec
+  }
+
+  #compile(signature: string, pod: JsonObject): PodSpec {
+    const id = this.#specCount++
+    const known = this.lent?.get(signature)
+    if (known !== undefined) return { ...known, id, lastClass: null }
+    const spec = compileSpec(id, signature, pod, this.#state.dimensions)
+    if (spec.requests.amounts.dims.every(isFixed)) this.lent?.set(signature, spec)
     return spec
   }
 

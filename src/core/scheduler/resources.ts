@@ -9,6 +9,12 @@ import type { ResourceList } from './types.ts'
 export const CPU = 0
 export const MEMORY = 1
 export const PODS = 2
+const FIXED = ['cpu', 'memory', 'pods', 'ephemeral-storage']
+
+/** Dimensions that have the same number in every scheduler; extended resources are numbered as they come. */
+export function isFixed(dim: number): boolean {
+  return dim < FIXED.length
+}
 
 /** A set of amounts: parallel lists, dimensions ascending, no zeroes. */
 export interface Amounts {
@@ -29,7 +35,7 @@ export class Dimensions {
   readonly #memo = new Map<string, Converted>()
 
   constructor() {
-    for (const name of ['cpu', 'memory', 'pods', 'ephemeral-storage']) this.names.id(name)
+    for (const name of FIXED) this.names.id(name)
   }
 
   get size(): number {

@@ -8,6 +8,7 @@ import { resolveOptions, type ResolvedOptions } from './options.ts'
 import { ALLOCATED, BINDING, INVALID, PENDING, PIPELINED } from './status.ts'
 import { rememberUse } from './fairness.ts'
 import type { PluginFactory } from './plugin.ts'
+import { readChange, type ReadChange } from './read-change.ts'
 import { readyOf } from './plugins/gang.ts'
 import {
   REFUSALS,
@@ -104,9 +105,9 @@ export class LiveScheduler implements Scheduler {
   }
 
   /** What `cycle` would answer with these changes; the state is as before when it returns. */
-  tryOut(change: Change, nowMs: number): CycleResult {
+  tryOut(change: Change, nowMs: number, read: ReadChange = readChange(change)): CycleResult {
     const { world } = this
-    const undo = world.applyForNow(change)
+    const undo = world.applyForNow(read)
     const phases = world.jobs.map((job) => job?.phase)
     world.state.reserveGroups(change.pods.length)
     const mark = world.state.log.begin()

@@ -23,6 +23,9 @@ export interface TaskNames {
   readonly uid: string
 }
 
+/** Pods that come later, one by one, or only to be tried, do not make every column anew. */
+const SPARE_TASKS = 16
+
 /** Room for so many groups is made at once. */
 const FEW_GROUPS = 64
 
@@ -124,7 +127,7 @@ export class State {
   fitTasks(rows: number): void {
     if (rows <= this.taskStatus.length) return
     const at = this.taskStatus.length
-    this.taskStatus = grown(this.taskStatus, rows)
+    this.taskStatus = grown(this.taskStatus, rows + SPARE_TASKS)
     const size = this.taskStatus.length
     this.taskNode = grown(this.taskNode, size, -1)
     this.taskJob = grown(this.taskJob, size, -1)

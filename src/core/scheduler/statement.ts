@@ -1,4 +1,6 @@
 /** A set of moves that happen together or not at all. Statements nest as the undo log's savepoints do. */
+import { remember } from './choose.ts'
+import type { PodClass } from './classes.ts'
 import type { Cycle } from './cycle.ts'
 import { ALLOCATED, PIPELINED } from './status.ts'
 import type { Eviction } from './types.ts'
@@ -17,6 +19,8 @@ export class Statement {
   readonly moves: Move[] = []
   readonly #cycle: Cycle
   readonly #mark: number
+  /** Classes that found no node beside what this did: once it is undone, nobody knows. */
+  readonly #doubtful: PodClass[] = []
 
   constructor(cycle: Cycle) {
     this.#cycle = cycle
@@ -28,6 +32,12 @@ export class Statement {
     if (move.kind === 'evict') state.evict(move.task)
     else state.place(move.task, move.node, move.kind === 'allocate' ? ALLOCATED : PIPELINED)
     this.moves.push(move)
+  }
+
+  /** No node for pods of the class, as things are now. */
+  foundNone(podClass: PodClass): void {
+    remember(this.#cycle.state, podClass)
+    if (this.moves.length > 0) this.#doubtful.push(podClass)
   }
 
   /** It happens: binds and evictions are part of the result. */
@@ -47,9 +57,11 @@ export class Statement {
   mergeInto(outer: Statement): void {
     this.#cycle.state.log.keep(this.#mark)
     outer.moves.push(...this.moves)
+    outer.#doubtful.push(...this.#doubtful)
   }
 
   discard(): void {
     this.#cycle.state.log.rollback(this.#mark)
+    for (const podClass of this.#doubtful) podClass.failedAt = null
   }
 }

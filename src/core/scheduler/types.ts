@@ -294,6 +294,14 @@ export interface Waiting {
     readonly limit: number
     readonly asked: number
   }
+  /** Of what its queue deserves, where it has used most of it: within it, the queue takes back from others what they hold above theirs. */
+  readonly share?: {
+    readonly name: string
+    readonly resource: string
+    readonly used: number
+    readonly deserved: number
+    readonly asked: number
+  }
   readonly next: UnblockEvent
 }
 

@@ -21,7 +21,8 @@ import {
   RUNNING,
   SUCCEEDED,
 } from './status.ts'
-import type { Change, Delta, HyperNodeInput, JobInput } from './types.ts'
+import type { ReadChange } from './read-change.ts'
+import type { Delta, HyperNodeInput, JobInput } from './types.ts'
 import { Volumes } from './volumes.ts'
 import { jobKey } from './records.ts'
 
@@ -258,7 +259,7 @@ export class World {
   }
 
   /** Applies a change and gives back what takes it away again: new pods and a new job only, others are put back as they were. */
-  applyForNow(change: Change): () => void {
+  applyForNow({ change, pods, specs }: ReadChange): () => void {
     this.flush()
     const { version } = this
     const replaced: JobInput | null =
@@ -267,13 +268,13 @@ export class World {
         : (this.books.job(change.job.namespace || DEFAULT_NAMESPACE, change.job.name)?.input ?? null)
     for (const { namespace, name } of change.remove ?? []) this.apply({ kind: 'Pod', gone: { namespace, name } })
     if (change.job !== undefined) this.apply({ kind: 'Job', set: change.job })
-    for (const set of change.pods) this.apply({ kind: 'Pod', set })
+    this.version++
+    for (const record of pods) this.#incoming.push({ ...record })
+    this.registry.lent = specs
     this.flush()
+    this.registry.lent = null
     return () => {
-      for (const pod of change.pods) {
-        const metadata = objectAt(pod, 'metadata')
-        this.#dropPod(textAt(metadata, 'namespace') || DEFAULT_NAMESPACE, textAt(metadata, 'name'))
-      }
+      for (const { namespace, name } of pods) this.#dropPod(namespace, name)
       if (change.job !== undefined) {
         if (replaced === null) this.books.dropJob(jobKey(change.job.namespace || DEFAULT_NAMESPACE, change.job.name))
         else this.books.setJob(replaced)

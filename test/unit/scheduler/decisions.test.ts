@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../../src/core/model/json.ts'
 import { predict, predictAll } from '../../../src/core/scheduler/predict.ts'
 import { createScheduler, schedule } from '../../../src/core/scheduler/scheduler.ts'
-import type { CycleResult, JobInput } from '../../../src/core/scheduler/types.ts'
+import type { CycleResult, JobInput, QueueInput } from '../../../src/core/scheduler/types.ts'
 
 const node = (name: string, allocatable: JsonObject = {}, labels: JsonObject = {}): JsonObject => ({
   metadata: { name, labels: { 'kubernetes.io/hostname': name, ...labels } },
@@ -222,6 +222,105 @@ describe('queues', () => {
     )
     expect(evicted(result)).toEqual(['x3'])
     expect(result.evictions[0]).toMatchObject({ because: 'reclaim' })
+  })
+
+  const gang = (name: string, count: number, at: string | undefined, more: PodIn = {}): JsonObject[] =>
+    Array.from({ length: count }, (_, k) => pod(`${name}-${k}`, { job: name, ...(at === undefined ? {} : { node: at, started: '2026-01-01T00:00:00Z' }), ...more })) // prettier-ignore
+  const shares = (...cpus: number[]) =>
+    cpus.map((cpu, k) => ({ name: 'xyz'.charAt(k), deserved: { cpu: String(cpu) } }))
+  const reclaimed = (
+    pods: readonly JsonObject[],
+    jobs: readonly JobInput[],
+    queues: readonly QueueInput[],
+  ): CycleResult => schedule({ nodes: [node('n'), node('m')], pods, jobs, queues }, { nowMs: Date.UTC(2026, 0, 2) })
+
+  it('a gang that needs all its pods gives way whole, on every node, and the last of them only', () => {
+    const result = reclaimed(
+      [...gang('one', 2, 'n'), ...gang('two', 2, 'n'), ...gang('three', 2, 'm'), ...gang('four', 1, 'm'), pod('four-1', { job: 'four', node: 'm', started: '2026-01-01T00:00:00Z' }), ...gang('new', 2, undefined)], // prettier-ignore
+      [
+        job('one', { queue: 'x', minMember: 2, phase: 'Running', createdMs: 1 }),
+        job('two', { queue: 'x', minMember: 2, phase: 'Running', createdMs: 2 }),
+        job('three', { queue: 'x', minMember: 2, phase: 'Running', createdMs: 3 }),
+        job('four', { queue: 'x', minMember: 2, phase: 'Running', createdMs: 4 }),
+        job('new', { queue: 'y', minMember: 2 }),
+      ],
+      shares(6, 2),
+    )
+    expect(evicted(result)).toEqual(['four-0', 'four-1'])
+    expect(result.nominations.map(({ name }) => name)).toEqual(['new-0', 'new-1'])
+  })
+
+  it('pods that a gang can spare go before any gang does', () => {
+    const result = reclaimed(
+      [...gang('core', 3, 'n'), ...gang('wide', 4, 'm'), pod('wide-4', { job: 'wide', node: 'n', started: '2026-01-01T00:00:00Z' }), pod('new', { job: 'new' })], // prettier-ignore
+      [
+        job('core', { queue: 'x', minMember: 3, phase: 'Running', createdMs: 9 }),
+        job('wide', { queue: 'x', minMember: 2, phase: 'Running', createdMs: 1 }),
+        job('new', { queue: 'y', minMember: 1 }),
+      ],
+      shares(4, 4),
+    )
+    expect(result.evictions).toHaveLength(1)
+    expect(evicted(result)[0]).toMatch(/^wide/)
+  })
+
+  it('a gang stays where its queue would fall below what it deserves, and the one that waits says who has how much', () => {
+    const result = reclaimed(
+      [...gang('old', 4, 'n'), ...gang('old2', 3, 'm'), ...gang('new', 2, undefined)],
+      [
+        job('old', { queue: 'x', minMember: 4, phase: 'Running' }),
+        job('old2', { queue: 'x', minMember: 3, phase: 'Running' }),
+        job('new', { queue: 'y', minMember: 2 }),
+      ],
+      shares(6, 2),
+    )
+    expect(evicted(result)).toEqual([])
+    expect(result.reasons[0]).toMatchObject({
+      job: 'ns/new',
+      share: { name: 'y', resource: 'cpu', used: 0, deserved: 2000, asked: 1000 },
+    })
+  })
+
+  it('queues with weights only take back their part of what is there', () => {
+    const result = reclaimed(
+      [...gang('old', 4, 'n'), ...gang('old2', 4, 'm'), ...gang('new', 4, undefined)],
+      [
+        job('old', { queue: 'x', minMember: 4, phase: 'Running' }),
+        job('old2', { queue: 'x', minMember: 4, phase: 'Running', createdMs: 1 }),
+        job('new', { queue: 'y', minMember: 4 }),
+      ],
+      ['x', 'y'].map((name) => ({ name, weight: 1 })),
+    )
+    expect(evicted(result)).toEqual(['old2-0', 'old2-1', 'old2-2', 'old2-3'])
+  })
+
+  it('room that others leave for one queue is not taken by another, though that goes first', () => {
+    const live = createScheduler(
+      { minRunMs: 0 },
+      {
+        nodes: [node('n')],
+        pods: [...gang('old', 4, 'n'), pod('new', { job: 'new', requests: { cpu: '2' } })],
+        jobs: [job('old', { queue: 'x', phase: 'Running' }), job('new', { queue: 'y', minMember: 1 })],
+        queues: [
+          { name: 'x', deserved: { cpu: '2' }, priority: 9 },
+          { name: 'y', deserved: { cpu: '2' } },
+        ],
+      },
+    )
+    const gone = live.cycle(Date.UTC(2026, 0, 2)).evictions
+    expect(gone).toHaveLength(2)
+    for (const { namespace, name } of gone) live.apply({ kind: 'Pod', gone: { namespace, name } })
+    for (const { name } of gone) live.apply({ kind: 'Pod', set: pod(`${name}-again`, { job: 'old' }) })
+    expect(bound(live.cycle(Date.UTC(2026, 0, 2) + 1))).toEqual({ new: 'n' })
+  })
+
+  it('a gang that finds no room for all of it leaves no doubt about those that come after it', () => {
+    const result = schedule({
+      nodes: [node('n')],
+      pods: [...gang('big', 2, undefined, { requests: { cpu: '3' } }), pod('one', { job: 'one', requests: { cpu: '3' } })], // prettier-ignore
+      jobs: [job('big', { minMember: 2, createdMs: 1 }), job('one', { createdMs: 2 })],
+    })
+    expect(bound(result)).toEqual({ one: 'n' })
   })
 
   it('a pod above the queue’s capability waits and names the dimension', () => {

@@ -6,6 +6,7 @@ import { PENDING } from '../status.ts'
 import { readyOf } from '../plugins/gang.ts'
 import { Statement } from '../statement.ts'
 import { placeNext, placeTasks } from './place.ts'
+import { isEachForItself, keepPromises, type Outcome } from './promises.ts'
 import { bestQueue, byQueue, isCandidate, putBack, stacked } from './queues.ts'
 import { allocateDivided, isDivided } from './topology.ts'
 
@@ -29,15 +30,14 @@ export function allocate(cycle: Cycle): void {
       cycle.pendingOf(job).filter((task) => !cycle.isBestEffort(task)),
     )
   }
+  keepPromises(cycle, left, turn)
   const waiting = stacked(
     byQueue(
       cycle,
-      jobs.filter((job) => (left.get(job) as number[]).length > 0),
+      jobs.filter((job) => (left.get(job) ?? []).length > 0),
     ),
   )
-  const promised = promisedJobs(cycle)
-  const next = (): Queue | null => bestQueue(cycle, waiting, (list) => promised.size > 0 && list.some((job) => promised.has(job))) // prettier-ignore
-  for (let queue = next(); queue !== null; queue = next()) {
+  for (let queue = bestQueue(cycle, waiting); queue !== null; queue = bestQueue(cycle, waiting)) {
     const list = waiting.get(queue) as Job[]
     if (cycle.overused(queue)) {
       waiting.delete(queue)
@@ -45,34 +45,16 @@ export function allocate(cycle: Cycle): void {
     }
     const job = list.pop() as Job
     if (list.length === 0) waiting.delete(queue)
-    promised.delete(job)
     const tasks = left.get(job) as number[]
-    const outcome =
-      job.minMember === 0 && job.minTaskTotal === 0 && !isDivided(cycle, job)
-        ? turnsOf(cycle, queue, job, tasks, () => isStillFirst(cycle, waiting, queue, job))
-        : turn(cycle, queue, job, tasks)
+    const outcome = isEachForItself(cycle, job)
+      ? turnsOf(cycle, queue, job, tasks, () => isStillFirst(cycle, waiting, queue, job))
+      : turn(cycle, queue, job, tasks)
     if (outcome === 'done' && tasks.length > 0) {
       if (list.length === 0) waiting.set(queue, list)
       putBack(cycle, list, job)
     } else if (outcome === 'blocked' && queue.input.dequeueStrategy === 'fifo') waiting.delete(queue)
   }
 }
-
-/** Jobs that others were asked to leave for: no other queue takes the room before they had their turn, or those would have left for nobody. */
-function promisedJobs(cycle: Cycle): Set<Job> {
-  const promised = new Set<Job>()
-  const { state, world } = cycle
-  if (cycle.options.profile !== 'calm') return promised
-  for (const task of world.nominated) {
-    const { ours, nominated } = cycle.factsOf(task)
-    const node = state.nodeIds.get(nominated) ?? -1
-    if (ours && state.isPending(task) && state.isAlive(node) && state.fits(cycle.classOf(task), node, 'later'))
-      promised.add(cycle.jobOf(task))
-  }
-  return promised
-}
-
-type Outcome = 'done' | 'held' | 'blocked'
 
 function isStillFirst(cycle: Cycle, waiting: ReadonlyMap<Queue, readonly Job[]>, queue: Queue, job: Job): boolean {
   const next = waiting.get(queue)?.at(-1)

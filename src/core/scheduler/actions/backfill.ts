@@ -22,7 +22,9 @@ export function backfill(cycle: Cycle): void {
       }
       if (mayGo(cycle, task, node)) statement.do({ kind: 'pipeline', task, node })
     }
-    if (statement.moves.length > 0 && cycle.jobPipelined(job)) statement.commit()
+    // Somebody may be late in ending: then nobody leaves for it yet.
+    const isWhole = tasks.every((task) => !cycle.state.isPending(task))
+    if (statement.moves.length > 0 && isWhole && cycle.jobPipelined(job)) statement.commit()
     else statement.discard()
   }
 }

@@ -1,5 +1,6 @@
 /** Pods of one job, one after the other, each on the best node there is for it. */
 import { choose, isStillHopeless, NO_LIMITS, remember, type Choice, type Limits } from '../choose.ts'
+import type { PodClass } from '../classes.ts'
 import type { Cycle } from '../cycle.ts'
 import type { Job, Queue } from '../ledger.ts'
 import { readyOf } from '../plugins/gang.ts'
@@ -27,7 +28,7 @@ export function placeTasks(
       job.failedTasks.add(task)
       continue
     }
-    const choice = pick(cycle, task, limits)
+    const choice = pick(cycle, task, limits, (podClass) => statement.foundNone(podClass))
     if (choice === null) {
       job.failedTasks.add(task)
       job.failedRoles.add(role)
@@ -44,7 +45,7 @@ export function placeTasks(
   return some
 }
 
-function pick(cycle: Cycle, task: number, limits: Limits): Choice | null {
+function pick(cycle: Cycle, task: number, limits: Limits, foundNone: (podClass: PodClass) => void): Choice | null {
   const podClass = cycle.classOf(task)
   const { nominated } = cycle.factsOf(task)
   const { reservations } = cycle
@@ -63,7 +64,7 @@ function pick(cycle: Cycle, task: number, limits: Limits): Choice | null {
     }
   }
   const choice = choose(cycle, task, bound)
-  if (choice === null && free) remember(cycle.state, podClass)
+  if (choice === null && free) foundNone(podClass)
   return choice
 }
 
@@ -86,7 +87,14 @@ function mayGoOn(cycle: Cycle, job: Job, tasks: readonly number[], from: number)
 }
 
 /** Places the first pod from `from` on that finds a node, at once; where it left off, or null when none of them finds one. */
-export function placeNext(cycle: Cycle, queue: Queue, job: Job, tasks: readonly number[], from: number): number | null {
+export function placeNext(
+  cycle: Cycle,
+  queue: Queue,
+  job: Job,
+  tasks: readonly number[],
+  from: number,
+  limits: Limits = NO_LIMITS,
+): number | null {
   for (let k = from; k < tasks.length; k++) {
     const task = tasks[k] as number
     if (!cycle.allocatable(queue, task)) continue
@@ -95,7 +103,7 @@ export function placeNext(cycle: Cycle, queue: Queue, job: Job, tasks: readonly 
       job.failedTasks.add(task)
       continue
     }
-    const choice = pick(cycle, task, NO_LIMITS)
+    const choice = pick(cycle, task, limits, (podClass) => remember(cycle.state, podClass))
     if (choice === null) {
       job.failedTasks.add(task)
       if (role !== '') job.failedRoles.add(role)

@@ -111,7 +111,8 @@ export function takeRoom(
   }
   const best = simulate ? bestCandidate(cycle, found) : (found[0] ?? null)
   if (best === null) {
-    cycle.inVain.add(attempt)
+    // What was tried beside moves that may be undone says nothing of a world without them.
+    if (statement.moves.length === 0) cycle.inVain.add(attempt)
     return false
   }
   for (const { task: victim, breaksBudget } of best.victims)

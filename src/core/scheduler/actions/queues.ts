@@ -15,20 +15,9 @@ export function byQueue(cycle: Cycle, jobs: readonly Job[]): Map<Queue, Job[]> {
   return map
 }
 
-/** `first`: such queues go before all others. */
-export function bestQueue<T>(
-  cycle: Cycle,
-  map: ReadonlyMap<Queue, T>,
-  first: (jobs: T) => boolean = () => false,
-): Queue | null {
+export function bestQueue(cycle: Cycle, map: ReadonlyMap<Queue, unknown>): Queue | null {
   let best: Queue | null = null
-  let isFirst = false
-  for (const [queue, jobs] of map) {
-    const goesFirst = first(jobs)
-    if (best !== null && isFirst && !goesFirst) continue
-    if (best === null || (goesFirst && !isFirst) || cycle.compareQueues(queue, best) < 0) best = queue
-    isFirst = goesFirst
-  }
+  for (const queue of map.keys()) if (best === null || cycle.compareQueues(queue, best) < 0) best = queue
   return best
 }
 

@@ -80,8 +80,21 @@ function unitsFor(cycle: Cycle, { job, tasks, because, wanted }: Asked, first: n
   if (gangs.length === 0) return []
   return [
     ...spare.toSorted(byVictim).map((task): Unit => ({ tasks: [task], leaving: 'pods' })),
-    ...gangs.toSorted((a, b) => byVictim(a.tasks[0] as number, b.tasks[0] as number)),
+    ...gangs.toSorted((a, b) => compareGangs(cycle, jobOf(cycle, a), jobOf(cycle, b), job)),
   ].slice(0, MAX_UNITS)
+}
+
+function jobOf(cycle: Cycle, { tasks }: Unit): Job {
+  return cycle.jobOf(tasks[0] as number)
+}
+
+/** By queue as single pods are, then the last job first. */
+function compareGangs(cycle: Cycle, a: Job, b: Job, asking: Job): number {
+  if (a.queue !== b.queue) {
+    const order = cycle.compareVictimQueues(cycle.queueOf(a), cycle.queueOf(b), cycle.queueOf(asking))
+    if (order !== 0) return order
+  }
+  return -cycle.compareJobs(a, b)
 }
 
 /** The units that must leave, each of them: without any one there is no room. Undone before it returns. */

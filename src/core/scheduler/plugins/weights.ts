@@ -3,7 +3,7 @@ import type { Cycle } from '../cycle.ts'
 import { addSparse, at, exceeding, isEmpty, zeroes, type Dense } from '../dense.ts'
 import type { Queue } from '../ledger.ts'
 import { PODS } from '../resources.ts'
-import { PENDING } from '../status.ts'
+import { PENDING, RELEASING } from '../status.ts'
 import { queueHolds } from '../totals.ts'
 import { pour, type Vessel } from './pour.ts'
 
@@ -63,9 +63,11 @@ function sumRequests(cycle: Cycle): ReadonlyMap<number, Dense> {
   for (const queue of cycle.world.queues) if (queue !== null) requests.set(queue.row, queueHolds(cycle, queue.row))
   for (const job of cycle.jobs) {
     const chain = state.jobQueues[job.row] ?? []
-    if (chain.length === 0 || state.count(job.group, PENDING) === 0) continue
+    if (chain.length === 0 || state.count(job.group, PENDING) + state.count(job.group, RELEASING) === 0) continue
     for (const task of job.tasks) {
-      if (state.taskStatus[task] !== PENDING || cycle.classOf(task).spec.gated) continue
+      const status = state.taskStatus[task]
+      // Who leaves is made anew and waits again: shares do not change by it.
+      if ((status !== PENDING && status !== RELEASING) || cycle.classOf(task).spec.gated) continue
       const { amounts } = cycle.classOf(task).spec.requests
       for (const row of chain) addSparse(requests.get(row) as Dense, amounts)
     }
