@@ -9,6 +9,7 @@ import type { Command, Io, Values } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit.ts'
 import type { BatchPort, CliPorts } from '../ports.ts'
 import { batchAt } from './batch-views.ts'
+import { earliest } from './earliest.ts'
 import { connect } from './observe.ts'
 import { ownWords, splitSbatch, wrapOf } from './sbatch-words.ts'
 import { OVER } from './slurm-flags.ts'
@@ -20,7 +21,7 @@ export const sbatch: Command<CliPorts> = {
     'Submit a batch script at this box, or with -M SITE at a site; its #SBATCH lines are read as Slurm reads them',
   words: {
     name: 'OPTIONS, SCRIPT and ARGUMENTS',
-    help: 'as of sbatch; -M SITE, or --selector LABELS for each of many, --timeout, --hub and --token for a site through the hub; --data DIR for the store of the agent',
+    help: 'as of sbatch; -M SITES: at the one that would begin it first, or --selector LABELS: at each, --timeout, --hub and --token for a site through the hub; --data DIR for the store of the agent',
   },
   async run(words, _flags, ports, io) {
     const own = ownWords(words)
@@ -101,7 +102,7 @@ function submitted(answer: JsonObject, io: Io): string | undefined {
   return answer['job'] as string
 }
 
-/** Slurm's -M takes the one cluster of several that would begin first: here one is named, and labels mean each. */
+/** Of several that are named it is the one that would begin it first, as Slurm has it; labels mean each. */
 async function submitThere(
   script: JsonObject,
   whom: Whom,
@@ -110,11 +111,11 @@ async function submitThere(
   ports: CliPorts,
   io: Io,
 ): Promise<ExitCode> {
-  if ((whom.sites?.length ?? 1) > 1) {
-    io.err('sbatch: error: -M names one site; --selector LABELS submits it at each')
-    return EXIT.failed
-  }
-  const { done, code } = await askSites(await connect(ports, flags), 'sbatch', script, whom, io)
+  const hub = await connect(ports, flags)
+  const first = (whom.sites?.length ?? 1) > 1 ? await earliest(hub, script, whom, io) : undefined
+  if (first?.site === null) return first.code
+  const there = first === undefined ? whom : { ...whom, sites: [first.site] }
+  const { done, code } = await askSites(hub, 'sbatch', script, there, io)
   let failed = false
   for (const { sites, count, said } of done) {
     const job = submitted(said, io)

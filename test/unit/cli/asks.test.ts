@@ -305,6 +305,39 @@ describe('the words of the box, at sites', () => {
     expect(done.shown).toBe(shown)
   })
 
+  describe('sbatch at one of several sites', () => {
+    const trial = (fit: string, atMs: number | null = null, because: readonly string[] = []): AskAnswerView =>
+      ok({ job: 'train', notes: [], nowMs: NOW, timeZone: 'UTC', predictions: [{ subject: 'x', fit, places: [], evict: [], atMs, because }] }) // prettier-ignore
+    const done = answered([ok({ job: 'train', notes: [] }), '0418'])
+
+    test.each<[string, AskAnswerView, AskAnswerView, string]>([
+      ['now comes before later', trial('at', NOW + 60_000), trial('now'), '0418'],
+      ['sooner comes before later', trial('at', NOW + 60_000), trial('at', NOW + 50_000), '0418'],
+      ['where nobody has to give way', trial('after-evicting'), trial('now'), '0418'],
+      ['at all, before never', trial('never'), trial('at', NOW + 9e9), '0418'],
+      ['where it is taken', ok({ refused: ['invalid partition specified: day'] }), trial('at', NOW + 9e9), '0418'],
+      ['at the same time, the one that is named first', trial('now'), trial('now'), '0417'],
+    ])('%s', async (_name, one, other, site) => {
+      const looks = answered([one, '0417'], [other, '0418'])
+      const { asked, shown } = await run('sbatch -M 0417,0418 train.sh', [...looks, ...looks, ...done])
+      const bodies = asked.filter((what) => what.startsWith('POST')).map((what) => JSON.parse(what.replace('POST /v1/asks ', '')) as { sites: unknown; args: { options: unknown } }) // prettier-ignore
+      expect(bodies.map(({ sites, args }) => [sites, args.options])).toEqual([
+        [['0417', '0418'], ['--test-only']],
+        [[site], []],
+      ])
+      expect(shown).toBe('Submitted batch job train on cluster 0418')
+    })
+
+    test('none of them: why, and nothing is submitted', async () => {
+      const looks = answered([trial('never', null, ['0/1 nodes are available']), '0417'], [ok({ refused: ['invalid partition specified: day'] }), '0418']) // prettier-ignore
+      const { asked, shown } = await run('sbatch -M 0417,0418 train.sh', looks)
+      expect(asked.filter((what) => what.startsWith('POST'))).toHaveLength(1)
+      expect(shown).toBe(
+        '! sbatch: error: 0417: 0/1 nodes are available\n! sbatch: error: 0418: invalid partition specified: day\nexit 2',
+      )
+    })
+  })
+
   test('predict asks the hub where this is no box of the site, and names where it is alike', async () => {
     const predictions = [
       { subject: 'Pod big', fit: 'never', places: [], evict: [], atMs: null, because: ['0/1 nodes'] },
@@ -317,7 +350,6 @@ describe('the words of the box, at sites', () => {
   })
 
   test.each<[string, string, string]>([
-    ['one of Slurm’s several clusters', 'sbatch -M 0417,0418 train.sh', '! sbatch: error: -M names one site; --selector LABELS submits it at each'], // prettier-ignore
     ['names and labels', 'queue hold day -M 0417 -l a=b', '! error: give sites by name or by -l, not both'],
     ['labels that cannot be read', 'diff -l "a in ("', '! error: -l '],
     ['a time that cannot be read', 'diff 0417 --timeout soon', '! error: --timeout found soon, expected a duration such as 90s, 5m or 3h'], // prettier-ignore
