@@ -17,6 +17,8 @@ export const SURROUNDINGS: readonly Watched[] = [
   { kind: 'PersistentVolume', query: { apiVersion: 'v1', kind: 'PersistentVolume' } },
   { kind: 'PersistentVolumeClaim', query: { apiVersion: 'v1', kind: 'PersistentVolumeClaim' } },
   { kind: 'CSINode', query: { apiVersion: 'storage.k8s.io/v1', kind: 'CSINode' } },
+  { kind: 'CSIDriver', query: { apiVersion: 'storage.k8s.io/v1', kind: 'CSIDriver' } },
+  { kind: 'CSIStorageCapacity', query: { apiVersion: 'storage.k8s.io/v1', kind: 'CSIStorageCapacity' } },
   { kind: 'PodDisruptionBudget', query: { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget' } },
 ]
 export const NODES: Watched = { kind: 'Node', query: { apiVersion: 'v1', kind: 'Node', fields: 'placement' } }

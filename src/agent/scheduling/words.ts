@@ -13,11 +13,11 @@ export function wordsOf(waiting: Waiting, nodes: number): string {
 function reasonOf(waiting: Waiting, nodes: number): string {
   switch (waiting.kind) {
     case 'nodes':
-      return `${available(waiting, nodes)}.${nearest(waiting.classReasons)}`
+      return `${available(waiting, nodes)}.${nearest(waiting.classReasons)}${shareOf(waiting)}`
     case 'gang':
       return waiting.classReasons.length === 0
         ? `${waiting.message}.`
-        : `${waiting.message}: ${available(waiting, nodes)}.${nearest(waiting.classReasons)}`
+        : `${waiting.message}: ${available(waiting, nodes)}.${nearest(waiting.classReasons)}${shareOf(waiting)}`
     case 'queue':
       return `${queueWords(waiting)}.`
     case 'reservation':
@@ -43,6 +43,16 @@ function nearest(reasons: readonly ClassReason[]): string {
     .slice(0, MOST_REASONS)
     .map(({ resource, amount, node }) => `${node} lacks ${amountOf(resource, amount)} ${resource}`)
   return ` Nearest: ${parts.join(', ')}.`
+}
+
+/** Whether its queue may take back from others, and why it does not. */
+function shareOf({ share }: Waiting): string {
+  if (share === undefined) return ''
+  const { name, resource, used, deserved, asked } = share
+  const part = ` Queue ${name} has ${amountOf(resource, used)} of the ${amountOf(resource, deserved)} ${resource} it deserves`
+  return used + asked > deserved
+    ? `${part}: with this it would have more, and takes nothing from other queues.`
+    : `${part}: nobody who could make room holds more than its own queue deserves, or may be asked to leave.`
 }
 
 function queueWords({ message, queue }: Waiting): string {
