@@ -16,6 +16,7 @@ import { BOX } from './cli/commands/box.ts'
 import { AGENT_DATA, RUN } from './cli/commands/run.ts'
 import { SLURM } from './cli/commands/slurm.ts'
 import type { CliPorts } from './cli/ports.ts'
+import { printable } from './cli/printable.ts'
 import { runProgram } from './cli/program.ts'
 import { Fault } from './core/model/fault.ts'
 
@@ -129,8 +130,8 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 const io: Io = {
-  out: (text) => void process.stdout.write(`${text}\n`),
-  err: (text) => void process.stderr.write(`${text}\n`),
+  out: (text) => void process.stdout.write(`${printable(text)}\n`),
+  err: (text) => void process.stderr.write(`${printable(text)}\n`),
   terminal: process.stdout.isTTY,
   color: process.stdout.isTTY && !env.noColor,
   ascii: env.ascii,

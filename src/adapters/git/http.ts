@@ -6,6 +6,8 @@ import type { HttpClient } from 'isomorphic-git'
 import { request } from 'undici'
 import { Fault } from '../../core/model/fault.ts'
 
+const HUNG_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+
 export interface GitCredentials {
   readonly username?: string
   readonly password?: string
@@ -26,13 +28,19 @@ export function gitHttp(options: GitHttpOptions): HttpClient {
     async request({ url, method = 'GET', headers = {}, body }) {
       const chunks: Uint8Array[] = []
       if (body !== undefined) for await (const chunk of body) chunks.push(chunk)
-      const answer = await request(url, {
-        method: method as 'GET',
-        headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
-        ...(chunks.length > 0 ? { body: Buffer.concat(chunks) } : {}),
-        signal: options.signal,
-        headersTimeout: options.timeoutMs,
-        bodyTimeout: options.timeoutMs,
+      const ask = (): ReturnType<typeof request> =>
+        request(url, {
+          method: method as 'GET',
+          headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
+          ...(chunks.length > 0 ? { body: Buffer.concat(chunks) } : {}),
+          signal: options.signal,
+          headersTimeout: options.timeoutMs,
+          bodyTimeout: options.timeoutMs,
+        })
+      // A kept connection that the host hung up meanwhile says so only now; nothing that is asked here changes anything there.
+      const answer = await ask().catch((error: unknown) => {
+        if (!HUNG_UP.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+        return ask()
       })
       const { statusCode } = answer
       if (statusCode >= 300 && statusCode < 400) {

@@ -15,13 +15,13 @@ export interface GitObject {
 }
 
 export interface ObjectDb extends Disposable {
-  /** Bytes of an object, checked against its name. Fault ObjectUnreadable: missing, damaged or above `maxBytes`. */
+  /** Bytes of an object, checked against its name. Faults: ObjectUnreadable (missing, damaged), TooLarge (above `maxBytes`). */
   read(oid: string, type: GitType): Buffer
   has(oid: string): boolean
   readonly packs: number
 }
 
-const PACK_TYPES: readonly (GitType | '')[] = ['', 'commit', 'tree', 'blob', 'tag']
+export const PACK_TYPES: readonly (GitType | '')[] = ['', 'commit', 'tree', 'blob', 'tag']
 const OFFSET_DELTA = 6
 const REF_DELTA = 7
 /** Git itself makes chains of 50 at most, and 4,095 by hand. */
@@ -125,6 +125,10 @@ type PackEntry =
       readonly delta: Buffer
     }
 
+function tooLarge(bytes: number, maxBytes: number): Fault {
+  return new Fault('TooLarge', `${bytes} bytes, above the limit of ${maxBytes}`)
+}
+
 function unreadable(what: string, why: string, cause?: unknown): Fault {
   return new Fault('ObjectUnreadable', `Git object ${path.basename(what)}: ${why}`, { cause })
 }
@@ -199,7 +203,8 @@ class Pack {
 
   entry(offset: number, maxBytes: number): PackEntry {
     const length = this.#endOf(offset) - offset
-    if (length <= 0 || length > maxBytes + 65536) throw unreadable(this.file, `an entry of ${length} bytes`)
+    if (length <= 0) throw unreadable(this.file, `an entry of ${length} bytes`)
+    if (length > maxBytes + 65536) throw tooLarge(length, maxBytes)
     const bytes = Buffer.allocUnsafe(length)
     if (fs.readSync(this.#fd, bytes, 0, length, offset) !== length) throw unreadable(this.file, 'truncated')
     let at = 0
@@ -215,7 +220,7 @@ class Pack {
       byte = next()
       size += (byte & 127) * 2 ** shift
     }
-    if (size > maxBytes) throw unreadable(this.file, `an object of ${size} bytes, above the limit of ${maxBytes}`)
+    if (size > maxBytes) throw tooLarge(size, maxBytes)
     if (code === OFFSET_DELTA) {
       byte = next()
       let distance = byte & 127
@@ -253,15 +258,24 @@ function readLoose(objectsDir: string, oid: string, maxBytes: number): GitObject
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
-  const bytes = zlib.inflateSync(packed, { maxOutputLength: maxBytes + 64 })
+  const bytes = unpacked(packed, maxBytes)
   const end = bytes.indexOf(0)
   const [type = '', size = ''] = bytes.toString('latin1', 0, end).split(' ')
   if (end < 0 || Number(size) !== bytes.length - end - 1) throw new Error('a damaged header')
   return { type: type as GitType, data: bytes.subarray(end + 1) }
 }
 
+function unpacked(packed: Buffer, maxBytes: number): Buffer {
+  try {
+    return zlib.inflateSync(packed, { maxOutputLength: maxBytes + 64 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw error
+    throw new Fault('TooLarge', `more than ${maxBytes} bytes`, { cause: error })
+  }
+}
+
 /** Git's copy-and-insert delta. */
-function applyDelta(base: Buffer, delta: Buffer, maxBytes: number): Buffer {
+export function applyDelta(base: Buffer, delta: Buffer, maxBytes: number): Buffer {
   let at = 0
   const byte = (): number => {
     const value = delta[at++]
@@ -278,7 +292,7 @@ function applyDelta(base: Buffer, delta: Buffer, maxBytes: number): Buffer {
   }
   if (varint() !== base.length) throw new Error('a delta for another base')
   const size = varint()
-  if (size > maxBytes) throw new Error(`${size} bytes, above the limit of ${maxBytes}`)
+  if (size > maxBytes) throw tooLarge(size, maxBytes)
   const out = Buffer.allocUnsafe(size)
   let written = 0
   while (at < delta.length) {
@@ -304,7 +318,7 @@ function applyDelta(base: Buffer, delta: Buffer, maxBytes: number): Buffer {
 }
 
 /** Least recently used objects, bounded by their bytes. */
-class ByteCache {
+export class ByteCache {
   readonly #limit: number
   readonly #items = new Map<string, GitObject>()
   #bytes = 0

@@ -7,6 +7,7 @@ import path from 'node:path'
 import * as git from 'isomorphic-git'
 import { Fault } from '../../core/model/fault.ts'
 import type { GitSource } from '../../hub/ports.ts'
+import { fetchPack } from './fetch-pack.ts'
 import { type GitCredentials, gitHttp } from './http.ts'
 import { judgeCommits } from './judge-commits.ts'
 import { type ObjectDb, openObjectDb } from './object-db.ts'
@@ -40,9 +41,21 @@ export function createGitSource(options: GitSourceOptions): GitSource {
   const repository = remote ? remoteRepository(options, gitDir) : localRepository(options, gitDir)
   let files: ReadonlyMap<string, TreeFile> = new Map()
 
-  const read = (db: ObjectDb, revision: string): ReadonlyMap<string, TreeFile> => {
-    files = readFiles(db, readCommit(db, revision), options.root, files)
+  const read = async (db: ObjectDb, revision: string): Promise<ReadonlyMap<string, TreeFile>> => {
+    files = await readFiles(db, readCommit(db, revision), options.root, files)
     return files
+  }
+  /** A tip that cannot be taken as it is, whoever looks again. */
+  let refused: { readonly tip: string; readonly fault: Fault } | undefined
+  const remembered = async <T>(tip: string, work: () => Promise<T>): Promise<T> => {
+    if (refused?.tip === tip) throw refused.fault
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof Fault && (error.reason === 'TooLarge' || error.reason === 'UnsafeTree'))
+        refused = { tip, fault: error }
+      throw error
+    }
   }
 
   return {
@@ -51,7 +64,7 @@ export function createGitSource(options: GitSourceOptions): GitSource {
     async poll({ good, seen, accept }, signal) {
       const tip = await repository.tip(signal)
       if (tip === seen) return { kind: 'unchanged', revision: tip }
-      await repository.obtain(tip, good, signal)
+      await remembered(tip, () => repository.obtain(tip, good, signal))
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
       if (good !== null && tip !== accept) {
         const ancestry = historyContains(db, tip, good, shallowOf(gitDir))
@@ -66,11 +79,17 @@ export function createGitSource(options: GitSourceOptions): GitSource {
         }
       }
       const commit = readCommit(db, tip)
-      return { kind: 'changed', revision: tip, message: commit.message, timeMs: commit.timeMs, tree: read(db, tip) }
+      return {
+        kind: 'changed',
+        revision: tip,
+        message: commit.message,
+        timeMs: commit.timeMs,
+        tree: await remembered(tip, () => read(db, tip)),
+      }
     },
     async open(revision) {
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
-      return read(db, revision)
+      return await read(db, revision)
     },
     async judge({ good, tip, signers }) {
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
@@ -118,11 +137,27 @@ function remoteRepository(options: GitSourceOptions, gitdir: string): Repository
       maxBytes: options.maxPackBytes ?? DEFAULT_MAX_PACK_BYTES,
     })
 
-  const clone = async (into: string, depth: number | undefined, signal: AbortSignal): Promise<void> => {
-    fs.rmSync(into, { recursive: true, force: true })
-    fs.mkdirSync(into, { recursive: true })
-    const shape = { singleBranch: true, noTags: true, noCheckout: true, ...(depth === undefined ? {} : { depth }) }
-    await git.clone({ fs, http: http(signal), dir: into, gitdir: into, url, ref: branch, ...shape })
+  /** Into a repository of ours, which need not be there yet. */
+  const fetch = async (
+    into: string,
+    what: { readonly tip: string; readonly have: readonly string[]; readonly depth: number | undefined },
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const { addPack } = await import('./index-worker.ts')
+    const dir = path.join(into, 'objects', 'pack')
+    const file = path.join(dir, 'incoming.tmp')
+    const { tip, have, depth } = what
+    try {
+      const shallow = await fetchPack(http(signal), { url, want: tip, have, shallow: shallowOf(into), depth, file })
+      await addPack(file, signal)
+      if (shallow.length > 0) fs.writeFileSync(path.join(into, 'shallow'), shallow.map((oid) => `${oid}\n`).join(''))
+    } finally {
+      fs.rmSync(file, { force: true })
+    }
+    fs.mkdirSync(path.join(into, 'refs', 'heads'), { recursive: true })
+    fs.writeFileSync(path.join(into, 'HEAD'), `ref: ${ref}\n`)
+    // What is asked for next is what came since.
+    await git.writeRef({ fs, gitdir: into, ref, value: tip, force: true })
   }
 
   return {
@@ -138,15 +173,11 @@ function remoteRepository(options: GitSourceOptions, gitdir: string): Repository
       await mapped(url, signal, async () => {
         const state = inspect(gitdir, tip, last)
         if (state === 'ready') return
-        if (state === 'fetch') {
-          await git.fetch({ fs, http: http(signal), gitdir, url, ref: branch, singleBranch: true, tags: false })
-          // isomorphic-git asks for all since the clone at each fetch unless the branch says what we have.
-          await git.writeRef({ fs, gitdir, ref, value: tip, force: true })
-          return
-        }
+        if (state === 'fetch') return fetch(gitdir, { tip, have: havesOf(gitdir, ref, last), depth: undefined }, signal)
         // A clone made anew beside the old one, so that a cut leaves what was there. Without `last` in it, history is needed to judge it.
         const fresh = `${gitdir}.new`
-        await clone(fresh, last === null || last === tip ? 1 : undefined, signal)
+        fs.rmSync(fresh, { recursive: true, force: true })
+        await fetch(fresh, { tip, have: [], depth: last === null || last === tip ? 1 : undefined }, signal)
         fs.rmSync(gitdir, { recursive: true, force: true })
         fs.renameSync(fresh, gitdir)
       })
@@ -164,6 +195,19 @@ function inspect(gitdir: string, tip: string, last: string | null): 'ready' | 'f
   } catch {
     return 'clone'
   }
+}
+
+/** What the branch was at when it was fetched last, and what is relied on. */
+function havesOf(gitdir: string, ref: string, last: string | null): readonly string[] {
+  const haves = new Set(last === null ? [] : [last])
+  try {
+    const tip = fs.readFileSync(path.join(gitdir, ref), 'utf8').trim()
+    if (/^[0-9a-f]{40}$/.test(tip)) haves.add(tip)
+  } catch {
+    // A clone of before the branch was written there.
+  }
+  using db = openObjectDb(gitdir, TREE_LIMITS.fileBytes)
+  return [...haves].filter((oid) => db.has(oid))
 }
 
 function shallowOf(gitdir: string): ReadonlySet<string> {

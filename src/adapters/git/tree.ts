@@ -28,11 +28,12 @@ export const TREE_LIMITS: TreeLimits = {
 const SEGMENT = /^[\p{L}\p{N}._@+=~()[\]{} ,#&'!%-]+$/u
 const MAX_SEGMENT = 255
 
-function refusedSegment(name: string): string | undefined {
+export function refusedSegment(name: string): string | undefined {
   if (name === '' || name === '.' || name === '..') return 'not a file name'
   if (name.length > MAX_SEGMENT) return `a name of ${name.length} characters`
   if (/^\.git$/i.test(name) || /^git~\d+$/i.test(name)) return 'a name that Git keeps for itself'
   if (name.startsWith('-')) return 'a name that begins with a dash'
+  if (name.endsWith('\ufffd')) return 'a name that is not UTF-8'
   if (!SEGMENT.test(name)) return 'a character that paths may not have'
   return undefined
 }
@@ -59,6 +60,31 @@ export function readCommit(db: ObjectDb, oid: string): Commit {
   }
 }
 
+/** Undefined for what is not UTF-8. */
+export function decodedName(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/** In one go; then whoever waits for the thread has it. */
+const BUSY_MS = 20
+
+/** What is wrong with an object says nothing to whoever wrote the file: the path does. */
+function placed<T>(path: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error
+    throw new Fault(error.reason, `${path === '' ? 'the root folder' : path}: ${error.message}`, {
+      cause: error,
+      facts: { path },
+    })
+  }
+}
+
 interface TreeEntry {
   readonly mode: string
   readonly name: string
@@ -75,7 +101,7 @@ function readTree(db: ObjectDb, oid: string): TreeEntry[] {
       throw new Fault('ObjectUnreadable', `Git object ${oid}: a damaged tree`)
     entries.push({
       mode: data.toString('latin1', at, space),
-      name: data.toString('utf8', space + 1, end),
+      name: decodedName(data.subarray(space + 1, end)) ?? `${data.toString('latin1', space + 1, end)}\ufffd`,
       oid: data.toString('hex', end + 1, end + 21),
     })
     at = end + 21
@@ -84,37 +110,43 @@ function readTree(db: ObjectDb, oid: string): TreeEntry[] {
 }
 
 /**
- * All files below `root` ('' for the repository's root). Files of `previous` with the same blob are taken over unread.
+ * All files below `root` ('' for the repository's root). Files of `previous` with the same blob are taken over unread. Others of
+ * the process have their turn in between: a hundred thousand files take seconds.
  * Faults: UnsafeTree (symlink, submodule, odd mode or path), TooLarge, ObjectUnreadable, NotFound (no such root).
  */
-export function readFiles(
+export async function readFiles(
   db: ObjectDb,
   commit: Commit,
   root: string,
   previous: ReadonlyMap<string, TreeFile>,
   limits: TreeLimits = TREE_LIMITS,
-): ReadonlyMap<string, TreeFile> {
+): Promise<ReadonlyMap<string, TreeFile>> {
   const files = new Map<string, TreeFile>()
   const byOid = new Map<string, TreeFile>()
   for (const file of previous.values()) byOid.set(file.oid, file)
   let totalBytes = 0
+  let busySinceMs = performance.now()
 
-  const walk = (treeOid: string, prefix: string, depth: number): void => {
+  const walk = async (treeOid: string, prefix: string, depth: number): Promise<void> => {
     if (depth > limits.depth) throw new Fault('TooLarge', `${prefix}: folders nested deeper than ${limits.depth}`)
-    for (const { mode, name, oid } of readTree(db, treeOid)) {
+    for (const { mode, name, oid } of placed(prefix, () => readTree(db, treeOid))) {
+      if (performance.now() - busySinceMs > BUSY_MS) {
+        await new Promise((resolve) => setImmediate(resolve))
+        busySinceMs = performance.now()
+      }
       const path = prefix + name
       const refused = refusedSegment(name)
       if (refused !== undefined)
         throw new Fault('UnsafeTree', `${JSON.stringify(path)}: ${refused}; rename it`, { facts: { path } })
       switch (mode) {
         case '40000':
-          walk(oid, `${path}/`, depth + 1)
+          await walk(oid, `${path}/`, depth + 1)
           break
         case '100644':
         case '100755': {
           if (files.size >= limits.files) throw new Fault('TooLarge', `more than ${limits.files} files`)
           const known = byOid.get(oid)
-          const bytes = known?.bytes ?? db.read(oid, 'blob')
+          const bytes = known?.bytes ?? placed(path, () => db.read(oid, 'blob'))
           totalBytes += bytes.length
           if (bytes.length > limits.fileBytes) {
             throw new Fault('TooLarge', `${path}: ${bytes.length} bytes, above the limit of ${limits.fileBytes}`)
@@ -141,7 +173,7 @@ export function readFiles(
     if (entry === undefined) throw new Fault('NotFound', `no folder ${root} in this revision`)
     tree = entry.oid
   }
-  walk(tree, segments.map((segment) => `${segment}/`).join(''), 0)
+  await walk(tree, segments.map((segment) => `${segment}/`).join(''), 0)
   return files
 }
 

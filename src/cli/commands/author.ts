@@ -1,4 +1,5 @@
-import type { Fleet, ParsedFleet, RenderedFleet } from '../../core/fleet/types.ts'
+import type { Fleet, ParsedFleet, RenderedFleet, SourceTree } from '../../core/fleet/types.ts'
+import { Fault } from '../../core/model/fault.ts'
 import { formatProblem, type Problem } from '../../core/model/problem.ts'
 import type { Command, Io, Values } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit.ts'
@@ -24,11 +25,24 @@ interface Read {
 export async function read(dir: string, root: string, ports: CliPorts): Promise<Read> {
   const { createFleetCache, parseFleet } = await import('../../core/fleet/parse.ts')
   const { renderFleet } = await import('../../core/fleet/render.ts')
-  const tree = await ports.folder(dir)
+  let tree: SourceTree
+  try {
+    tree = await ports.folder(dir)
+  } catch (error) {
+    return { parsed: { fleet: null, problems: [] }, rendered: null, problems: [problemOf(error)] }
+  }
   const cache = createFleetCache()
   const parsed = parseFleet(tree, { root, revision: 'work tree', cache })
   const rendered = parsed.fleet === null ? null : renderFleet(parsed.fleet, tree, cache)
   return { parsed, rendered, problems: [...parsed.problems, ...(rendered?.problems ?? [])] }
+}
+
+/** What no hub takes of a folder, at its path. Other faults are thrown on. */
+function problemOf(error: unknown): Problem {
+  const { path, why } = error instanceof Fault ? (error.facts ?? {}) : {}
+  if (!(error instanceof Fault) || typeof path !== 'string') throw error
+  const place = { file: path, line: 1, column: 1 }
+  return { code: error.reason, severity: 'error', place, path: '', message: String(why) }
 }
 
 const lint: Command<CliPorts> = {

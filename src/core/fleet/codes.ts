@@ -27,6 +27,7 @@ export const CODES = {
   FLT1022: { says: 'a former name that is in use', stops: 'revision' },
   FLT1023: { says: 'a value of `by` that `order` does not name', stops: 'nothing' },
   FLT1024: { says: 'a commit that no signer of the fleet stands for', stops: 'nothing' },
+  FLT1025: { says: 'a pointer of Git LFS in the place of a file', stops: 'revision' },
   FLT2001: { says: 'the source is not there or holds no manifest', stops: 'workload' },
   FLT2002: { says: 'a source manifest does not parse', stops: 'workload' },
   FLT2003: { says: 'an object cannot be named', stops: 'workload' },

@@ -6,6 +6,7 @@ import type { Code } from './codes.ts'
 import { API_GROUP } from './kinds.ts'
 import { nearest } from '../model/nearest.ts'
 import type { Reading } from './scalars.ts'
+import { resolveSource } from './source-path.ts'
 import type { FleetCache, SourceFile, SourceTree } from './types.ts'
 import { locate, readYaml } from './yaml.ts'
 import type { Path, YamlText } from './yaml-text.ts'
@@ -82,14 +83,41 @@ export function findDocuments(tree: SourceTree, root: string, cache: FleetCache)
     const file = tree.get(path)
     if (file !== undefined) readDocuments(file, cache, documents, problems)
   }
-  return { documents, problems }
+  // One in a source is no document of ours: it holds the workload, which says so.
+  const sources = documents.flatMap(({ kind, file, value }) =>
+    kind === 'Workload' ? (sourceOf(file, value) ?? []) : [],
+  )
+  const isSourced = ({ code, place }: Problem): boolean =>
+    code === POINTER && sources.some((folder) => isUnder(place.file, folder === '.' ? '' : folder))
+  return { documents, problems: problems.filter((problem) => !isSourced(problem)) }
+}
+
+function sourceOf({ path }: SourceFile, { spec }: JsonObject): string | undefined {
+  const source = isObject(spec) ? spec['source'] : undefined
+  const folder = isObject(source) ? source['path'] : undefined
+  return typeof folder === 'string' ? resolveSource(path, folder) : undefined
 }
 
 type Sight =
   /** `mentions`: somewhere inside, a broken chart that quotes us for example. Ours only if a document of it turns out to be. */
-  { readonly sight: 'ours' | 'mentions' | 'other' } | { readonly sight: 'almost'; readonly group: string }
+  | { readonly sight: 'ours' | 'mentions' | 'other' | 'pointer' | 'utf-16' }
+  | { readonly sight: 'almost'; readonly group: string }
+
+const POINTER = 'FLT1025' satisfies Code
+const LFS = /^version https:\/\/git-lfs\.github\.com\/spec\//
+
+function wideText(bytes: Uint8Array): string | undefined {
+  const mark = bytes.length < 2 ? 0 : ((bytes[0] as number) << 8) | (bytes[1] as number)
+  if (mark === 0xfffe) return new TextDecoder('utf-16le').decode(bytes)
+  return mark === 0xfeff ? new TextDecoder('utf-16be').decode(bytes) : undefined
+}
 
 function look(file: SourceFile): Sight {
+  // Neither says in words that are looked for here what it holds: a document of ours would be gone, and nobody told.
+  if (/\.ya?ml$/.test(file.path) && LFS.test(new TextDecoder().decode(file.bytes.subarray(0, 64))))
+    return { sight: 'pointer' }
+  const wide = wideText(file.bytes)
+  if (wide !== undefined) return { sight: wide.includes(API_GROUP) ? 'utf-16' : 'other' }
   const text = new TextDecoder().decode(file.bytes)
   if (text.includes(API_GROUP)) {
     const says = SAYS.test(text) || (file.path.endsWith('.json') && SAYS_IN_JSON.test(text))
@@ -118,6 +146,16 @@ function readDocuments(file: SourceFile, cache: FleetCache, documents: OurDocume
       expected: API_GROUP,
       next: 'Correct the apiVersion.',
     })
+  }
+  const place = { file: file.path, line: 1, column: 1 }
+  if (sight.sight === 'pointer') {
+    const message = 'a pointer of Git LFS in the place of the file: what it stands for is not in the repository'
+    const next = 'Commit the file itself: git lfs untrack, then git add --renormalize.'
+    problems.push({ code: POINTER, severity: 'error', place, path: '', message, next })
+  }
+  if (sight.sight === 'utf-16') {
+    const message = 'the file is UTF-16, not UTF-8 text'
+    problems.push({ code: 'FLT1017', severity: 'error', place, path: '', message, next: 'Save it as UTF-8.' })
   }
   if (sight.sight !== 'ours' && sight.sight !== 'mentions') return
   if (!isPlainPath(file.path)) {

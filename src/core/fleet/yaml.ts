@@ -23,6 +23,10 @@ export function decodeText(bytes: Uint8Array): string | undefined {
   }
 }
 
+/** As YAML 1.2 says and kubectl's reader holds it: control characters stand in a text as escapes alone. */
+// oxlint-disable-next-line no-control-regex
+const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f\ufffe\uffff]/
+
 const START: TextPosition = { line: 1, column: 1 }
 
 /** Reads all documents of a file. Never throws. */
@@ -36,6 +40,18 @@ export function readYaml(bytes: Uint8Array, reading: Reading): YamlText {
   }
   const text = decodeText(bytes)
   if (text === undefined) return refuse('FLT1017', 'the file is not UTF-8 text', 'Save it as UTF-8.')
+  const control = UNPRINTABLE.exec(text)
+  if (control !== null) {
+    const before = text.slice(0, control.index).split(/\r\n?|\n/)
+    const at = { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 }
+    const name = `U+${control[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`
+    return refuse(
+      'FLT1002',
+      `a character that YAML does not have: ${name}`,
+      'Remove it, or write it as an escape in double quotes.',
+      at,
+    )
+  }
   const composed = composeSafely(text)
   if (composed === undefined) return refuse('FLT1002', 'the YAML parser gave up on this text', 'Correct the YAML.')
   if ('tooDeep' in composed) {

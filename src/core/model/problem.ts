@@ -31,5 +31,12 @@ export function formatProblem(problem: Problem): string {
   if (problem.found !== undefined) lines.push(`  found     ${problem.found}`)
   if (problem.expected !== undefined) lines.push(`  expected  ${problem.expected}`)
   if (problem.next !== undefined) lines.push(`  next      ${problem.next}`)
-  return lines.join('\n')
+  return lines.map(escaped).join('\n')
+}
+
+/** Characters that a terminal obeys, or that turn text round, as what they are: names and values are whatever somebody wrote. */
+// oxlint-disable-next-line no-control-regex
+const OBEYED = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+export function escaped(text: string): string {
+  return text.replaceAll(OBEYED, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
