@@ -374,7 +374,7 @@ describe('a file of several documents is judged as it would be admitted', () => 
     expect(await fits(at, batch('a', '3', '', 'gpu'), batch('b', '3', '', 'gpu'), gpu)).toEqual([
       'BatchJob shop/a at 0417: fits now',
       expect.stringMatching(/^BatchJob shop\/b at 0417: (?:never fits|fits at)/),
-      ...['exit 3'],
+      'exit 3',
     ])
     expect(await at('queue hold day')).toBe('queue day is held')
     expect(await at('predict dk-0101 -f x.yaml', batch('a', '1', '', 'day'))).toBe(
