@@ -64,6 +64,11 @@ export class Devices {
     else this.#slices.delete(key)
   }
 
+  /** It names a claim that nobody told of: where claims are not read at all, no pod with one can be placed. */
+  isUnread(podClass: PodClass): boolean {
+    return this.#claimsOf(podClass).includes(undefined)
+  }
+
   fits(podClass: PodClass, node: number): boolean {
     const wanted = new Map<string, number>()
     for (const claim of this.#claimsOf(podClass)) {

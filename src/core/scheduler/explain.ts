@@ -54,7 +54,7 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
     ...(cycle.options.explain === 'each' ? { members: tasks.map((one) => cycle.nameOf(one)) } : {}),
     kind,
     message,
-    ...(podClass.spec.requests.notes.length > 0 ? { notes: podClass.spec.requests.notes } : {}),
+    ...notesOn(cycle, podClass),
     classReasons: [],
     next,
     ...more,
@@ -124,6 +124,14 @@ function explainClass(cycle: Cycle, job: Job, tasks: readonly number[], detail: 
     first?.next ?? { on: 'node-changes' },
     { classReasons, ...share },
   )
+}
+
+const UNREAD = 'its resource claims are not known here: kube-scheduler may place it, this scheduler does not'
+
+function notesOn(cycle: Cycle, podClass: PodClass): Pick<Waiting, 'notes'> {
+  const { notes } = podClass.spec.requests
+  const all = cycle.world.devices.isUnread(podClass) ? [...notes, UNREAD] : notes
+  return all.length > 0 ? { notes: all } : {}
 }
 
 interface Found {

@@ -166,6 +166,36 @@ describe('volumes', () => {
     expect(schedule({ ...world, storageClasses: [storage('Immediate', 'csi.example')] }).binds).toEqual([])
   })
 
+  it('a volume is made only where its driver says it has room for it, and a driver that says nothing is believed', () => {
+    const room = (name: string, at: string, capacity: string): JsonObject => ({
+      metadata: { name, namespace: 'ns' },
+      storageClassName: 'local',
+      nodeTopology: { matchLabels: { 'kubernetes.io/hostname': at } },
+      capacity,
+    })
+    const world = {
+      nodes,
+      pods: [using('a', 'c')],
+      persistentVolumeClaims: [claim('c')],
+      storageClasses: [storage('WaitForFirstConsumer', 'csi.example')],
+      csiStorageCapacities: [room('r', 'n', '500Mi'), room('s', 'm', '2Gi')],
+    }
+    const driver = { metadata: { name: 'csi.example' }, spec: { storageCapacity: true } }
+    expect(bound(schedule({ ...world, csiDrivers: [driver] }))).toEqual({ a: 'm' })
+    const { reasons } = schedule({ ...world, csiDrivers: [driver], csiStorageCapacities: [] })
+    expect(reasons[0]).toMatchObject({ message: '0/2 nodes: 2 node(s) did not have enough free storage', next: { on: 'volume-appears' } }) // prettier-ignore
+    expect(schedule({ ...world, csiStorageCapacities: [] }).binds).toHaveLength(1)
+  })
+
+  it('a pod with a resource claim that nobody told of waits, and says who may place it', () => {
+    const { binds, reasons } = schedule({
+      nodes,
+      pods: [pod('a', { spec: { resourceClaims: [{ name: 'gpu', resourceClaimName: 'gpu' }] } }), pod('b')],
+    })
+    expect(binds.map(({ name }) => name)).toEqual(['b'])
+    expect(reasons[0]?.notes).toEqual([expect.stringMatching(/resource claims are not known here: kube-scheduler/)])
+  })
+
   it('a node takes as many volumes of a driver as it says', () => {
     const limits = { metadata: { name: 'n' }, spec: { drivers: [{ name: 'csi.example', allocatable: { count: 1 } }] } }
     const result = schedule({
