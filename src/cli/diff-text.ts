@@ -28,7 +28,10 @@ export function diffText(who: string, said: DiffSaid): string {
   const total = said.objects.length + said.leftOut
   const observes = said.mode === 'observe' ? ', observe only' : ''
   if (total === 0 && said.workloads.length === 0) return `${who}: no difference in ${said.compared} objects (${at})`
-  const head = `${who}: ${total} of ${said.compared} objects differ (${at}${observes}; - is there, + should be)`
+  const unread = said.objects.filter(({ change }) => change === 'unread').length
+  const doubt = unread === 0 ? '' : `, ${unread} cannot be compared`
+  const differ = `${total - unread} of ${said.compared} objects differ${doubt}`
+  const head = `${who}: ${differ} (${at}${observes}; - is there, + should be)`
   const lines = [head]
   for (const { workload, sync, health, waiting, failure } of said.workloads) {
     const because = [...(waiting === null ? [] : [formatWaiting(waiting)]), ...(failure === null ? [] : [failure])]

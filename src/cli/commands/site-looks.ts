@@ -1,8 +1,10 @@
 /** Looks into one site, or many, as they are now: asked there, through the hub or at the box. */
+import type { SiteView } from '../../core/api/types.ts'
 import { parseDuration } from '../../core/calendar/duration.ts'
 import type { BatchView } from '../../core/batch/view.ts'
 import { Fault } from '../../core/model/fault.ts'
 import type { JsonObject } from '../../core/model/json.ts'
+import { formatWaiting } from '../../core/model/state.ts'
 import { ASK_FLAGS, type Asked, askSites, named, TIMEOUT_FLAG, whomOf, whose } from '../asking.ts'
 import { type Command, type Io, OUTPUT_FLAG, type Values } from '../command.ts'
 import { type DiffSaid, diffText, hasDifference } from '../diff-text.ts'
@@ -12,6 +14,7 @@ import type { CliPorts } from '../ports.ts'
 import { BATCH_FLAGS, batchAt } from './batch-views.ts'
 import { connect, HUB_FLAGS } from './observe.ts'
 
+const MOST_NAMED = 5
 const BOX_FLAG = { ...BATCH_FLAGS.data, help: 'ask the agent of this box, by its store, and no hub' } as const
 
 const diff: Command<CliPorts> = {
@@ -38,8 +41,20 @@ const diff: Command<CliPorts> = {
         name: (value) => value.filter((one) => hasDifference(one.diff)).map((one) => named(one.sites, one.count)),
       })
     if (found.code !== EXIT.ok) return found.code
-    return all.some((one) => hasDifference(one.diff)) ? EXIT.difference : EXIT.ok
+    const [one] = all
+    if (flags['data'] === undefined && all.length === 1 && one?.count === 1) await sayAhead(one.sites[0] ?? '', flags, ports, io) // prettier-ignore
+    return all.some((each) => hasDifference(each.diff)) ? EXIT.difference : EXIT.ok
   },
+}
+
+/** What Git means for the site and the hub did not tell it yet is no difference there: whoever looks for it is told where it waits. */
+async function sayAhead(site: string, flags: Values, ports: CliPorts, io: Io): Promise<void> {
+  const { workloads } = await (await connect(ports, flags)).get<SiteView>(`/v1/sites/${encodeURIComponent(site)}`)
+  const ahead = workloads.filter(({ target, desired }) => target !== null && target !== desired)
+  if (ahead.length === 0) return
+  const names = ahead.slice(0, MOST_NAMED).map(({ workload, waiting }) => `${workload}${waiting === null ? '' : ` ${formatWaiting(waiting)}`}`) // prettier-ignore
+  const more = ahead.length > names.length ? ` … and ${ahead.length - names.length} more` : ''
+  io.err(`Git means another release there of ${names.join(', ')}${more}: flotilla why site/${site}`)
 }
 
 type Found = Pick<Asked, 'done' | 'code'>

@@ -37,7 +37,12 @@ function open(state: AskState, part: Partial<AskOpenView> = {}): AskOpenView {
 }
 
 /** The hub answers with these, one after the other; the last goes on. */
-async function run(line: string, looks: readonly (AskView | Fault)[], ports: Partial<CliPorts> = {}) {
+async function run(
+  line: string,
+  looks: readonly (AskView | Fault)[],
+  ports: Partial<CliPorts> = {},
+  at: readonly object[] = [],
+) {
   const asked: string[] = []
   const lines: string[] = []
   const left = [...looks]
@@ -49,7 +54,10 @@ async function run(line: string, looks: readonly (AskView | Fault)[], ports: Par
   }
   const hub = {
     url: 'http://hub',
-    get: async (path: string, query = {}) => answer(`GET ${path}${Object.keys(query).length > 0 ? '?answers' : ''}`),
+    get: async (path: string, query = {}) => {
+      if (path.startsWith('/v1/sites/')) return { workloads: at }
+      return answer(`GET ${path}${Object.keys(query).length > 0 ? '?answers' : ''}`)
+    },
     send: async (method: string, path: string, body: unknown) => answer(`${method} ${path} ${JSON.stringify(body)}`),
   }
   const io: Io = {
@@ -112,6 +120,29 @@ till  Drifted, Healthy
     - 7
     + 2
 exit 1`,
+    )
+  })
+
+  test('what cannot be compared is no difference, and not fine', async () => {
+    const secret = { ...OBJECT, ref: { group: '', kind: 'Secret', namespace: 'shop', name: 'pin' }, change: 'unread', because: 'Secret', fields: [] } // prettier-ignore
+    const said = { ...DRIFTED, workloads: [], objects: [secret] }
+    expect((await run('diff 0417', answered([ok(said), '0417']))).shown).toBe(
+      `site/0417: 0 of 12 objects differ, 1 cannot be compared (0123456; - is there, + should be)
+of workloads that the hub no longer names
+  Secret shop/pin  cannot be opened: its key is missing
+exit 1`,
+    )
+  })
+
+  test('what Git means and the hub has not told the site yet is pointed at', async () => {
+    const waiting = { reason: 'WaveNotReached' }
+    const at = [
+      { workload: 'till', target: 'b', desired: 'a', waiting },
+      { workload: 'pos', target: 'a', desired: 'a', waiting: null },
+    ]
+    expect((await run('diff 0417', answered([ok(SAME), '0417']), {}, at)).shown).toBe(
+      'site/0417: no difference in 12 objects (0123456)\n' +
+        '! Git means another release there of till WaveNotReached: flotilla why site/0417',
     )
   })
 
