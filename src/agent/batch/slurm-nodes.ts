@@ -48,11 +48,12 @@ export function slurmNodes(
 
 type Node = Omit<SlurmNodes, 'partition' | 'isDefault' | 'available' | 'timeLimitMs'>
 
+/** A queue that is held is Slurm's down: jobs may come, none starts, and what runs goes on. */
 function availableOf({ name }: BatchQueueSpec, tree: QueueTree): SlurmNodes['available'] {
   const line = tree.line(name)
-  if (!line.ok) return 'down'
+  if (!line.ok) return 'inact'
   if (line.queues.some(({ stopPolicy }) => stopPolicy === 'HoldAndDrain')) return 'drain'
-  return line.queues.some(({ stopPolicy }) => stopPolicy === 'Hold') ? 'inact' : 'up'
+  return line.queues.some(({ stopPolicy }) => stopPolicy === 'Hold') ? 'down' : 'up'
 }
 
 const MIB = 2 ** 20

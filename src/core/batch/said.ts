@@ -52,7 +52,9 @@ function endedText({ phase, because }: JobRecord): JobSaid | undefined {
     return { type: isAsked ? 'Normal' : 'Warning', reason: isAsked ? 'Cancelled' : (because?.cause ?? 'Terminated'), message: saysOf(because, 'it was ended') } // prettier-ignore
   }
   const known = PHASE[phase]
-  return known === undefined ? undefined : { ...known, message: saysOf(because, phase === 'Running' ? 'its pods run' : `it is ${phase}`) }
+  return known === undefined
+    ? undefined
+    : { ...known, message: saysOf(because, phase === 'Running' ? 'its pods run' : `it is ${phase}`) }
 }
 
 function saysOf(because: Because | null, otherwise: string): string {

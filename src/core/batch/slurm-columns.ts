@@ -1,6 +1,6 @@
 /** What squeue, sinfo and sacct can show of jobs and nodes, each under the name and heading that Slurm gives it. */
 import { hostList } from './slurm-hosts.ts'
-import { formatElapsed, formatMoment, formatUsed } from './slurm-time.ts'
+import { formatMoment, formatUsed } from './slurm-time.ts'
 import { SLURM_STATES, type SlurmCode } from './slurm-state.ts'
 
 export interface SlurmJob {
@@ -70,9 +70,11 @@ export function jobColumns(zone: string): Readonly<Record<string, Column<SlurmJo
   const listOrReason = (job: SlurmJob) =>
     job.code === 'PD' || job.nodes.length === 0 ? `(${job.reason})` : nodeList(job)
   return {
+    ...constantColumns(),
     account: { head: 'ACCOUNT', value: (job) => job.account },
     arrayjobid: { head: 'ARRAY_JOB_ID', value: (job) => job.arrayJobId },
     arraytaskid: { head: 'ARRAY_TASK_ID', value: (job) => job.arrayTask ?? 'N/A' },
+    batchhost: { head: 'EXEC_HOST', value: (job) => job.nodes[0] ?? 'n/a' },
     cluster: { head: 'CLUSTER', value: (job) => job.cluster },
     comment: { head: 'COMMENT', value: (job) => job.comment },
     dependency: { head: 'DEPENDENCY', value: (job) => (job.dependency === '' ? '(null)' : job.dependency) },
@@ -115,72 +117,55 @@ export function jobColumns(zone: string): Readonly<Record<string, Column<SlurmJo
     },
     timelimit: { head: 'TIME_LIMIT', value: (job) => limitText(job.timeLimitMs) },
     timeused: { head: 'TIME', value: (job) => formatUsed(job.usedMs) },
+    'tres-alloc': { head: 'TRES_ALLOC', value: (job) => (job.nodes.length === 0 ? 'N/A' : tresOf(job)) },
     username: { head: 'USER', value: (job) => job.user },
   }
 }
 
+/** What Slurm shows and there is nothing of here: scripts that ask for it go on, and nobody is told a thing that is not so. */
+function constantColumns(): Readonly<Record<string, Column<SlurmJob>>> {
+  const always = (head: string, text: string): Column<SlurmJob> => ({ head, value: () => text })
+  return {
+    command: always('COMMAND', '(null)'),
+    contiguous: always('CONTIGUOUS', '0'),
+    corespec: always('CORE_SPEC', 'N/A'),
+    cores: always('CORES_PER_SOCKET', '*'),
+    exc_nodes: always('EXC_NODES', ''),
+    feature: always('FEATURES', '(null)'),
+    gres: always('TRES_PER_NODE', 'N/A'),
+    groupid: always('GROUP', 'N/A'),
+    groupname: always('GROUP', 'N/A'),
+    licenses: always('LICENSES', '(null)'),
+    mintmpdisk: always('MIN_TMP_DISK', '0'),
+    nice: always('NICE', '0'),
+    oversubscribe: always('OVER_SUBSCRIBE', 'YES'),
+    reqnodes: always('REQ_NODES', ''),
+    reservation: always('RESERVATION', '(null)'),
+    sct: always('S:C:T', '*:*:*'),
+    sockets: always('SOCKETS_PER_NODE', '*'),
+    threads: always('THREADS_PER_CORE', '*'),
+    userid: always('UID', 'N/A'),
+    wckey: always('WCKEY', '(null)'),
+    workdir: always('WORK_DIR', '(null)'),
+  }
+}
+
+/** `cpu=4,mem=1024M,node=2`. */
+export function tresOf({ cpus, memoryMiB, tasks, nodeCount }: SlurmJob): string {
+  const memory = memoryMiB === 0 ? '' : `,mem=${memoryMiB * tasks}M`
+  return `cpu=${cpus}${memory},node=${nodeCount},billing=${cpus}`
+}
+
 /** Several indexes stand in brackets, one does not. */
-function bracketed(task: string): string {
+export function bracketed(task: string): string {
   return /^\d+$/.test(task) ? task : `[${task}]`
 }
 
 export const SQUEUE_CODES: Readonly<Record<string, string>> = {
-  a: 'account', A: 'jobid', c: 'mincpus', C: 'numcpus', D: 'numnodes', e: 'endtime', E: 'dependency', F: 'arrayjobid', i: 'jobarrayid', j: 'name',
-  k: 'comment', K: 'arraytaskid', l: 'timelimit', L: 'timeleft', m: 'minmemory', M: 'timeused', N: 'nodelist', p: 'priority',
-  P: 'partition', q: 'qos', Q: 'prioritylong', r: 'reason', R: 'reasonlist', S: 'starttime', t: 'statecompact', T: 'state', u: 'username',
-  V: 'submittime', Y: 'schednodes',
+  a: 'account', A: 'jobid', b: 'gres', B: 'batchhost', c: 'mincpus', C: 'numcpus', d: 'mintmpdisk', D: 'numnodes', e: 'endtime',
+  E: 'dependency', f: 'feature', F: 'arrayjobid', g: 'groupname', G: 'groupid', h: 'oversubscribe', H: 'sockets', i: 'jobarrayid',
+  I: 'cores', j: 'name', J: 'threads', k: 'comment', K: 'arraytaskid', l: 'timelimit', L: 'timeleft', m: 'minmemory', M: 'timeused',
+  n: 'reqnodes', N: 'nodelist', o: 'command', O: 'contiguous', p: 'priority', P: 'partition', q: 'qos', Q: 'prioritylong', r: 'reason',
+  R: 'reasonlist', S: 'starttime', t: 'statecompact', T: 'state', u: 'username', U: 'userid', v: 'reservation', V: 'submittime',
+  w: 'wckey', W: 'licenses', x: 'exc_nodes', X: 'corespec', y: 'nice', Y: 'schednodes', z: 'sct', Z: 'workdir',
 } // prettier-ignore
-
-export interface SacctColumn extends Column<SlurmJob> {
-  /** Below zero: to the left. */
-  readonly width: number
-}
-
-export function sacctColumns(zone: string): Readonly<Record<string, SacctColumn>> {
-  const moment = (ms: number | null) => (ms === null ? 'Unknown' : formatMoment(ms, zone))
-  const id = (job: SlurmJob) => (job.arrayTask === null ? job.id : `${job.arrayJobId}_${bracketed(job.arrayTask)}`)
-  return {
-    account: { head: 'Account', width: 10, value: (job) => job.account },
-    alloccpus: { head: 'AllocCPUS', width: 10, value: (job) => String(job.startMs === null ? 0 : job.cpus) },
-    allocnodes: { head: 'AllocNodes', width: 10, value: (job) => String(job.nodes.length) },
-    cluster: { head: 'Cluster', width: 10, value: (job) => job.cluster },
-    comment: { head: 'Comment', width: 14, value: (job) => job.comment },
-    cputime: { head: 'CPUTime', width: 10, value: (job) => formatElapsed(job.usedMs * job.cpus) },
-    cputimeraw: { head: 'CPUTimeRAW', width: 10, value: (job) => String(Math.floor(job.usedMs / 1_000) * job.cpus) },
-    elapsed: { head: 'Elapsed', width: 10, value: (job) => formatElapsed(job.usedMs) },
-    elapsedraw: { head: 'ElapsedRaw', width: 10, value: (job) => String(Math.floor(job.usedMs / 1_000)) },
-    end: { head: 'End', width: 19, value: (job) => moment(job.endMs) },
-    exitcode: { head: 'ExitCode', width: 8, value: (job) => job.exitCode },
-    jobid: { head: 'JobID', width: -12, value: id },
-    jobidraw: { head: 'JobIDRaw', width: -12, value: (job) => job.id },
-    jobname: { head: 'JobName', width: 10, value: (job) => job.name },
-    ncpus: { head: 'NCPUS', width: 10, value: (job) => String(job.cpus) },
-    nnodes: { head: 'NNodes', width: 8, value: (job) => String(job.nodeCount) },
-    nodelist: {
-      head: 'NodeList',
-      width: 15,
-      value: (job) => (job.nodes.length === 0 ? 'None assigned' : hostList(job.nodes)),
-    },
-    ntasks: { head: 'NTasks', width: 8, value: (job) => String(job.tasks) },
-    partition: { head: 'Partition', width: 10, value: (job) => job.partition },
-    planned: {
-      head: 'Planned',
-      width: 10,
-      value: (job) => formatElapsed((job.startMs ?? job.submitMs) - job.submitMs),
-    },
-    priority: { head: 'Priority', width: 10, value: (job) => String(job.priority) },
-    reason: { head: 'Reason', width: 22, value: (job) => job.reason },
-    reqcpus: { head: 'ReqCPUS', width: 8, value: (job) => String(job.cpus) },
-    reqmem: { head: 'ReqMem', width: 10, value: (job) => `${job.memoryMiB}M` },
-    restarts: { head: 'Restarts', width: 8, value: (job) => String(job.restarts) },
-    start: { head: 'Start', width: 19, value: (job) => moment(job.startMs) },
-    state: { head: 'State', width: 10, value: (job) => SLURM_STATES[job.code] },
-    submit: { head: 'Submit', width: 19, value: (job) => moment(job.submitMs) },
-    timelimit: {
-      head: 'Timelimit',
-      width: 10,
-      value: (job) => (job.timeLimitMs === null ? 'UNLIMITED' : formatElapsed(job.timeLimitMs)),
-    },
-    user: { head: 'User', width: 9, value: (job) => job.user },
-  }
-}

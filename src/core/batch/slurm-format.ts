@@ -1,8 +1,7 @@
 /** squeue, sinfo and sacct as text: the default columns, `-o` with percent codes, `-O` with names, as in Slurm's manual. */
 import { nodeColumns, SINFO_CODES } from './sinfo-columns.ts'
-import {
-  type Column, jobColumns, type SacctColumn, sacctColumns, type SlurmJob, type SlurmNodes, SQUEUE_CODES,
-} from './slurm-columns.ts' // prettier-ignore
+import { type SacctColumn, sacctColumns } from './sacct-columns.ts'
+import { type Column, jobColumns, type SlurmJob, type SlurmNodes, SQUEUE_CODES } from './slurm-columns.ts'
 
 export type Formatted = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly because: string }
 

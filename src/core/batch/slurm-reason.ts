@@ -29,8 +29,8 @@ export function slurmReason(record: JobRecord, { wait, placed, trouble }: WaitWo
       ? 'DependencyNeverSatisfied'
       : 'Dependency'
   if (wait.reason === 'QueueLimit') return wait.detail.includes('time limit') ? 'PartitionTimeLimit' : 'QOSJobLimit'
-  if (wait.reason === 'Hold') return wait.detail.startsWith('queue ') ? 'PartitionInactive' : 'BeginTime'
-  if (wait.reason === 'HeldByError') return 'PartitionDown'
+  if (wait.reason === 'Hold') return wait.detail.startsWith('queue ') ? 'PartitionDown' : 'BeginTime'
+  if (wait.reason === 'HeldByError') return 'PartitionInactive'
   if (wait.reason === 'Suspended') return 'JobHeldUser'
   if (wait.reason === 'Priority') return 'Priority'
   return placed === undefined ? 'Resources' : placedReason(placed)

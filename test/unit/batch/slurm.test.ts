@@ -3,7 +3,8 @@ import { parseBatchJob } from '../../../src/core/batch/parse.ts'
 import { parseSbatch } from '../../../src/core/batch/sbatch.ts'
 import type { SlurmJob, SlurmNodes } from '../../../src/core/batch/slurm-columns.ts'
 import { formatSacct, formatSinfo, formatSqueue, squeueLayout } from '../../../src/core/batch/slurm-format.ts'
-import { slurmReason } from '../../../src/core/batch/slurm-reason.ts'
+import { hostList, readHostList } from '../../../src/core/batch/slurm-hosts.ts'
+import { type Placed, slurmReason } from '../../../src/core/batch/slurm-reason.ts'
 import { readSlurmState, slurmCode, slurmExitCode } from '../../../src/core/batch/slurm-state.ts'
 import { formatUsed, readLimit, readMoment } from '../../../src/core/batch/slurm-time.ts'
 import { isObject, type JsonObject } from '../../../src/core/model/json.ts'
@@ -198,6 +199,46 @@ const NODES: SlurmNodes = {
   cpusAllocated: 3, gres: 'gpu:1', reason: '',
 } // prettier-ignore
 
+test.each([
+  [['n1', 'n2', 'n3', 'n10'], 'n[1-3,10]'],
+  [['n08', 'n09', 'n10', 'login'], 'login,n[08-10]'],
+  [['a1', 'b1'], 'a1,b1'],
+  [['ip-10-0-3-4.internal'], 'ip-10-0-3-4.internal'],
+  [[], ''],
+] as const)('a list of nodes as Slurm writes it: %s', (nodes, written) => {
+  expect(hostList(nodes)).toBe(written)
+  expect([...(readHostList(written) ?? [])].toSorted()).toEqual([...nodes].toSorted())
+})
+
+test.each(['n[1-3', 'n[3-1]', 'n[a]', 'n[1-99999999]', ',', 'n1,,n2'])('%s is no list of nodes', (text) =>
+  expect(readHostList(text)).toBeUndefined(),
+)
+
+describe('why it waits, by what the scheduler says', () => {
+  const waits = new Site(jobSpec()).step()
+  const reason = (placed: Partial<Placed>, trouble?: 'Forbidden'): string =>
+    slurmReason(waits.record, {
+      wait: waits.last?.wait ?? null,
+      placed: { kind: 'nodes', refusals: [], ...placed },
+      ...(trouble === undefined ? {} : { trouble }),
+    })
+  test.each([
+    ['Resources', { refusals: ['Resources', 'NodeAffinity'] }],
+    ['Resources', { kind: 'reservation', refusals: ['Resources'] }],
+    ['Priority', { refusals: ['Reserved', 'Resources'] }],
+    ['Priority', { kind: 'not-admitted' }],
+    ['BadConstraints', { refusals: ['NodeAffinity'] }],
+    ['BadConstraints', { kind: 'invalid' }],
+    ['ReqNodeNotAvail', { refusals: ['NodeAffinity', 'Unschedulable'] }],
+    ['QOSGrpCpuLimit', { kind: 'queue', resource: 'cpu' }],
+    ['QOSGrpMemLimit', { kind: 'queue', resource: 'memory' }],
+    ['QOSGrpGRES', { kind: 'queue', resource: 'nvidia.com/gpu' }],
+    ['QOSJobLimit', { kind: 'queue', resource: 'jobs' }],
+  ] as const)('%s', (word, placed) => expect(reason(placed)).toBe(word))
+  test('an API server that will not have its pods comes first', () =>
+    expect(reason({ refusals: ['Resources'] }, 'Forbidden')).toBe('Forbidden'))
+})
+
 describe('tables', () => {
   const text = (formatted: { ok: boolean; text?: string; because?: string }) => formatted.text ?? formatted.because
   const options = { timeZone: ZONE }
@@ -228,6 +269,23 @@ describe('tables', () => {
     expect(text(formatSqueue([ROW], { format: '%!' }, options))).toContain('is no field')
     expect(text(formatSqueue([ROW], { names: 'Colour' }, options))).toContain('not known here')
     expect(text(formatSqueue([ROW], squeueLayout('start', [ROW]), options))).toContain('2026-01-05T13:00:00')
+  })
+  test('what scripts ask for and nobody measures here is there, and empty', () => {
+    const every = 'aAbBcCdDeEfFgGhHiIjJkKlLmMnNoOpPqQrRStTuUvVwWxXyYzZ'
+    const format = [...every].map((letter) => `%${letter}`).join('|')
+    const shown = text(formatSqueue([ROW], { format }, { ...options, header: 'off' })) ?? ''
+    expect(shown.split('|')).toHaveLength(every.length)
+    expect(
+      text(formatSacct([ROW], 'jobid,maxrss,alloctres,qos', { ...options, style: 'parsable2', header: 'off' })),
+    ).toBe('train||cpu=4,mem=1024M,node=2,billing=4|normal\n')
+  })
+  test('ids that are longer than numbers are not cut where Slurm chooses the columns', () => {
+    const long = { ...ROW, id: 'forecast-nightly-29923230', arrayJobId: 'forecast-nightly-29923230' }
+    expect(text(formatSqueue([long], squeueLayout('short', [long]), { ...options, header: 'off' }))).toMatch(
+      /^forecast-nightly-29923230 /,
+    )
+    expect(text(formatSqueue([long], { format: '%.18i' }, { ...options, header: 'off' }))).toBe('forecast-nightly-2\n')
+    expect(text(formatSacct([long], undefined, { ...options, header: 'off' }))).toMatch(/^forecast-nightly-29923230 /)
   })
   test('sinfo', () => {
     expect(text(formatSinfo([NODES], {}, options))).toBe(

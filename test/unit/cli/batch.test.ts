@@ -156,7 +156,7 @@ describe('at a box', () => {
       '! error NotFound: there is no queue noon at this site\n  next  `flotilla get sites` and `flotilla get workloads` list what there is\nexit 2',
     )
     expect(await at('queue list -o json')).toContain('"state": "held"')
-    expect(await at('sinfo -p night --noheader -o "%P %a %D %t"')).toMatch(/^night inact \d+ (idle|mix|alloc)$/m)
+    expect(await at('sinfo -p night --noheader -o "%P %a %D %t"')).toMatch(/^night down \d+ (idle|mix|alloc)$/m)
     expect(await at('queue drain night')).toBe('queue night is held and drained')
     await site.pass(3_000)
     expect(await site.pods()).toEqual([])
@@ -325,7 +325,7 @@ test('predicted: it fits now, or never with what is short; exit 3 for a pipeline
     `apiVersion: v1\nkind: Pod\nmetadata: { name: p, namespace: shop }\nspec: { containers: [{ name: c, image: i, resources: { requests: { cpu: "${cpu}" } } }] }\n`
   expect(await at('predict dk-0101 -f x.yaml', pod('1'))).toMatch(/^Pod shop\/p at \S+: fits now\n {2}shop\/p -> \S+$/)
   expect(await at('predict dk-0101 -f x.yaml', pod('1000'))).toMatch(
-    /^Pod shop\/p at \S+: never fits\n {2}0\/\d+ nodes are available: \d+ Insufficient cpu\. Nearest: \S+ lacks [\d.]+m? cpu\.\nexit 3$/,
+    /^Pod shop\/p at \S+: never fits\n {2}0\/\d+ nodes are available: \d+ Insufficient cpu\. Nearest: \S+ lacks [\d.]+m? cpu\..*\nexit 3$/,
   )
   const job = `apiVersion: flotilla.dev/v1alpha1\nkind: BatchJob\nmetadata: { name: j, namespace: shop }\nspec: { namespace: shop, queue: day, tasks: [{ name: t, replicas: 2, template: { spec: { containers: [{ name: c, image: i }] } } }] }\n`
   expect(await at('predict dk-0101 -f x.yaml', `kind: ConfigMap\n---\n${job}`)).toMatch(
