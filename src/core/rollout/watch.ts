@@ -199,7 +199,9 @@ function countMoving({ progress, as }: Looked, { site, standing }: Seen, found: 
 
 function noteReason({ progress, as, nextAtMs }: Looked, { site, standing, at, target }: Seen, found: Found): void {
   if (progress.phase === 'done') return
-  if (standing.is !== 'ready') found.waiting.set(site, standing.because)
+  // What has begun goes on when its window closes, unless the site itself says that it stands still.
+  const keeps = standing.is !== 'ready' && (standing.is !== 'closed' || progress.phase === 'granted')
+  if (keeps) found.waiting.set(site, standing.because)
   else if (as === 'healthy' && nextAtMs !== null) {
     found.waiting.set(site, { reason: 'Soaking', detail: untilText(nextAtMs), nextAtMs })
     found.soakingUntilMs = Math.max(found.soakingUntilMs ?? 0, nextAtMs)
