@@ -69,6 +69,7 @@ describe('the chart renders what the command prints, by the real helm', () => {
       ['--set', 'store.hostPath=/var/lib/flotilla', '--set', 'image=registry.example/flotilla:1'],
       { store: { kind: 'hostPath', path: '/var/lib/flotilla' }, image: 'registry.example/flotilla:1' },
     ],
+    ['with what the hub may ask', ['--set', 'asks=diff\\,logs'], { asks: 'diff,logs' }],
     [
       'with a class for its claim',
       ['--set', 'store.storageClass=fast', '--set', 'store.size=2Gi'],

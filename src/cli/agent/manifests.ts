@@ -26,6 +26,8 @@ export interface InstallOptions {
   readonly accounts: readonly string[] | 'any'
   /** `none`: the agent writes as these accounts and nothing by itself, for fleets whose every Workload names one. */
   readonly ownWrites: 'all' | 'none'
+  /** Verbs that the hub may ask of the site, as `agent --asks` takes them; absent: the usual ones. */
+  readonly asks?: string
 }
 
 /** In the order in which they can be applied. */
@@ -193,6 +195,7 @@ function deployment(options: InstallOptions): Manifest {
                 '--join=$(FLOTILLA_JOIN)',
                 `--http=0.0.0.0:${HEALTH_PORT}`,
                 `--namespace=${options.namespace}`,
+                ...(options.asks === undefined ? [] : [`--asks=${options.asks}`]),
               ],
               // Used once: an agent that is enrolled needs no token, and the Secret may go.
               env: [

@@ -1,3 +1,4 @@
+import { askVerbs } from '../ask-verbs.ts'
 import type { Command, Flag, Values } from '../command.ts'
 import { AGENT_NAME, AGENT_NAMESPACE, agentManifests, type InstallOptions } from '../agent/manifests.ts'
 import { installAgent, untilReady } from '../agent/install.ts'
@@ -28,6 +29,11 @@ const INSTALL_FLAGS: Readonly<Record<string, Flag>> = {
     placeholder: 'all|none',
     help: 'what it may write by itself, for Workloads that name no account; all, or none where --account is given',
   },
+  asks: {
+    type: 'string',
+    placeholder: 'VERBS',
+    help: 'what the hub may ask of the site: all, none, or verbs with commas between; all but exec without it',
+  },
 }
 
 function optionsOf(flags: Values, version: string): InstallOptions {
@@ -43,7 +49,15 @@ function optionsOf(flags: Values, version: string): InstallOptions {
         ? { kind: 'claim', size: text('size') ?? '1Gi', storageClass: text('storage-class') }
         : { kind: 'hostPath', path },
     ...rightsIn(flags),
+    ...asksIn(text('asks')),
   }
+}
+
+/** Fault InvalidInput: an agent that does not know a verb would not start. */
+function asksIn(asks: string | undefined): Pick<InstallOptions, 'asks'> {
+  if (asks === undefined) return {}
+  askVerbs(asks)
+  return { asks }
 }
 
 function rightsIn(flags: Values): Pick<InstallOptions, 'accounts' | 'ownWrites'> {

@@ -1,7 +1,8 @@
 import os from 'node:os'
 import { AGENT_NAMESPACE } from '../agent/manifests.ts'
+import { askVerbs } from '../ask-verbs.ts'
 import type { Command } from '../command.ts'
-import { ASK_VERBS, isAskVerb, USUAL_VERBS } from '../../core/protocol/ask.ts'
+import { ASK_VERBS, USUAL_VERBS } from '../../core/protocol/ask.ts'
 import { EXIT } from '../exit.ts'
 import type { CliPorts } from '../ports.ts'
 
@@ -92,23 +93,13 @@ const AGENT_FLAGS = {
   },
 } as const
 
-function verbsOf(text: string): readonly string[] {
-  if (text === 'all') return Object.keys(ASK_VERBS)
-  return text === 'none' ? [] : text.split(',').filter((verb) => verb !== '')
-}
-
 const agent: Command<CliPorts> = {
   name: 'agent',
   group: 'Run',
   summary: 'Keep this cluster as the hub says, with or without the hub',
   flags: AGENT_FLAGS,
   async run(_args, flags, ports, io) {
-    const asks = verbsOf(String(flags['asks']))
-    const unknown = asks.find((verb) => !isAskVerb(verb))
-    if (unknown !== undefined) {
-      io.err(`error: --asks found ${unknown}, expected all, none, or some of ${Object.keys(ASK_VERBS).join(',')}`)
-      return EXIT.failed
-    }
+    const asks = askVerbs(String(flags['asks']))
     const scheduler = flags['scheduler']
     if (scheduler !== 'on' && scheduler !== 'off') {
       io.err('error: --scheduler is on or off')

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { parseAllDocuments, stringify } from 'yaml'
 import { KEYS_SECRET as COPY } from '../../../src/agent/keys-copy.ts'
 import { agentManifests, KEYS_SECRET, type InstallOptions } from '../../../src/cli/agent/manifests.ts'
+import { askVerbs } from '../../../src/cli/ask-verbs.ts'
 import { AGENT } from '../../../src/cli/commands/agent.ts'
 import type { CliPorts } from '../../../src/cli/ports.ts'
 import { runProgram } from '../../../src/cli/program.ts'
@@ -87,6 +88,17 @@ test('a folder of the node is given to the agent before it starts, and no claim 
   expect(made.at(-1)?.['spec']).toMatchObject({
     template: { spec: { initContainers: [{ name: 'own-data', securityContext: { runAsUser: 0 } }] } },
   })
+})
+
+test('what the hub may ask is an argument of the agent, and a verb that there is none of is refused', () => {
+  const argsOf = (text: string | undefined): unknown => {
+    const made = agentManifests({ ...OPTIONS, ...(text === undefined ? {} : { asks: text }) })
+    return JSON.stringify(made).match(/--asks=[^"]*/)?.[0]
+  }
+  expect([argsOf(undefined), argsOf('diff,logs')]).toEqual([undefined, '--asks=diff,logs'])
+  expect(askVerbs('all')).toContain('exec')
+  expect([askVerbs('none'), askVerbs('diff,logs')]).toEqual([[], ['diff', 'logs']])
+  expect(() => askVerbs('diff,teleport')).toThrow('--asks found teleport, expected all, none, or some of diff,')
 })
 
 test('the command prints documents that are the same objects, and its flags are its own', async () => {
