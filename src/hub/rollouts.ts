@@ -288,7 +288,7 @@ function eventsOf(before: RolloutState | null, { spec, state }: RolloutRecord, m
     })
   for (const [i, wave] of state.waves.entries()) {
     const old = before?.waves[i]?.state ?? 'pending'
-    if (wave.state === old) continue
+    if (wave.state === old || wave.state === 'pending') continue
     events.push({ atMs, kind: 'Wave', subject, message: `wave ${i + 1} ${wave.name}: ${wave.state}` })
   }
   const failed = moved.filter(
