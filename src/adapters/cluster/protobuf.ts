@@ -247,12 +247,18 @@ class Reader {
       else this.skip()
     }
     if (seconds === undefined) return null
-    const date = new Date(seconds * 1000)
-    if (Number.isNaN(date.getTime())) return null
-    const whole = date.toISOString().slice(0, -5)
-    return is === 'time' ? `${whole}Z` : `${whole}.${String(Math.floor(nanos / 1000)).padStart(6, '0')}Z`
+    if (seconds !== lastTime.seconds) {
+      const date = new Date(seconds * 1000)
+      if (Number.isNaN(date.getTime())) return null
+      lastTime = { seconds, text: date.toISOString().slice(0, -5) }
+    }
+    const { text } = lastTime
+    return is === 'time' ? `${text}Z` : `${text}.${String(Math.floor(nanos / 1000)).padStart(6, '0')}Z`
   }
 }
+
+/** Times of one object, and of objects that come together, are mostly the same. */
+let lastTime = { seconds: Number.NaN, text: '' }
 
 function truncated(): Fault {
   return new Fault('ServerError', 'protobuf that is cut off, or is none')

@@ -43,7 +43,7 @@ export class Cycle {
   readonly liveFilters: readonly ExtraFilter[]
   /** By hook: the plugins that have it on, tier by tier. */
   readonly #tiers: readonly (readonly { readonly name: string; readonly hooks: Hooks }[])[]
-  readonly #on = new Map<keyof Hooks, readonly (readonly Hooks[])[]>()
+  readonly #on: ReadonlyMap<keyof Hooks, readonly (readonly Hooks[])[]>
   readonly #jobOrders: readonly HookOf<'jobOrder'>[]
   readonly #taskOrders: readonly HookOf<'taskOrder'>[]
   readonly #jobsAlike: boolean
@@ -96,6 +96,7 @@ export class Cycle {
         return { name: plugin.name, hooks: hooks }
       }),
     )
+    this.#on = byHook(this.#tiers)
     const all = this.#tiers.flat().map(({ hooks }) => hooks)
     this.#jobOrders = all.flatMap((hooks) => (hooks.jobOrder === undefined ? [] : [hooks.jobOrder.bind(hooks)]))
     this.#taskOrders = all.flatMap((hooks) => (hooks.taskOrder === undefined ? [] : [hooks.taskOrder.bind(hooks)]))
@@ -125,14 +126,7 @@ export class Cycle {
   }
 
   #with(hook: keyof Hooks): readonly (readonly Hooks[])[] {
-    let found = this.#on.get(hook)
-    if (found === undefined) {
-      found = this.#tiers
-        .map((tier) => tier.flatMap(({ hooks }) => (hooks[hook] === undefined ? [] : [hooks])))
-        .filter((tier) => tier.length > 0)
-      this.#on.set(hook, found)
-    }
-    return found
+    return this.#on.get(hook) ?? NO_TIERS
   }
 
   uses(hook: keyof Hooks): boolean {
@@ -444,6 +438,32 @@ export class Cycle {
   rankOf(podClass: PodClass, node: number): number {
     return rankOf(this.ranks, podClass, node)
   }
+}
+
+const NO_TIERS: readonly (readonly Hooks[])[] = Object.freeze([])
+
+/** By hook, tier by tier: those that have it. Tiers without are left out. */
+function byHook(
+  tiers: readonly (readonly { readonly hooks: Hooks }[])[],
+): ReadonlyMap<keyof Hooks, readonly (readonly Hooks[])[]> {
+  const on = new Map<keyof Hooks, Hooks[][]>()
+  for (const tier of tiers) {
+    const lists = new Map<keyof Hooks, Hooks[]>()
+    for (const { hooks } of tier)
+      for (const name in hooks) {
+        const hook = name as keyof Hooks
+        if (hooks[hook] === undefined) continue
+        const list = lists.get(hook)
+        if (list === undefined) lists.set(hook, [hooks])
+        else list.push(hooks)
+      }
+    for (const [hook, list] of lists) {
+      const known = on.get(hook)
+      if (known === undefined) on.set(hook, [list])
+      else known.push(list)
+    }
+  }
+  return on
 }
 
 /** With a hard shard, other schedulers' nodes are closed. */

@@ -43,6 +43,8 @@ export class Dimensions {
   }
 
   convert(name: string, quantity: string | number): Converted {
+    if (typeof quantity !== 'string' && typeof quantity !== 'number')
+      return { ok: false, because: `${name}: not a quantity` }
     const key = `${name}=${quantity}`
     let converted = this.#memo.get(key)
     if (converted === undefined) {
@@ -55,8 +57,6 @@ export class Dimensions {
   #convert(name: string, quantity: string | number): Converted {
     const unit = unitOf(name)
     if (unit === undefined) return IGNORED
-    if (typeof quantity !== 'string' && typeof quantity !== 'number')
-      return { ok: false, because: `${name}: not a quantity` }
     const plain = plainAmount(quantity, unit)
     if (plain >= 0) return { ok: true, dim: this.names.id(name), value: plain, rounded: false }
     const parsed = parseQuantity(quantity)

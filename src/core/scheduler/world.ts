@@ -1,5 +1,5 @@
 /** The world as the scheduler was told it is: objects come in one by one, rows of the state and records of jobs and queues go out. */
-import type { JsonObject } from '../model/json.ts'
+import { isObject, type JsonObject } from '../model/json.ts'
 import { Books } from './books.ts'
 import type { PodClass } from './classes.ts'
 import { Devices } from './devices.ts'
@@ -63,6 +63,7 @@ export class World {
   }
 
   apply(delta: Delta): void {
+    if ('set' in delta && !isObject(delta.set)) return
     // A node says every now and then that it is still the same.
     if (delta.kind !== 'Node' || 'gone' in delta) this.version++
     if (delta.kind === 'Pod' && 'set' in delta) this.#incoming.push(readPod(delta.set))
