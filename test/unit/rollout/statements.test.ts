@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { CAUTIOUS } from '../../../src/core/fleet/policy.ts'
 import { formatWaiting } from '../../../src/core/model/state.ts'
+import { decide } from '../../../src/core/rollout/decide.ts'
 import { DAY, HOUR, MINUTE, policy, release, Sim, spec, wave } from '../../property/rollout/sim.ts'
 
 const OLD = release('old')
@@ -215,6 +216,32 @@ describe('a permit', () => {
     sim.run(5 * HOUR)
     expect(phases(sim)).toEqual(['done'])
   })
+})
+
+test('who broke the glass tells a site that a window stopped half way that it may go on, once', () => {
+  const sim = fleet(1, policy([REST]))
+  sim.behaviours.set(NEW, { is: 'slow' })
+  sim.run(HOUR)
+  expect(phases(sim)).toEqual(['changing'])
+  const { id } = sim.state('web')
+  const grants = (glass?: readonly string[]) => {
+    const world = sim.world()
+    const at: typeof world.at = (site, workload) => {
+      const told = world.at(site, workload)
+      if (told?.observation == null) return told
+      const observation = { ...told.observation, applied: null, waiting: { reason: 'WindowClosed' as const } }
+      return { ...told, observation, ...(glass === undefined ? {} : { glass }) }
+    }
+    const decisions = decide({ ...world, at })
+    return decisions.flatMap((decision) => decision.grants).map((grant) => [grant.because, grant.release, grant.glass])
+  }
+  expect(grants()).toEqual([])
+  const untilMs = sim.nowMs + HOUR
+  expect(sim.say('web', { kind: 'breakGlass', by: 'cas', team: 'ops', why: 'tills', id, untilMs })).toBeNull()
+  expect(grants()).toEqual([['renew', NEW, ['ops']]])
+  expect(grants(['ops'])).toEqual([])
+  sim.nowMs = untilMs
+  expect(grants()).toEqual([])
 })
 
 test('the default policy is cautious: one site, 5 %, the rest; no failure; half an hour each', () => {
