@@ -1,5 +1,6 @@
 /** One exchange with the hub: say what changed, judge what comes back, store it whole, and only then let it count. */
 import { randomBytes } from 'node:crypto'
+import { readPast } from '../core/batch/past.ts'
 import { asFault, Fault } from '../core/model/fault.ts'
 
 import { accept } from '../core/protocol/accept.ts'
@@ -132,6 +133,8 @@ export function createSync(deps: SyncDeps): SyncSite {
     }
     if (answer.head.asks?.some(({ kind }) => kind === 'facts') === true) deps.facts.asked()
     toShow = answer.head.asks?.some(({ kind }) => kind === 'manifest') === true
+    // Before the manifest is taken that names the same jobs again.
+    deps.batch.learn(readPast(answer.head.asks))
     // By a time that is not believed nothing can be said to be in time.
     if (!state.conditions.has('Clock'))
       deps.asks.take(answer.head.asks, { ...keyring.identity(), trust: keyring.trust() })

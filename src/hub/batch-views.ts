@@ -1,6 +1,7 @@
 /** What sites said of their batch rooms, page by page. Kept in memory: a site says it again to a hub that does not know it. */
 import type { Page } from '../core/api/types.ts'
 import { batchView } from '../core/batch/facts.ts'
+import { pastAsk } from '../core/batch/past.ts'
 import type { BatchView } from '../core/batch/view.ts'
 import type { Digest } from '../core/model/digest.ts'
 import { Fault } from '../core/model/fault.ts'
@@ -13,6 +14,9 @@ export interface SaidFacts {
   readonly digest: Digest
   readonly facts: JsonObject
   readonly atMs: number
+  /** Of the box and the store that it was said from. */
+  readonly siteId: string
+  readonly storeEpoch: string
 }
 
 /** `asks` of a kind that the site answers in its next message. */
@@ -23,10 +27,17 @@ export function hearFacts(said: Map<string, SaidFacts>, site: string, up: SyncUp
   const { facts, factsDigest: digest } = up
   if (digest === undefined) return false
   if (facts !== undefined) {
-    said.set(site, { digest, facts, atMs: nowMs })
+    said.set(site, { digest, facts, atMs: nowMs, siteId: up.siteId, storeEpoch: up.storeEpoch })
     return false
   }
   return said.get(site)?.digest !== digest
+}
+
+/** To a site that comes with another store than the one it last spoke from: which of its jobs were over. Another box inherits nothing. */
+export function pastOf(said: SaidFacts | undefined, site: string, up: SyncUp, nowMs: number): JsonObject | undefined {
+  if (said === undefined || said.siteId !== up.siteId || said.storeEpoch === up.storeEpoch) return undefined
+  const view = batchView(site, said.facts['batch'], nowMs)
+  return view === undefined ? undefined : pastAsk(view.jobs)
 }
 
 const MOST_SITES = 200

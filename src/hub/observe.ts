@@ -11,7 +11,7 @@ import { everNamed } from '../core/protocol/trust.ts'
 import { createAnswers, type Told } from './answer.ts'
 import { isAboutAsk } from './ask-book.ts'
 import { bringAsks } from './ask-carry.ts'
-import { ASK_FACTS, hearFacts } from './batch-views.ts'
+import { ASK_FACTS, hearFacts, pastOf } from './batch-views.ts'
 import type { ClockGuard } from './clock-guard.ts'
 import type { Contacts } from './contacts.ts'
 import { enrolSite } from './enrol.ts'
@@ -113,9 +113,14 @@ export function createHandler(parts: ObserveParts): SyncHandler {
         now = world.sites.get(site.name) ?? now
       }
       const told = await answers.manifest(now, up.have)
+      const past = pastOf(world.siteFacts.get(site.name), site.name, up, nowMs)
       const unknown = hearFacts(world.siteFacts, site.name, up, nowMs)
       const shows = awaitsAdoption(world, now)
-      const asks = [...(shows ? [ASK_MANIFEST] : unknown ? [ASK_FACTS] : []), ...(await bringAsks(parts, now, nowMs))]
+      const asks = [
+        ...(shows ? [ASK_MANIFEST] : unknown ? [ASK_FACTS] : []),
+        ...(past === undefined ? [] : [past]),
+        ...(await bringAsks(parts, now, nowMs)),
+      ]
       const ackOutbox = up.outbox.reduce((most, { seq }) => Math.max(most, seq), 0)
       return {
         head: {

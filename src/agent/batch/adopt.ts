@@ -1,13 +1,14 @@
 /** What Git wants against what is journalled: which jobs and crons begin, which go on with other words, which have to go. Pure. */
 import { beginCron, parseCronBatchJob } from '../../core/batch/cron.ts'
 import { parseBatchJob } from '../../core/batch/parse.ts'
+import { pastRecord } from '../../core/batch/past.ts'
 import { beginJob, isOver } from '../../core/batch/record.ts'
 import { TIME_ZONE_ANNOTATION } from '../../core/batch/release.ts'
 import { BEGIN_ANNOTATION } from '../../core/batch/types.ts'
 import { digestJson } from '../../core/model/digest.ts'
 import { isObject, type Json, type JsonObject } from '../../core/model/json.ts'
 import type { BatchDesired, Wanted } from './desired.ts'
-import { cronKey, jobKey, type JobRow, type Journal, type Row } from './journal.ts'
+import { cronKey, jobKey, type JobRow, type Journal, pastKey, type Row } from './journal.ts'
 
 /** What makes a job another job. The rest (limits, retries, queue, priority) changes under a job that goes on. */
 const IDENTITY = ['namespace', 'tasks', 'array', 'plugins', 'minAvailable', 'minSuccess', 'deadline'] as const
@@ -42,7 +43,7 @@ export function adopt(desired: BatchDesired, journal: Journal, nowMs: number): M
   for (const wanted of desired.wanted) {
     if (wanted.kind === 'BatchJob') {
       named.add(jobKey(wanted.ref))
-      adoptJob(wanted, journal.jobs().get(jobKey(wanted.ref)), rows, nowMs)
+      adoptJob(wanted, journal, rows, nowMs)
     } else if (wanted.kind === 'CronBatchJob') {
       named.add(cronKey(wanted.ref))
       adoptCron(wanted, journal, rows, nowMs)
@@ -59,6 +60,8 @@ export function adopt(desired: BatchDesired, journal: Journal, nowMs: number): M
     const isNamed = row.from === 'cron' ? crons.has(row.workload) : named.has(key)
     if (!isNamed) rows.set(key, { ...row, leaving: true })
   }
+  // All that Git wants was read: what is not among it is not wanted any more.
+  if (desired.kept !== 'all' && desired.kept.size === 0) for (const key of journal.past().keys()) rows.set(key, null)
   for (const [key, row] of beyondKept(journal)) rows.set(key, { ...row, leaving: true })
   return rows
 }
@@ -71,8 +74,9 @@ function beyondKept(journal: Journal): readonly (readonly [string, JobRow])[] {
   return over.toSorted(([, a], [, b]) => (b.record.finishedMs ?? 0) - (a.record.finishedMs ?? 0)).slice(KEPT_SUBMITTED)
 }
 
-function adoptJob(wanted: Wanted, row: JobRow | undefined, rows: Map<string, Row | null>, nowMs: number): void {
+function adoptJob(wanted: Wanted, journal: Journal, rows: Map<string, Row | null>, nowMs: number): void {
   const { workload, digest, document, account } = wanted
+  const row = journal.jobs().get(jobKey(wanted.ref))
   const uid = jobUid(document)
   if (row !== undefined) {
     if (row.leaving) return
@@ -88,6 +92,9 @@ function adoptJob(wanted: Wanted, row: JobRow | undefined, rows: Map<string, Row
   const parsed = parseBatchJob(document)
   if (!parsed.ok) return
   const timeZone = timeZoneOf(document)
+  const beginning = { uid, createdMs: nowMs, timeZone }
+  const past = journal.past().get(pastKey(uid))
+  if (past !== undefined) rows.set(pastKey(uid), null)
   rows.set(jobKey(wanted.ref), {
     is: 'job',
     from: 'git',
@@ -98,7 +105,7 @@ function adoptJob(wanted: Wanted, row: JobRow | undefined, rows: Map<string, Row
     timeZone,
     user: 'git',
     account,
-    record: beginJob(parsed.value, { uid, createdMs: nowMs, timeZone }),
+    record: past === undefined ? beginJob(parsed.value, beginning) : pastRecord(parsed.value, beginning, past.job),
     commands: [],
     leaving: false,
     cleaned: false,

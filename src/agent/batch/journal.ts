@@ -3,6 +3,7 @@
  * so that after a power cut nothing is run twice and nothing is forgotten.
  */
 import type { CronRecord } from '../../core/batch/cron.ts'
+import type { PastJob } from '../../core/batch/past.ts'
 import type { Command, JobRecord } from '../../core/batch/types.ts'
 import type { JsonObject } from '../../core/model/json.ts'
 import type { AgentStore } from '../ports.ts'
@@ -50,7 +51,13 @@ export interface QueueRow {
   readonly atMs: number
 }
 
-export type Row = JobRow | CronRow | QueueRow
+/** A job that was over before the journal was lost, as the hub told. Key: `past <uid>`. It goes once the job is named again. */
+export interface PastRow {
+  readonly is: 'past'
+  readonly job: PastJob
+}
+
+export type Row = JobRow | CronRow | QueueRow | PastRow
 
 export function jobKey({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
   return `job ${namespace}/${name}`
@@ -62,10 +69,15 @@ export function queueKey(name: string): string {
   return `queue ${name}`
 }
 
+export function pastKey(uid: string): string {
+  return `past ${uid}`
+}
+
 export interface Journal {
   jobs(): ReadonlyMap<string, JobRow>
   crons(): ReadonlyMap<string, CronRow>
   queues(): ReadonlyMap<string, QueueRow>
+  past(): ReadonlyMap<string, PastRow>
   /** On the disk when it returns; null: drop. */
   write(rows: ReadonlyMap<string, Row | null>): void
 }
@@ -74,17 +86,20 @@ export function openJournal(store: Pick<AgentStore, 'batch' | 'write'>): Journal
   const jobs = new Map<string, JobRow>()
   const crons = new Map<string, CronRow>()
   const queues = new Map<string, QueueRow>()
+  const past = new Map<string, PastRow>()
   const keep = (key: string, row: Row | null): void => {
-    if (row === null) for (const map of [jobs, crons, queues]) map.delete(key)
+    if (row === null) for (const map of [jobs, crons, queues, past]) map.delete(key)
     else if (row.is === 'job') jobs.set(key, row)
     else if (row.is === 'cron') crons.set(key, row)
-    else queues.set(key, row)
+    else if (row.is === 'queue') queues.set(key, row)
+    else past.set(key, row)
   }
   for (const [key, row] of store.batch()) keep(key, row as unknown as Row)
   return {
     jobs: () => jobs,
     crons: () => crons,
     queues: () => queues,
+    past: () => past,
     write(rows) {
       if (rows.size === 0) return
       store.write({ batch: rows as ReadonlyMap<string, JsonObject | null> })

@@ -4,6 +4,7 @@
  * It asks nobody: with the hub away it goes on from its journal.
  */
 import { schedulerJob } from '../../core/batch/gang.ts'
+import type { PastJob } from '../../core/batch/past.ts'
 import { withQueueLimits } from '../../core/batch/queue.ts'
 import { isOver } from '../../core/batch/record.ts'
 import { saidOf } from '../../core/batch/said.ts'
@@ -25,7 +26,7 @@ import type { BatchDesired, BatchFinding, Wanted } from './desired.ts'
 import { createSayer } from './events.ts'
 import { findingOf } from './findings.ts'
 import { factsOf, podsByJob, specOf, stepJobs } from './jobs.ts'
-import { type Journal, openJournal } from './journal.ts'
+import { type Journal, openJournal, pastKey } from './journal.ts'
 import { type Held, type NodeUse, viewUse } from './node-use.ts'
 import type { BatchSource, PlacementSource } from './ports.ts'
 import { queueInput, queuesOf, type SiteQueues } from './queues.ts'
@@ -80,6 +81,8 @@ export interface BatchRoom extends BatchSource {
   queuesWith(documents: readonly JsonObject[]): SiteQueues
   /** Looks again at once: rows were written from outside. */
   wake(): void
+  /** Jobs that were over here before the journal was lost: by their UID they are known, and not begun. On the disk when it returns. */
+  learn(past: readonly PastJob[]): void
   /** What the scheduler says of jobs that wait. */
   use(placement: PlacementSource): void
   stop(): void
@@ -259,6 +262,11 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     wake() {
       if (desired !== null) queues = queuesOf(desired.wanted, journal)
       bell.ring()
+    },
+    learn(past) {
+      const known = new Set([...journal.jobs().values()].map(({ record }) => record.uid))
+      const news = past.filter(({ uid }) => !known.has(uid) && !journal.past().has(pastKey(uid)))
+      journal.write(new Map(news.map((job) => [pastKey(job.uid), { is: 'past', job }])))
     },
     use: (given) => {
       placement = given

@@ -30,7 +30,10 @@ export function slurmJobs(row: JobRow, context: JobContext): readonly SlurmJob[]
   if (own === null) return []
   const spec = withQueueLimits(own, context.tree)
   const whole = wholeRow(row, spec, context)
-  return spec.array === null ? [whole] : elements(row, spec, whole, context)
+  const lines = spec.array === null ? [whole] : elements(row, spec, whole, context)
+  const [first, ...rest] = lines
+  if (first === undefined || row.from !== 'git' || !isOver(row.record.phase)) return lines
+  return [{ ...first, over: { uid: row.record.uid, code: whole.code } }, ...rest]
 }
 
 function wholeRow(row: JobRow, spec: BatchJobSpec, { site, nowMs, pods, words, expectedMs }: JobContext): SlurmJob {

@@ -31,6 +31,8 @@ export interface SlurmJob {
   readonly exitCode: string
   readonly restarts: number
   readonly comment: string
+  /** Of a job from Git that is over, once: what a site that lost its journal is told again. */
+  readonly over?: { readonly uid: string; readonly code: SlurmCode }
 }
 
 /** Nodes of one partition that are alike. */

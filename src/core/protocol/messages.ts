@@ -176,7 +176,10 @@ export interface SyncDown {
   readonly time: { readonly timeMs: number; readonly timeEpoch: number; readonly keyid: string }
   /** A newer trust statement. Two parts after the blobs: payload, signature by the root that the site holds. */
   readonly trust?: { readonly version: number }
-  /** What the site is to tell in its next message: `{kind: 'manifest'}`; a kind that it does not know is passed over. */
+  /**
+   * What the site is to tell in its next message: `{kind: 'manifest'}`; a kind that it does not know is passed over. `past` is no
+   * question: to a store that the hub does not know, which of the site's jobs were over (`core/batch/past`).
+   */
   readonly asks?: readonly JsonObject[]
 }
 

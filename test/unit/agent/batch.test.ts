@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { pastAsk } from '../../../src/core/batch/past.ts'
+import type { BatchView } from '../../../src/core/batch/view.ts'
 import { Fault } from '../../../src/core/model/fault.ts'
 import type { JsonObject } from '../../../src/core/model/json.ts'
 import type { Manifest } from '../../../src/core/model/object.ts'
@@ -144,6 +146,37 @@ describe('a job from Git', () => {
     expect(site.made.toSorted()).toEqual([0, 1, 2, 3, 4, 5].map((i) => `sweep-main-${i}`))
     expect(site.health('batchjob.sweep')).toBe('Synced Healthy')
   })
+})
+
+test('a site that lost its store runs no job again of which the hub knows that it was over', async () => {
+  const documents = [
+    batchJob('train'),
+    batchJob('broken', { tasks: [task('main', 1, 'task:fail')] }),
+    batchJob('sweep', { array: { range: '0-2' } }),
+  ] as const
+  const before = batchSite()
+  await before.publish(...documents)
+  await before.pass(10_000)
+  const past = pastAsk(((await before.agent.askBatch({ op: 'view' })) as unknown as BatchView).jobs)
+  const after = batchSite()
+  after.hub.asks = [JSON.parse(JSON.stringify(past))]
+  await after.publish(...documents, batchJob('other'))
+  await after.pass(10_000)
+  expect(after.made).toEqual(['other-main-0'])
+  const { jobs } = (await after.agent.askBatch({ op: 'view' })) as unknown as BatchView
+  expect(jobs.map(({ id, code }) => `${id} ${code}`).toSorted()).toEqual([
+    'broken F', 'other CD', 'sweep_0 CD', 'sweep_1 CD', 'sweep_2 CD', 'train CD',
+  ]) // prettier-ignore
+  expect(after.health('batchjob.train')).toBe('Synced Healthy')
+  expect(after.health('batchjob.broken')).toBe('Synced Degraded')
+  expect([...after.store.batch().keys()].filter((key) => key.startsWith('past '))).toEqual([])
+  // Other words are another job.
+  await after.publish(batchJob('train', { tasks: [task('main', 1, 'task:2')] }))
+  await after.pass(10_000)
+  expect(after.made).toEqual(['other-main-0', 'train-main-0'])
+  // What nobody can read does no harm.
+  after.hub.asks = [{ kind: 'past', jobs: [null, { uid: 7 }, { uid: 'x', code: 'CD' }, { uid: 'f'.repeat(32), code: 'R' }] }, { kind: 'past' }] // prettier-ignore
+  await after.agent.exchange(SIGNAL)
 })
 
 test('what became of a job and why its pods ended stands in events, for as long as events live', async () => {

@@ -272,7 +272,7 @@ describe('tables', () => {
   })
   test('what scripts ask for and nobody measures here is there, and empty', () => {
     const every = 'aAbBcCdDeEfFgGhHiIjJkKlLmMnNoOpPqQrRStTuUvVwWxXyYzZ'
-    const format = [...every].map((letter) => `%${letter}`).join('|')
+    const format = every.split('').map((letter) => `%${letter}`).join('|')
     const shown = text(formatSqueue([ROW], { format }, { ...options, header: 'off' })) ?? ''
     expect(shown.split('|')).toHaveLength(every.length)
     expect(

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import { createFacts } from '../../../src/agent/facts.ts'
+import { readPast } from '../../../src/core/batch/past.ts'
 import { digestJson } from '../../../src/core/model/digest.ts'
 import type { JsonObject } from '../../../src/core/model/json.ts'
 import type { SyncUp } from '../../../src/core/protocol/messages.ts'
-import { batchPage, hearFacts, type SaidFacts } from '../../../src/hub/batch-views.ts'
+import { batchPage, hearFacts, pastOf, type SaidFacts } from '../../../src/hub/batch-views.ts'
 import type { World } from '../../../src/hub/world.ts'
 
 const NOW_MS = 1_000_000
@@ -43,7 +44,10 @@ test('facts travel when they changed, and once more to a hub that lost them', ()
 test('a fleet is shown page by page, sites that said nothing are left out, an unknown one is said', () => {
   const names = ['a', 'b', 'c', 'd']
   const siteFacts = new Map(
-    ['a', 'c', 'd'].map((name) => [name, { digest: digestJson('facts', {}), facts: batch(name), atMs: 5 }]),
+    ['a', 'c', 'd'].map((name) => [
+      name,
+      { digest: digestJson('facts', {}), facts: batch(name), atMs: 5, storeEpoch: 's' },
+    ]),
   )
   const world = { sites: new Map(names.map((name) => [name, {}])), siteFacts } as unknown as World
   const first = batchPage(world, { limit: 2 }, NOW_MS)
@@ -52,4 +56,22 @@ test('a fleet is shown page by page, sites that said nothing are left out, an un
   expect(batchPage(world, { cursor: 'c' }, NOW_MS)).toMatchObject({ items: [{ site: 'd' }], next: null })
   expect(batchPage(world, { sites: ['b', 'a'] }, NOW_MS).items.map(({ site }) => site)).toEqual(['a'])
   expect(() => batchPage(world, { sites: ['x'] }, NOW_MS)).toThrow('there is no site x')
+})
+
+test('a site that comes with another store is told which of its jobs were over, until it speaks of them again', () => {
+  const said = new Map<string, SaidFacts>()
+  const over = { uid: 'a'.repeat(32), code: 'CD' }
+  const job = { id: 'train', arrayJobId: 'train', name: 'train', partition: 'night', user: 'git', code: 'CD', submitMs: 5, startMs: 6, endMs: 9, over } // prettier-ignore
+  const facts = { batch: { format: 1, timeZone: 'UTC', jobs: [job, { ...job, id: 'run', code: 'R', over: null }], nodes: [], queues: [], leftOut: 0 } } // prettier-ignore
+  const up = (storeEpoch: string, more: object = {}): SyncUp =>
+    ({ siteId: 'i', storeEpoch, ...more }) as unknown as SyncUp
+  expect(pastOf(said.get('a'), 'a', up('one'), NOW_MS)).toBeUndefined()
+  hearFacts(said, 'a', up('one', { facts, factsDigest: digestJson('facts', facts) }), NOW_MS)
+  expect(pastOf(said.get('a'), 'a', up('one'), NOW_MS)).toBeUndefined()
+  const told = { kind: 'past', jobs: [{ ...over, submitMs: 5, startMs: 6, endMs: 9 }] }
+  expect(pastOf(said.get('a'), 'a', up('two'), NOW_MS)).toEqual(told)
+  expect(readPast([told])).toEqual(told.jobs)
+  expect(pastOf(said.get('a'), 'a', up('two', { siteId: 'another box' }), NOW_MS)).toBeUndefined()
+  hearFacts(said, 'a', up('two', { facts, factsDigest: digestJson('facts', facts) }), NOW_MS)
+  expect(pastOf(said.get('a'), 'a', up('two'), NOW_MS)).toBeUndefined()
 })
