@@ -187,7 +187,9 @@ export function whyWorkload(parts: StandingParts, workload: string): WhyView {
 export function workloadCauses(at: WorkloadAtSite, subject: string): Cause[] {
   const causes: Cause[] = []
   if (at.failure !== null) causes.push(cause(at.failure.reason, subject, at.failure.message, at.atMs, null))
-  if (at.waiting !== null) causes.push(fromWaiting(at.waiting, subject, at.atMs))
+  // Since when the site says something is known; what keeps it here was decided at some time before.
+  const saidMs = at.desired === at.target ? at.atMs : null
+  if (at.waiting !== null) causes.push(fromWaiting(at.waiting, subject, saidMs))
   else if (at.sync !== 'Synced' && at.failure === null)
     causes.push(cause(at.sync, subject, progressOf(at), at.atMs, null))
   for (const { ref, reason, message } of at.objects)
