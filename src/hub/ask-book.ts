@@ -49,6 +49,13 @@ export class AskBook {
     })
   }
 
+  /** Of all sites. */
+  countOpen(nowMs: number): number {
+    let count = 0
+    for (const siteId of this.#bySite.keys()) count += this.open(siteId, nowMs).length
+    return count
+  }
+
   told(siteId: string, id: string, nowMs: number): void {
     this.#told.set(`${siteId} ${id}`, nowMs)
   }

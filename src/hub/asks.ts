@@ -109,7 +109,11 @@ export function asksApi(parts: AsksParts): HubAsks {
           audit: [
             { atMs: issuedMs, actor: actor.name, action: `ask ${verb}`, subject, detail: audited(ask, request, names) },
           ],
-          events: [{ atMs: issuedMs, kind: 'Operator', subject, message: `${verb} asked by ${actor.name}` }],
+          // A look is no event: whoever looks again and again must not push out what happened.
+          events:
+            ASK_VERBS[verb] === 'reads'
+              ? []
+              : [{ atMs: issuedMs, kind: 'Operator', subject, message: `${verb} asked by ${actor.name}` }],
         }),
       )
       world.onPublished(names)
@@ -150,10 +154,9 @@ function sitesOf({ world, nowMs }: AsksParts, actor: Actor, request: AskRequest)
   const ahead = found.filter(({ fork }) => fork !== null).length
   if (ahead > 0)
     throw new Fault('Conflict', `${ahead} of ${found.length} sites have what this hub never published: \`flotilla hub recover\` first`) // prettier-ignore
-  const nowOpen = [...world.asks.asks.values()].filter(({ expiresMs }) => expiresMs > nowMs())
-  const open = nowOpen.reduce((sum, { siteIds }) => sum + siteIds.length, 0)
+  const open = world.asks.countOpen(nowMs())
   if (open + found.length > MOST_OPEN)
-    throw new Fault('Throttled', `${open} sites are asked something already: wait until some of it is over`)
+    throw new Fault('Throttled', `${open} sites have not heard yet what they are asked: wait until some of it is over`)
   return found
 }
 

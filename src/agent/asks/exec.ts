@@ -43,7 +43,7 @@ export async function execIn(
   const pod = pods.find(isRunning) ?? pods[0]
   if (pod === undefined) throw new Fault('NotFound', `no pod of ${of} is there`)
   const where = { pod: `${pod.metadata.namespace}/${pod.metadata.name}`, container: containerOf(pod, container) }
-  const maxBytes = Math.floor((mostChars - REST_CHARS) / ESCAPED)
+  const maxBytes = Math.max(0, Math.floor((mostChars - REST_CHARS) / ESCAPED))
   return {
     ...where,
     ...(await ports.cluster.exec(refOf(pod), { container: where.container, command, maxBytes }, signal)),

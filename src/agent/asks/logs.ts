@@ -26,6 +26,8 @@ const MOST_PODS = 10
 const MOST_LINES = 10_000
 const DEFAULT_LINES = 100
 const REST_CHARS = 4_096
+/** Of each pod, however little is kept: what is above that is an answer that says so. */
+const LEAST_CHARS = 256
 
 export interface LogsAsk {
   readonly of: string
@@ -63,7 +65,7 @@ export async function logsOf(
 ): Promise<LogsAnswer> {
   const pods = await podsOf(ask.of, ports, signal)
   const shown = pods.slice(0, MOST_PODS)
-  const share = Math.floor((mostChars - REST_CHARS) / Math.max(1, shown.length))
+  const share = Math.max(LEAST_CHARS, Math.floor((mostChars - REST_CHARS) / Math.max(1, shown.length)))
   const logs: PodLog[] = []
   const faults: Fault[] = []
   for (const pod of shown) {
@@ -87,7 +89,7 @@ export async function logsOf(
 /** As JSON: a line of control characters takes six times its length. Cut at the older end, at a line where there is one. */
 function fitting(log: LogTail, mostChars: number): LogTail {
   let { text, cutBytes } = log
-  while (JSON.stringify(text).length > mostChars) {
+  while (text !== '' && JSON.stringify(text).length > mostChars) {
     const from = Math.ceil(text.length / 8)
     const line = text.indexOf('\n', from)
     const cut = line < 0 || line === text.length - 1 ? from : line + 1

@@ -36,7 +36,7 @@ interface Held {
   readonly verb: string
   readonly timeEpoch: number
   readonly untilMs: number
-  readonly state: 'taken' | 'done'
+  readonly state: 'taken' | 'done' | 'refused'
   readonly most: number
 }
 
@@ -73,6 +73,7 @@ export function createAsks(parts: AsksParts): Asks {
   const hubNow = (): HubNow => parts.hubNow()
   const stop = new AbortController()
   let held: readonly Held[] = heldIn(store.note(NOTE))
+  const saidAgain = new Set<string>()
   let recovered = false
   let underWay = 0
   /** What only reads does not wait for what changes something, and those keep their order. */
@@ -84,7 +85,7 @@ export function createAsks(parts: AsksParts): Asks {
   const holding = (one: Held): readonly Held[] => [...held.filter(({ id }) => id !== one.id), one]
 
   function answer(one: Held, given: AskAnswer): void {
-    const next = holding({ ...one, state: 'done' })
+    const next = holding({ ...one, state: given.ok ? 'done' : 'refused' })
     outbox.putAll('result', clock.nowMs(), answerBodies(one.id, given, one.most), noteOf(next))
     held = next
     urgent.ring()
@@ -177,7 +178,16 @@ export function createAsks(parts: AsksParts): Asks {
   function takeOne(item: JsonObject, from: Heard): void {
     const verdict = judgeAsk(item, { ...from, hubNow: hubNow() })
     const { ask } = verdict
-    if (ask !== undefined && held.some(({ id }) => id === ask.id)) return
+    const known = ask === undefined ? undefined : held.find(({ id }) => id === ask.id)
+    if (known !== undefined) {
+      // It acknowledged what it was told of this one, and does not know it any more: a hub of a backup.
+      if (known.state === 'done' && outbox.owed(ASK_KIND) === 0 && !saidAgain.has(known.id)) {
+        saidAgain.add(known.id)
+        outbox.putAll('result', clock.nowMs(), [takenBody(known.id)], { notes: new Map() })
+        urgent.ring()
+      }
+      return
+    }
     if (held.length >= MOST_HELD || outbox.owed(ASK_KIND) >= MOST_OWED)
       throw new Fault(
         'Throttled',

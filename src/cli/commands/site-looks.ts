@@ -1,5 +1,5 @@
 /** Looks into one site, or many, as they are now: asked there, through the hub or at the box. */
-import type { SiteView } from '../../core/api/types.ts'
+import { API_FORMAT, type SiteView } from '../../core/api/types.ts'
 import { parseDuration } from '../../core/calendar/duration.ts'
 import type { BatchView } from '../../core/batch/view.ts'
 import { Fault } from '../../core/model/fault.ts'
@@ -36,9 +36,9 @@ const diff: Command<CliPorts> = {
     if (format === undefined || found === undefined) return EXIT.failed
     const all = found.done.map(({ sites, count, said }) => ({ sites, count, diff: said as unknown as DiffSaid }))
     if (all.length > 0)
-      await print(all, format, io, {
-        text: (value) => value.map((one) => diffText(whose(one), one.diff)).join('\n\n'),
-        name: (value) => value.filter((one) => hasDifference(one.diff)).map((one) => named(one.sites, one.count)),
+      await print({ formatVersion: API_FORMAT, items: all }, format, io, {
+        text: ({ items }) => items.map((one) => diffText(whose(one), one.diff)).join('\n\n'),
+        name: ({ items }) => items.filter((one) => hasDifference(one.diff)).map((one) => named(one.sites, one.count)),
       })
     if (found.code !== EXIT.ok) return found.code
     const [one] = all
@@ -80,6 +80,10 @@ async function looked(
   if (whom === undefined) return undefined
   if (whom === null) {
     io.err('error: name a site, or give --data at its box')
+    return undefined
+  }
+  if (verb !== 'diff' && whom.sites?.length !== 1) {
+    io.err(`error: ${verb} is asked of one site`)
     return undefined
   }
   return askSites(await connect(ports, flags), verb, args, whom, io)

@@ -208,6 +208,15 @@ describe('logs', () => {
     expect(log?.cutBytes).toBeGreaterThan(10_000)
   })
 
+  test('however little of an answer is kept', async () => {
+    const { site, pods } = await writing()
+    site.cluster.writeLog('shop', pods[0]!, `${'x'.repeat(50)}\n`.repeat(200))
+    for (const most of [0, 200, 4_096, 5_000]) {
+      const brief = ask(site, 'logs', { of: pods[0]! }, { most })
+      expect(await asked(site, brief)).toMatchObject(['taken', most < 4_096 ? { reason: 'TooLarge' } : { ok: true }])
+    }
+  })
+
   test.each<[string, string, JsonObject, string, RegExp]>([
     ['nobody’s name', 'nothing', {}, 'NotFound', /no workload, no batch job and no pod of ours/],
     ['a pod that is not Flotilla’s', 'kube-system/dns', {}, 'NotFound', /nothing that Flotilla runs here/],
@@ -324,9 +333,14 @@ describe('once', () => {
     await site.settle(3)
     const again = ask(site, 'sbatch', { script: SCRIPT, name: 'x', options: [], args: [] })
     expect(await asked(site, again)).toMatchObject(['taken', { ok: true, said: { job: 'train' } }])
+    // A hub that says it again has forgotten that it was taken: a backup. It is told once by a process.
+    expect(await asked(site, again)).toEqual(['taken'])
     expect(await asked(site, again)).toEqual([])
     site.restart()
-    expect(await asked(site, again)).toEqual([])
+    expect(await asked(site, again)).toEqual(['taken'])
+    const refused = ask(site, 'teleport')
+    expect(await asked(site, refused)).toHaveLength(1)
+    expect(await asked(site, refused)).toEqual([])
     expect(
       [...site.agent.batch.state().journal.jobs().values()].map(({ record, user }) => [record.name, user]),
     ).toEqual([['train', 'ann']])
@@ -398,6 +412,7 @@ describe('whoever waits for an answer', () => {
     const sync = site.hub.sync.bind(site.hub)
     site.hub.sync = async (up) => {
       const answer = await sync(up)
+      site.hub.asks = []
       return { ...answer, head: { ...answer.head, nextDueMs: 2 * HOUR } }
     }
     return site

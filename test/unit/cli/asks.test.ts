@@ -252,6 +252,18 @@ describe('logs', () => {
   })
 })
 
+test('logs and exec are of one site', async () => {
+  for (const line of ['logs 0417,0418 till', 'exec 0417,0418 till -- ls']) {
+    const { asked, shown } = await run(line, [])
+    expect([asked, shown]).toEqual([[], `! error: ${line.split(' ')[0]} is asked of one site\nexit 2`])
+  }
+})
+
+test('diff as JSON', async () => {
+  const { shown } = await run('diff 0417 -o json', answered([ok(SAME), '0417']))
+  expect(JSON.parse(shown)).toEqual({ formatVersion: 1, items: [{ sites: ['0417'], count: 1, diff: SAME }] })
+})
+
 describe('exec', () => {
   const said = { pod: 'shop/till-1', container: 'main', stdout: 'one\n', stderr: 'two\n', exitCode: 0, cutBytes: 0 }
 

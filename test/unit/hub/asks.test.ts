@@ -262,6 +262,14 @@ describe('who may ask what', () => {
   })
 })
 
+test('looks push no event out, orders are events', async () => {
+  await using w = await world()
+  await w.rig.hub.api.ask(ADMIN, DIFF)
+  await w.rig.hub.api.ask(ADMIN, { ...DIFF, verb: 'scancel' })
+  const events = (await w.rig.hub.api.events(0, 1_000)).items.filter(({ message }) => message.includes('asked by'))
+  expect(events.map(({ subject, message }) => `${subject} ${message}`)).toEqual(['s1 scancel asked by ann'])
+})
+
 describe('refused', () => {
   test.each<[string, Partial<AskRequest>, string]>([
     ['a verb that there is none of', { verb: 'teleport' }, 'InvalidInput'],
