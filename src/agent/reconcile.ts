@@ -24,7 +24,7 @@ import { countInstances } from './instances.ts'
 import { isOlder } from './observe.ts'
 import { beginsOwn, NOTE_UPGRADE, stuckOwn } from './own-upgrade.ts'
 import { ensureParent } from './parent.ts'
-import { newestManifest, type Current } from './newest.ts'
+import { behindFloor, newestManifest, type Current } from './newest.ts'
 import type { LeasePort, StoreWrite } from './ports.ts'
 import { recoverInventory } from './recover.ts'
 import { isGood } from './soak.ts'
@@ -87,14 +87,16 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     }
     state.counts.turns += 1
     state.tickMs = clock.monotonicMs()
-    words.follow(current.manifest)
+    const behind = behindFloor(current, store)
+    // A word at the box is about an entry that an older manifest does not know.
+    if (behind === null) words.follow(current.manifest)
     const fresh = await recoverOnce(current.manifest, signal)
     const { mode, pause, paused, before, desired, gathered, input } = await sceneOf(current, fresh, signal)
     const steps = await planned(input, current.manifest, desired, signal)
     rememberVerified(steps, gathered.actual, before)
     const idle = mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
-    if (mode === 'enforce' && paused !== undefined) commit({ workloads: desired.begins })
+    if (mode === 'enforce' && paused !== undefined && behind === null) commit({ workloads: desired.begins })
     deps.batch.want(batchOf(desired, idle))
     deps.uplink.acted(outcomes)
     const nextMs = await concludeTurn({ ...deps, current, desired, steps, outcomes, library, mode, idle }, signal)
@@ -111,7 +113,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
   async function sceneOf(current: Current, fresh: boolean, signal: AbortSignal): Promise<Scene> {
     const mode = options.mode === 'observe' ? 'observe' : current.manifest.mode
     const pause = words.pause()
-    const paused = pause === undefined ? undefined : pausedWaiting(pause)
+    const paused = pause === undefined ? (behindFloor(current, store) ?? undefined) : pausedWaiting(pause)
     const before = store.inventory()
     const desired = desiredOf({
       manifest: current.manifest,

@@ -48,6 +48,12 @@ export class Contacts {
     this.#unwritten.add(site)
   }
 
+  /** As it was agreed: how long a site was to wait is read from it after a restart. */
+  #written(name: string): readonly (Contact & { readonly name: string })[] {
+    const heard = this.#heard.get(name)
+    return heard === undefined ? [] : [{ name, lastContactMs: heard.lastContactMs, dueAtMs: heard.dueAtMs }]
+  }
+
   /** A clock that was set ahead makes nobody late: who was to come in a minute is to come in a minute still. */
   #afterJumps({ lastContactMs, dueAtMs, dueMonotonicMs }: Heard): Contact {
     const byNowMs = this.#clock.nowMs() + (dueMonotonicMs - this.#clock.monotonicMs())
@@ -65,7 +71,7 @@ export class Contacts {
     const names = [...this.#unwritten]
     for (let i = 0; i < names.length; i += FLUSH_ROWS) {
       const part = names.slice(i, i + FLUSH_ROWS)
-      await this.#world.turn((commit) => commit({ contacts: part.map((name) => ({ name, ...this.get(name) })) }))
+      await this.#world.turn((commit) => commit({ contacts: part.flatMap((name) => this.#written(name)) }))
       for (const name of part) this.#unwritten.delete(name)
     }
   }

@@ -79,8 +79,12 @@ export function acceptFailures(draft: Draft): void {
 
 function noteShortage(draft: Draft, index: number, gate: Gate, nowMs: number): void {
   const wave = draft.state.waves[index]
-  if (wave === undefined || gate.is !== 'kept' || !gate.short || wave.shortSinceMs !== undefined) return
-  putWave(draft, index, { ...wave, shortSinceMs: nowMs })
+  if (wave === undefined) return
+  const isShort = gate.is === 'kept' && gate.short
+  if (isShort === (wave.shortSinceMs !== undefined)) return
+  // Who comes back ends the shortage: a yes to that one is none to the next.
+  const { shortSinceMs: _ended, ...rest } = wave
+  putWave(draft, index, isShort ? { ...wave, shortSinceMs: nowMs } : rest)
 }
 
 function leave(draft: Draft, index: number, gate: Gate & { is: 'passed' | 'skipped' }, nowMs: number): void {

@@ -57,6 +57,28 @@ describe('converging', () => {
     expect((await liveOf(site, configMap('settings')))?.['data']).toEqual({ a: '1' })
   })
 
+  test('what a disk of before still has is no word to act on: nothing changes until the hub tells the newest again', async () => {
+    let lost = 0
+    const site = createSite({
+      storeOf: (store) => Object.assign(Object.create(store), { manifests: () => store.manifests().slice(lost) }) as typeof store, // prettier-ignore
+    })
+    await publish(site, { till: { objects: [configMap('settings', { a: '1' })] } })
+    const both = { till: { objects: [configMap('settings', { a: '2' })] }, menu: { objects: [configMap('menu')] } }
+    await publish(site, both)
+    const writes = site.writes()
+    lost = 1
+    await site.agent.turn(SIGNAL)
+    await later(site)
+    expect(site.writes()).toBe(writes)
+    expect(await liveOf(site, configMap('menu'))).toBeDefined()
+    expect((await liveOf(site, configMap('settings')))?.['data']).toEqual({ a: '2' })
+    expect(observed(site)?.waiting?.reason).toBe('Hold')
+    lost = 0
+    await publish(site, { till: { objects: [configMap('settings', { a: '3' })] } })
+    expect((await liveOf(site, configMap('settings')))?.['data']).toEqual({ a: '3' })
+    expect(await liveOf(site, configMap('menu'))).toBeUndefined()
+  })
+
   test('starts again from its store with no hub, and writes nothing', async () => {
     const site = createSite()
     await publish(site, { till: { objects: [configMap('settings'), deployment('till')] } })

@@ -367,6 +367,28 @@ describe('failures', () => {
     sim.run(DAY)
     expect(sim.state('web').phase).toBe('Completed')
   })
+  test('a yes that is said while the canary is on its way is none to a silence that comes after', () => {
+    const sim = fleet(2, [CANARY, REST])
+    const canary = sim.site('s00')
+    const yes = (): string | null =>
+      sim.say('web', { kind: 'approve', by: 'ann', wave: 'canary', id: sim.state('web').id })
+    const whole = (): string => formatWaiting(sim.decision('web').because ?? { reason: 'Hold' })
+    canary.online = false
+    sim.tick()
+    sim.run(6 * HOUR)
+    expect(whole()).toBe('Coverage(0 of 1)')
+    canary.online = true
+    sim.run(10 * MINUTE)
+    expect(sim.state('web').sites.get('s00')?.phase).not.toBe('waiting')
+    expect(yes()).toBeNull()
+    canary.online = false
+    sim.run(6 * HOUR)
+    expect(whole()).toBe('Coverage(0 of 1)')
+    expect(published(sim)).toEqual(['s00'])
+    expect(yes()).toBeNull()
+    sim.run(HOUR)
+    expect(published(sim)).toEqual(['s00', 's01'])
+  })
   test('a crash loop that is healthy between two polls never passes the soak', () => {
     const sim = fleet(2, [CANARY, REST])
     sim.behaviours.set(NEW, { is: 'flaky' })
