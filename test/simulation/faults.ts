@@ -19,7 +19,6 @@ export class Faults {
   #otherUntilMs = 0
   #wrongYear = 0
   #wrongYearUntilMs = 0
-  #copied = false
   #died = false
   #twins = 0
 
@@ -169,10 +168,10 @@ export class Faults {
   async #twoHubs(): Promise<void> {
     const { hub, clock, lines, dir, random } = this.#world
     if (this.#comes('rewind')) {
-      this.#world.say(this.#copied ? 'hub goes on from a copy' : 'hub is copied')
-      if (this.#copied) this.#world.fork()
-      await (this.#copied ? hub.rewind() : hub.keepCopy())
-      this.#copied = true
+      this.#world.say(this.#world.copied ? 'hub goes on from a copy' : 'hub is copied')
+      if (this.#world.copied) this.#world.fork()
+      await (this.#world.copied ? hub.rewind() : hub.keepCopy())
+      this.#world.copied = true
     }
     if (this.#world.other !== undefined && clock.monotonicMs() >= this.#otherUntilMs) await this.oneHub()
     if (!this.#comes('clone') || this.#world.other !== undefined) return

@@ -41,7 +41,7 @@ describe('the real hub and agents on virtual time', () => {
   test('the law over other people’s objects sees one that is touched', async () => {
     const cluster = new SimCluster({ clock: new VirtualClock(), controllers: 'off' })
     const found: Violation[] = []
-    await watchCluster('s1', cluster, (violation) => found.push(violation))
+    await watchCluster('s1', cluster, new Set(), (violation) => found.push(violation))
     const ref = { group: '', kind: 'ConfigMap', namespace: 'default', name: 'web' }
     await cluster.patch({ apiVersion: 'v1', kind: 'ConfigMap' }, ref, { data: { whose: 'ours' } }, {}, never)
     expect(found.map(({ law }) => law)).toEqual(['foreign'])

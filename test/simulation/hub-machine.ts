@@ -8,17 +8,14 @@ import type { Authority, GitSource } from '../../src/hub/ports.ts'
 import type { HubChange, HubStore } from '../../src/hub/store.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Logger } from '../../src/runtime/logger.ts'
-import { HUB, STATEMENT, TRUST } from '../unit/protocol/fixed.ts'
 import { SkewedClock } from './clocks.ts'
+import { HUB_KEYS } from '../unit/protocol/rotated.ts'
 import { Life } from './mortal.ts'
 
 export const silent: Logger = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {}, child: () => silent }
 export const POLL_MS = 300_000
 
-const authority: Authority = {
-  chain: [STATEMENT],
-  trust: TRUST,
-  signer: HUB,
+const words: Pick<Authority, 'certify' | 'joinLine'> = {
   certify: async ({ site, siteId }) => `certificate of ${site} ${siteId}`,
   joinLine: (url, site, secret) => `${url} ${site} ${secret}`,
 }
@@ -36,6 +33,8 @@ export class HubMachine {
   life = new Life()
   hub: Hub | undefined
   disk: Disk = 'well'
+  /** How often its keys were rotated. */
+  #keys = 0
   /** Monotonic, of the process that runs. */
   startedMs = 0
   #store: HubStore | undefined
@@ -60,11 +59,22 @@ export class HubMachine {
     const store = await openHubStore({ file: join(this.#dir, 'hub.db'), durability: 'process' })
     this.#store = store
     await check(store)
-    const hub = await createHub(
+    const hub = await this.#made(store, life)
+    if (hub === undefined) return life.kill()
+    this.hub = hub
+    life.onDeath = () => {
+      this.hub = undefined
+    }
+    this.#running = hub.run(life.end.signal).catch(() => undefined)
+  }
+
+  /** undefined: it cannot even write down that it starts; whoever starts it tries again. */
+  #made(store: HubStore, life: Life): Promise<Hub | undefined> {
+    return createHub(
       {
         store: life.guard(this.#onDisk(store)),
         git: life.guard(this.#git),
-        authority,
+        authority: { ...words, ...HUB_KEYS[this.#keys]! },
         clock: this.clock,
         log: silent,
         random: this.#random,
@@ -76,12 +86,10 @@ export class HubMachine {
         polls: { connectedMs: POLL_MS, meteredMs: [POLL_MS, POLL_MS] },
         linkUrl: () => 'https://hub:1',
       },
-    )
-    this.hub = hub
-    life.onDeath = () => {
-      this.hub = undefined
-    }
-    this.#running = hub.run(life.end.signal).catch(() => undefined)
+    ).catch((error: unknown) => {
+      if (error instanceof Fault) return undefined
+      throw error
+    })
   }
 
   #onDisk(store: HubStore): HubStore {
@@ -103,6 +111,13 @@ export class HubMachine {
     this.#store = undefined
   }
 
+  /** Beside the hub, on its disk: a restart takes them. */
+  async rotate(check: (store: HubStore) => Promise<void>): Promise<void> {
+    await this.kill()
+    this.#keys += 1
+    await this.start(check)
+  }
+
   async keepCopy(): Promise<void> {
     await this.kill()
     cpSync(join(this.#dir, 'hub.db'), join(this.#dir, 'copy.db'))
@@ -120,6 +135,7 @@ export class HubMachine {
   async clone(dir: string, random: () => number): Promise<HubMachine> {
     await this.kill()
     const other = new HubMachine(dir, this.#base, this.#git, random, this.#onCommit)
+    other.#keys = this.#keys
     cpSync(join(this.#dir, 'hub.db'), join(dir, 'hub.db'))
     await this.start()
     await other.start()

@@ -3,13 +3,16 @@ import { describe, expect, test } from 'vitest'
 import type { Digest } from '../../src/core/model/digest.ts'
 import type { SiteManifest, SyncUp } from '../../src/core/protocol/messages.ts'
 import type { HubChange } from '../../src/hub/store.ts'
-import { SOAK_MS } from './author.ts'
+import { type FleetFacts, SOAK_MS } from './author.ts'
 import { GrantedLaws, type Moment } from './laws/granted.ts'
 import { Known } from './laws/known.ts'
 import { ReportLaws } from './laws/reports.ts'
 import type { Violation } from './laws/violation.ts'
+import type { Shape } from './shape.ts'
 
 const HOUR = 3_600_000
+const SHAPE: Shape = { mostChanging: 1, budget: 2, isGated: false, depends: false, onFailure: 'Pause', startBy: '48h', joinsAtMinute: null, rotatesAtMinute: null } // prettier-ignore
+const FACTS: FleetFacts = { held: new Set(), canaries: new Set(['s1']), names: new Map() }
 const release = (name: string): Digest => `sha256:${name.repeat(64).slice(0, 64)}`
 const at = (monotonicMs: number): Moment => ({ hubNowMs: monotonicMs, monotonicMs, isDue: () => true })
 
@@ -52,9 +55,9 @@ function well(site: string, counter: number, of: string, workload = 'web'): Sync
 }
 
 /** Four sites that run `a` of both workloads; Git wants `b`; the canary is well on it. */
-function fleet() {
+function fleet(shape: Partial<Shape> = {}, facts: FleetFacts = FACTS) {
   const known = new Known()
-  const laws = new GrantedLaws(known)
+  const laws = new GrantedLaws(known, { ...SHAPE, ...shape }, '', () => facts)
   for (const workload of ['web', 'db']) laws.committed(mapped(workload, 'a'), at(0))
   const old = [{ of: 'a', counter: 1 }, { of: 'a', counter: 1, workload: 'db' }] // prettier-ignore
   for (const site of ['s1', 's2', 's3', 's4']) laws.committed(written(site, old), at(0))
@@ -116,6 +119,32 @@ describe('what the hub writes down', () => {
     expect(lawOf(() => world.laws.committed(written('s1', [{ of: 'b', counter: 2 }, db, { of: 'c', counter: 3, workload: 'batch' }]), at(5_000)))).toBeUndefined() // prettier-ignore
     world.known.proven.add(`batch ${release('c')}`)
     expect(lawOf(() => world.laws.committed(written('s4', [web, OLD_DB, { of: 'c', counter: 2, workload: 'batch' }]), at(6_000)))).toBe('budget') // prettier-ignore
+  })
+  test('a site after the canary without the yes that the policy asks for', () => {
+    const world = fleet({ isGated: true })
+    canaryIsWell(world)
+    const next = written('s2', [{ of: 'b', counter: 2 }, OLD_DB])
+    expect(lawOf(() => world.laws.committed(next, at(3_000)))).toBe('approval')
+  })
+  test('a site that Git holds', () => {
+    const world = fleet({}, { ...FACTS, held: new Set(['s2']) })
+    canaryIsWell(world)
+    const meta = { source: JSON.stringify({ revision: 'next' }) }
+    world.laws.committed({ meta }, at(2_500))
+    const next = written('s2', [{ of: 'b', counter: 2 }, OLD_DB])
+    expect(lawOf(() => world.laws.committed(next, at(9_000)))).toBe('held')
+  })
+  test('b begins where web is not well', () => {
+    const world = fleet({ depends: true })
+    canaryIsWell(world)
+    world.laws.committed(mapped('b', 'c'), at(2_500))
+    world.known.site('s1').had.add('b x')
+    const next = written('s1', [{ of: 'b', counter: 2 }, OLD_DB, { of: 'c', counter: 3, workload: 'b' }])
+    expect(lawOf(() => world.laws.committed(next, at(9_000)))).toBeUndefined()
+    world.known.site('s2').had.add('b x')
+    world.known.proven.add(`b ${release('c')}`)
+    const other = written('s2', [{ of: 'a', counter: 1 }, OLD_DB, { of: 'c', counter: 2, workload: 'b' }])
+    expect(lawOf(() => world.laws.committed(other, at(9_000)))).toBe('depends')
   })
   test.each(['stopped', 'held', 'frozen'])('a site begins what is %s', (how) => {
     const world = fleet()

@@ -1,4 +1,4 @@
-/** A copy of the sources in which one mistake at a time is made, and what the seeds say to it. */
+/** A copy of the sources in which mistakes are made, and what the seeds say to them. */
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,6 +12,17 @@ export type Found =
   | { readonly found: true; readonly seed: number; readonly seeds: number; readonly says: string }
   | { readonly found: false; readonly seeds: number }
 
+export interface Search {
+  readonly from: number
+  readonly count: number
+  /** `none`: without any fault. */
+  readonly faults?: 'any' | 'none'
+  /** Faults and traits without which a seed is passed over. */
+  readonly needs?: readonly string[]
+  /** `heal`: the way back is left out. */
+  readonly until?: 'heal' | 'converged'
+}
+
 export class Field {
   readonly #dir = mkdtempSync(join(tmpdir(), 'flotilla-planted-'))
 
@@ -20,33 +31,41 @@ export class Field {
     symlinkSync(join(ROOT, 'node_modules'), join(this.#dir, 'node_modules'))
   }
 
-  /** With the mistake made; as it was when `work` is through. */
-  plant<T>({ bug, file, from, to }: PlantedBug, work: () => T): T {
-    const path = join(this.#dir, file)
-    const text = readFileSync(path, 'utf8')
-    if (text.split(from).length !== 2) throw new Error(`${bug}: ${file} does not say so once any more`)
-    writeFileSync(
-      path,
-      text.replace(from, () => to),
-    )
+  /** With the mistakes made; as it was when `work` is through. */
+  plant<T>(bugs: readonly Pick<PlantedBug, 'bug' | 'file' | 'from' | 'to'>[], work: () => T): T {
+    const before = new Map<string, string>()
     try {
+      for (const { bug, file, from, to } of bugs) {
+        const path = join(this.#dir, file)
+        const text = readFileSync(path, 'utf8')
+        if (text.split(from).length !== 2) throw new Error(`${bug}: ${file} does not say so once any more`)
+        if (!before.has(path)) before.set(path, text)
+        writeFileSync(
+          path,
+          text.replace(from, () => to),
+        )
+      }
       return work()
     } finally {
-      writeFileSync(path, text)
+      for (const [path, text] of before) writeFileSync(path, text)
     }
   }
 
-  /** The first of so many seeds that finds something; `none`: without any fault. */
-  seeds(from: number, count: number, faults: 'any' | 'none' = 'any'): Found {
-    const only = faults === 'none' ? ['none'] : []
-    const output = this.#run(['test/simulation/seeds.ts', String(from), String(count), ...only], { FIRST: '1' })
-    const lines = output.trim().split('\n')
-    if (lines.at(-1) === 'failed: none') return { found: false, seeds: count }
-    const [last = '', seeds] = [lines.at(-2), lines.length - 1]
-    // A copy that does not even run shows nothing of the laws.
-    if (lines.at(-1)?.startsWith('failed: ') !== true) throw new Error(output)
+  /** The first of so many seeds that finds something. */
+  seeds({ from, count, faults = 'any', needs = [], until = 'converged' }: Search): Found {
+    const env = { FIRST: '1', NEEDS: needs.join(), UNTIL: until }
+    const lines = this.#stories(from, count, faults, env)
+    const stories = lines.slice(0, -1)
+    if (lines.at(-1) === 'failed: none') return { found: false, seeds: stories.length }
+    const last = stories.at(-1) ?? ''
     const seed = Number(last.split(' ')[0])
-    return { found: true, seed, seeds, says: /\d+ ms \S* (.*)/.exec(last)?.[1] ?? last }
+    return { found: true, seed, seeds: stories.length, says: /\d+ ms \S* (.*)/.exec(last)?.[1] ?? last }
+  }
+
+  /** Seed to its trace's digest and what it says, of seeds without any fault. */
+  traces(from: number, count: number): ReadonlyMap<string, string> {
+    const lines = this.#stories(from, count, 'none', {}).slice(0, -1)
+    return new Map(lines.map((line) => [line.split(' ')[0] ?? '', line.replace(/\d+ ms/, '')]))
   }
 
   /** Whether the unit suite sees it. */
@@ -57,6 +76,15 @@ export class Field {
     } catch {
       return 'fails'
     }
+  }
+
+  #stories(from: number, count: number, faults: 'any' | 'none', env: Readonly<Record<string, string>>): string[] {
+    const only = faults === 'none' ? ['none'] : []
+    const output = this.#run(['test/simulation/seeds.ts', String(from), String(count), ...only], env)
+    const lines = output.trim().split('\n')
+    // A copy that does not even run shows nothing of the laws.
+    if (lines.at(-1)?.startsWith('failed: ') !== true) throw new Error(output)
+    return lines
   }
 
   #run(args: readonly string[], env: Readonly<Record<string, string>>): string {

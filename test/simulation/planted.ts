@@ -1,28 +1,51 @@
 /**
- * `node test/simulation/planted.ts [find|known|survive|unit] [count] [text]`: each planted bug (or those whose name holds the text) and
- * what becomes of it. `find`: the first of `count` seeds from 1 that finds it; `known`: of `count` from the one in the list;
- * `survive`: of `count` seeds without faults; `unit`: whether the unit suite passes.
+ * `node test/simulation/planted.ts [table|find|known|survive|together|unit] [count] [text]`: each planted bug (or those whose name holds
+ * the text) and what becomes of it. `table`: what is known of it. `find`: the first of `count` seeds from 1 that finds it; `known`: of
+ * `count` from the one in the list; `survive`: of `count` seeds without faults; `unit`: whether the unit suite passes. `together`: all
+ * hidden ones at once, and whether `count` seeds without faults run event by event as they do without them.
  */
-import { PLANTED } from './planted-bugs.ts'
+import { PLANTED, type PlantedBug, untilOf } from './planted-bugs.ts'
 import { Field } from './plant.ts'
 
 const [what = 'known', count = '30', text = ''] = process.argv.slice(2)
-using field = new Field()
+const chosen = PLANTED.filter(({ bug }) => bug.includes(text))
+const most = Number(count)
+using field = what === 'table' ? undefined : new Field()
 let missed = 0
-for (const planted of PLANTED) {
-  if (!planted.bug.includes(text)) continue
-  const [verdict, good] = field.plant(planted, () => judge(planted.seed))
-  if (!good) missed += 1
-  console.log(`${planted.kind.padEnd(7)}${planted.bug.padEnd(86)} ${verdict}`)
-}
+if (what === 'table') for (const planted of chosen) console.log(row(planted))
+else if (what === 'together') console.log(together(field!))
+else
+  for (const planted of chosen) {
+    const [verdict, good] = field!.plant([planted], () => judge(field!, planted))
+    if (!good) missed += 1
+    console.log(`${planted.kind.padEnd(7)}${planted.bug.padEnd(86)} ${verdict}`)
+  }
 process.exitCode = missed > 0 ? 1 : 0
 
-function judge(seed: number | null): readonly [verdict: string, good: boolean] {
+function row({ bug, law, kind, unit, survived, seed }: PlantedBug): string {
+  return `| ${bug} | ${law} | ${kind} | ${unit} | ${survived} | ${seed} |`
+}
+
+function judge(on: Field, planted: PlantedBug): readonly [verdict: string, good: boolean] {
   if (what === 'unit') {
-    const verdict = field.unitSuite()
+    const verdict = on.unitSuite()
     return [verdict, verdict === 'passes']
   }
-  const done = field.seeds(what === 'known' ? (seed ?? 1) : 1, Number(count), what === 'survive' ? 'none' : 'any')
+  const { needs, seed } = planted
+  const done =
+    what === 'survive'
+      ? on.seeds({ from: 1, count: most, faults: 'none' })
+      : on.seeds({ from: what === 'known' ? seed : 1, count: most, needs, until: untilOf(planted) })
   if (!done.found) return [`not found in ${done.seeds} seeds`, what === 'survive']
   return [`${done.seeds} seeds, seed ${done.seed}: ${done.says.slice(0, 120)}`, what !== 'survive']
+}
+
+/** Traces that are equal to the last byte: none of them did anything yet. */
+function together(on: Field): string {
+  const bugs = PLANTED.filter(({ kind }) => kind === 'hidden')
+  const before = on.traces(1, most)
+  const after = on.plant(bugs, () => on.traces(1, most))
+  const other = [...before].filter(([seed, line]) => after.get(seed) !== line)
+  missed = other.length
+  return [`${bugs.length} at once: ${before.size - other.length} of ${before.size} stories as without them`, ...other.map(([seed]) => after.get(seed) ?? seed)].join('\n') // prettier-ignore
 }

@@ -15,7 +15,7 @@ export async function unsettled(world: SimWorld, lines: readonly Line[]): Promis
       // That a store was rebuilt is said for as long as the process runs.
       if (reason !== 'StoreCorrupt') wrong.push(`${name}: ${reason} ${message}`)
     if (machine.store.outbox().length > 0) wrong.push(`${name} has results that nobody acknowledged`)
-    const view = await world.hub.hub!.api.site(name)
+    const view = await world.hub.hub!.api.site(world.author.at(world.author.tip).names.get(name) ?? name)
     if (view.link !== 'Online' || view.sync !== 'Synced' || view.health !== 'Healthy')
       wrong.push(`${name} is ${view.link} ${view.sync} ${view.health} at the hub`)
   }

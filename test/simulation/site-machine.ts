@@ -17,7 +17,9 @@ import { silent } from './hub-machine.ts'
 import { Life } from './mortal.ts'
 
 export interface SitePlace {
+  /** Of the box, and of the site when it joins. */
   readonly name: string
+  readonly site: string
   readonly siteId: string
   readonly dir: string
   readonly base: Clock
@@ -34,10 +36,12 @@ export class SiteMachine {
   readonly name: string
   readonly clock: SkewedClock
   readonly #at: SitePlace
-  readonly #startedMs: number
+  #bootedMs: number
   #boots = 1
   #results = 0
   #isOpen = true
+  /** How often its disk was opened: each time it may be another one. */
+  opened = 0
   life = new Life()
   agent: Agent | undefined
   store: AgentStore
@@ -49,13 +53,14 @@ export class SiteMachine {
     this.name = at.name
     this.#at = at
     this.clock = new SkewedClock(at.base)
-    this.#startedMs = at.base.monotonicMs()
+    this.#bootedMs = at.base.monotonicMs()
     this.store = this.#open()
     if (this.store.identity() === null) this.store.saveIdentity(identityOf(at))
   }
 
   #open(): AgentStore {
     const store = openAgentStore(this.#at.dir)
+    this.opened += 1
     const counted = Object.create(store) as AgentStore
     counted.accept = (manifest) => {
       store.accept(manifest)
@@ -77,9 +82,10 @@ export class SiteMachine {
     const { link, cluster, random } = this.#at
     // What a job of a site leaves behind: it must arrive, once. A disk that was restored may count from before again.
     createOutbox(this.store).put('result', clock.nowMs(), { id: `${basename(this.#at.dir)} ${(this.#results += 1)}` })
+    const bootedMs = this.#bootedMs
     const machine = {
       bootId: `${this.name}-${this.#boots}`,
-      uptimeMs: () => clock.monotonicMs() - this.#startedMs,
+      uptimeMs: () => clock.monotonicMs() - bootedMs,
     }
     this.agent = createAgent(
       {
@@ -111,6 +117,7 @@ export class SiteMachine {
   /** The machine starts anew, and not only the process. */
   async reboot(disk?: () => void): Promise<void> {
     this.#boots += 1
+    this.#bootedMs = this.#at.base.monotonicMs()
     await this.kill(disk)
     this.start()
   }
@@ -157,9 +164,9 @@ export class SiteMachine {
   }
 }
 
-function identityOf({ name, siteId }: SitePlace): SiteIdentity {
+function identityOf({ site, siteId }: SitePlace): SiteIdentity {
   return {
-    site: name,
+    site,
     siteId,
     hubUrl: 'https://hub:1',
     root: spkiOf(ROOT.publicKey).toString('base64'),

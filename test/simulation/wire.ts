@@ -26,21 +26,22 @@ export function wireLink({ caller, hub, fate, blobs, said, heard, overheard }: W
   let mine = NEW_CONVERSATION
   let theirs = NEW_CONVERSATION
   let speaker: SyncHandler | undefined
-  const listening = (): SyncHandler => {
+  const listening = (): { readonly handler: SyncHandler; readonly caller: Caller } => {
     const handler = hub()
     if (handler === undefined) throw new Fault('Unreachable', 'nobody listens')
     const standing = handler.standing(caller.keyHash)
     if (standing?.state !== 'active') throw new Fault('KeyUnknown', 'a key that the store does not know')
-    return handler
+    // As the link does: who calls is who its key is of, by the name that the site has now.
+    return { handler, caller: { ...caller, site: standing.site } }
   }
   const once = async (sent: SyncUp, bases: Parameters<HubLink['sync']>[1], signal: AbortSignal) => {
-    const handler = listening()
+    const { handler, caller: known } = listening()
     if (handler !== speaker) mine = theirs = NEW_CONVERSATION
     speaker = handler
     const up = encodeUp(sent, mine)
     const read = decodeUp(up.bytes, theirs)
     const place = said(read.up)
-    const full = await handler.sync(caller, read.up, signal)
+    const full = await handler.sync(known, read.up, signal)
     if (hub() !== handler) throw new Fault('Unreachable', 'the hub went away')
     const reply = blobs() === 'lean' ? { ...full, blobs: [] } : full
     heard(read.up, place, reply)
@@ -72,7 +73,8 @@ export function wireLink({ caller, hub, fate, blobs, said, heard, overheard }: W
     async blob(domain, digest) {
       const what = blobs()
       if (what === 'cut') throw new Fault('Unreachable', 'the link was cut within a blob')
-      const bytes = await listening().blob(caller, domain, digest)
+      const { handler, caller: known } = listening()
+      const bytes = await handler.blob(known, domain, digest)
       if (bytes === undefined) throw new Fault('NotFound', 'no such blob')
       if (what !== 'damaged') return bytes
       const damaged = Uint8Array.from(bytes)

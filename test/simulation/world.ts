@@ -1,5 +1,7 @@
 /** One simulated fleet: its machines, the lines between them, the laws over them, and the time that passes for all. */
 import { join } from 'node:path'
+import { Fault } from '../../src/core/model/fault.ts'
+import type { SiteManifest } from '../../src/core/protocol/messages.ts'
 import type { SyncAnswer, SyncHandler } from '../../src/core/protocol/ports.ts'
 import { SimCluster } from '../../src/sim/cluster.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
@@ -7,7 +9,7 @@ import { FaultyLink } from '../../src/sim/link.ts'
 import { seededRandom } from '../../src/sim/random.ts'
 import { ADMIN } from '../unit/hub/rig.ts'
 import { forgetful } from './api-weather.ts'
-import { Author, SITES } from './author.ts'
+import { Author, boxOf, SITES } from './author.ts'
 import { HubMachine, POLL_MS } from './hub-machine.ts'
 import { watchCluster } from './laws/cluster.ts'
 import { GrantedLaws, type Moment } from './laws/granted.ts'
@@ -16,15 +18,17 @@ import { ReportLaws } from './laws/reports.ts'
 import { ShownLaws, type Truth } from './laws/shown.ts'
 import { ToldLaws } from './laws/told.ts'
 import { Violation } from './laws/violation.ts'
+import { type Shape, shapeOf } from './shape.ts'
 import { SiteMachine } from './site-machine.ts'
 import { type FaultName, weatherOf } from './weather.ts'
 import { wireLink } from './wire.ts'
 
 export const MINUTE = 60_000
 
-/** A site and the line to it; times are monotonic, what ended is in the past. */
+/** A site and the line to it, by the name of its box; times are monotonic, what ended is in the past. */
 export interface Line {
   readonly name: string
+  readonly siteId: string
   readonly machine: SiteMachine
   readonly cluster: SimCluster
   readonly link: FaultyLink
@@ -47,14 +51,15 @@ export interface Line {
 
 export class SimWorld {
   readonly clock = new VirtualClock()
-  readonly author = new Author()
+  readonly shape: Shape
+  readonly author: Author
   readonly random: () => number
   readonly rates: ReadonlyMap<FaultName, number>
   readonly hub: HubMachine
   readonly lines: Line[] = []
   readonly known = new Known()
-  readonly told = new ToldLaws(this.author.removed)
-  readonly granted = new GrantedLaws(this.known)
+  readonly told: ToldLaws
+  readonly granted: GrantedLaws
   readonly reports = new ReportLaws()
   readonly shown = new ShownLaws()
   readonly trace: string[] = []
@@ -65,6 +70,10 @@ export class SimWorld {
   other: HubMachine | undefined
   /** Its memory is an older one, or there were two: what it does is judged less strictly until an operator recovered it. */
   forked = false
+  /** There is a backup of the hub. */
+  copied = false
+  /** Nothing stands in anybody's way any more. */
+  healed = false
   events = 0
   #fails: Violation | undefined
   readonly #overheard: SyncAnswer[] = []
@@ -74,12 +83,16 @@ export class SimWorld {
     this.dir = dir
     this.random = seededRandom(seed)
     this.rates = weatherOf(seed, only).rates
+    this.shape = shapeOf(seed)
+    this.author = new Author(this.shape, this.random)
+    this.told = new ToldLaws(this.author.removed)
+    this.granted = new GrantedLaws(this.known, this.shape, this.author.tip, (revision) => this.author.at(revision))
     this.hub = new HubMachine(join(dir, 'hub'), this.clock, this.author.git, seededRandom(seed + 1), (change) =>
-      this.judge(() => this.granted.committed(change, this.#moment())),
+      this.judge(() => this.granted.committed(change, this.moment())),
     )
   }
 
-  #moment(): Moment {
+  moment(): Moment {
     const monotonicMs = this.clock.monotonicMs()
     const isDue = (site: string): boolean => monotonicMs - (this.line(site)?.heardMs ?? 0) < POLL_MS
     return { hubNowMs: this.hub.clock.nowMs(), monotonicMs, isDue }
@@ -109,15 +122,30 @@ export class SimWorld {
     this.reports.forget()
   }
 
+  /** As often as it takes: a hub that is away, or cannot write, is asked again. */
+  async mayJoin(name: string): Promise<boolean> {
+    try {
+      await this.join(name)
+      // Who joins is in the next backup: one of before would not know its key, and it would have to join again.
+      if (this.copied) await this.hub.keepCopy()
+      return true
+    } catch (error) {
+      if (error instanceof Fault) return false
+      throw error
+    }
+  }
+
   async join(name: string): Promise<void> {
-    const hub = this.hub.hub!
-    const { token } = await hub.api.createToken(ADMIN, name, MINUTE)
+    const { hub } = this.hub
+    if (hub === undefined) throw new Fault('Unreachable', 'nobody listens')
+    const site = this.granted.facts.names.get(name) ?? name
+    const { token } = await hub.api.createToken(ADMIN, site, MINUTE)
     const keyHash = `key of ${name}`
-    const request = { site: name, secret: token, keyHash, publicKey: Buffer.from(name), recipient: 'age1x' }
+    const request = { site, secret: token, keyHash, publicKey: Buffer.from(name), recipient: 'age1x' }
     const { siteId } = await hub.handler.enrol(request)
     const seed = this.seed * 64 + this.lines.length
     const cluster = new SimCluster({ clock: this.clock, seed })
-    await watchCluster(name, cluster, (violation) => this.judge(() => { throw violation })) // prettier-ignore
+    await watchCluster(name, cluster, this.author.removed, (violation) => this.judge(() => { throw violation })) // prettier-ignore
     const handler = (): SyncHandler | undefined => {
       const machine = this.line(name)?.hub === 'other' && this.other !== undefined ? this.other : this.hub
       return machine.hub?.handler
@@ -143,8 +171,10 @@ export class SimWorld {
           const line = this.line(name)!
           line.heardMs = this.clock.monotonicMs()
           this.judge(() => {
-            const manifest = this.told.told(name, reply, this.other === undefined ? 'one hub' : 'two hubs')
-            if (manifest !== undefined) this.granted.told(name, manifest, this.#moment())
+            const hubs = this.other === undefined ? 'one hub' : 'two hubs'
+            const teller = { hubs, isForked: this.forked, hubNowMs: this.hub.clock.nowMs() } as const
+            const manifest = this.told.told(name, reply, teller)
+            if (manifest !== undefined) this.granted.told(name, manifest, this.moment())
           })
           if (!this.forked) this.reports.acknowledged(name, up, place, reply.head.ack, reply.head.ackOutbox)
           this.say(`${name} says ${up.have?.generation.counter ?? 0} ${up.observations.map((o) => `${o.workload}:${o.sync}:${o.health}`).join()}`) // prettier-ignore
@@ -156,6 +186,7 @@ export class SimWorld {
     const draw = seededRandom(seed + 31)
     const machine = new SiteMachine({
       name,
+      site,
       siteId,
       dir: join(this.dir, name),
       base: this.clock,
@@ -166,6 +197,7 @@ export class SimWorld {
     })
     this.lines.push({
       name,
+      siteId,
       machine,
       cluster,
       link,
@@ -187,7 +219,7 @@ export class SimWorld {
   async begin(): Promise<void> {
     await this.hub.start()
     await this.pass(2 * MINUTE)
-    for (const name of SITES) await this.join(name)
+    for (const name of this.shape.joinsAtMinute === null ? SITES : SITES.slice(0, -1)) await this.join(name)
     await this.pass(50 * MINUTE)
   }
 
@@ -206,7 +238,7 @@ export class SimWorld {
 
   /** Everything that was acknowledged is in the store, at any moment at which the hub may die. */
   readonly checkStore = (store: Parameters<ReportLaws['check']>[0]): Promise<void> =>
-    this.forked ? Promise.resolve() : this.reports.check(store, SITES)
+    this.forked ? Promise.resolve() : this.reports.check(store)
 
   async #revive(): Promise<void> {
     if (this.hub.life.dead) {
@@ -229,9 +261,26 @@ export class SimWorld {
       const { machine } = line
       if (line.seenWrites === machine.writes) continue
       line.seenWrites = machine.writes
-      const applied = [...machine.store.workloads().values()].flatMap((w) => (w.applied === null ? [] : [w.applied.digest])) // prettier-ignore
-      this.told.stored(machine.name, machine.store.floor()?.generation ?? null, applied)
+      const begun = machine.store.workloads()
+      const applied = [...begun.values()].flatMap((w) => (w.applied === null ? [] : [w.applied.digest])) // prettier-ignore
+      const floor = machine.store.floor()?.generation ?? null
+      const newest = machine.store.manifests()[0]?.envelope.payload
+      const manifest = newest === undefined ? null : (JSON.parse(Buffer.from(newest).toString()) as SiteManifest)
+      this.told.stored(line.name, line.siteId, {
+        floor,
+        applied,
+        manifest,
+        begun,
+        opened: machine.opened,
+        hubNowMs: this.#permitNowMs(),
+      })
     }
+  }
+
+  /** A clock that jumped, and a process that stood still after it had looked, are no law's business. */
+  #permitNowMs(): number {
+    const isKnown = !['hub-clock', 'hub-2036', 'agent-pause'].some((name) => this.rates.has(name as FaultName))
+    return isKnown && !this.forked ? this.hub.clock.nowMs() : 0
   }
 
   /** What people would be shown now. */
@@ -240,14 +289,21 @@ export class SimWorld {
     if (api === undefined) return
     const nowMs = this.clock.monotonicMs()
     const truth: Truth = {
-      silentMs: (site) => nowMs - Math.max(this.line(site)?.heardMs ?? 0, this.hub.startedMs),
-      mayBeHeld: (site) => this.granted.mayBeHeld(site, this.hub.clock.nowMs()),
+      silentMs: (site) => {
+        const line = this.line(boxOf(site))
+        return line === undefined ? Number.POSITIVE_INFINITY : nowMs - Math.max(line.heardMs, this.hub.startedMs)
+      },
+      mayBeHeld: (site) => this.granted.mayBeHeld(boxOf(site), this.hub.clock.nowMs()),
       mayBeStopped: (workload) => this.granted.mayBeStopped(workload),
-      mayBeWithdrawn: (workload, release) => this.granted.undone.has(workload) || this.told.isWithdrawn(release),
+      mayBeWithdrawn: (workload, release) =>
+        [this.granted.undone, this.granted.failed].some((gone) => gone.has(workload)) || this.told.isWithdrawn(release),
+      isGated: this.shape.isGated,
+      depends: this.shape.depends,
       isForked: this.forked,
     }
     try {
-      await this.shown.check(api, SITES, truth)
+      const { items } = await api.sites({})
+      await this.shown.check(api, items.map(({ name }) => name), truth) // prettier-ignore
     } catch (error) {
       // It may have died of this very question.
       if (!this.hub.life.dead) throw error

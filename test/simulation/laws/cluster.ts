@@ -8,10 +8,11 @@ import { Violation } from './violation.ts'
 const FOREIGN = ['default', 'kube-public']
 const DATA = new Set(['/PersistentVolumeClaim', '/PersistentVolume'])
 
-/** Watches one cluster from its first object on; `break` is told of what must not be. */
+/** Watches one cluster from its first object on; `found` is told of what must not be. `removed`: workloads that some commit took away. */
 export async function watchCluster(
   site: string,
   cluster: SimCluster,
+  removed: ReadonlySet<string>,
   found: (violation: Violation) => void,
 ): Promise<void> {
   for (const namespace of FOREIGN)
@@ -27,6 +28,14 @@ export async function watchCluster(
     if (type === 'deleted' && DATA.has(key)) found(new Violation('data', `${site} lost ${key.slice(1)} ${name}`))
     if (key === '/ConfigMap' && FOREIGN.includes(namespace) && type !== 'added')
       found(new Violation('foreign', `${site}: ${namespace}/${name} was not ours and was ${type}`))
+    if (
+      key === '/ConfigMap' &&
+      type === 'deleted' &&
+      namespace === name &&
+      !FOREIGN.includes(namespace) &&
+      !removed.has(name)
+    )
+      found(new Violation('shrinks', `${site} lost ${name}, and no commit says so`))
     if (namespace !== 'web') return
     if (key === 'apps/Deployment') {
       if (type === 'deleted') found(new Violation('pods', `${site} lost its Deployment, and no commit says so`))

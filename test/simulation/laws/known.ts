@@ -21,13 +21,15 @@ interface KnownSite {
   readonly had: Set<string>
   readonly proven: Set<string>
   readonly begun: Set<string>
+  /** `workload release` that it ever said to be well. */
+  readonly well: Set<string>
   readonly failed: Set<string>
   heardMs: number
 }
 
 export class Known {
   readonly #sites = new Map<string, KnownSite>()
-  /** Workload to the map that Git wants now, by site. */
+  /** Workload to the map that Git wants now, by box. */
   readonly targets = new Map<string, ReadonlyMap<string, Digest>>()
   /** `workload release` that some site was healthy on through the soak. */
   readonly proven = new Set<string>()
@@ -38,6 +40,7 @@ export class Known {
       had: new Set(),
       proven: new Set(),
       begun: new Set(),
+      well: new Set(),
       failed: new Set(),
       heardMs: Number.NEGATIVE_INFINITY,
     }
@@ -58,7 +61,9 @@ export class Known {
       const key = `${workload} ${entry.release}`
       if (begun || applied?.digest === entry.release) site.begun.add(key)
       if (failure !== undefined || health === 'Degraded') site.failed.add(key)
-      if (health !== 'Healthy' || healthy?.digest !== entry.release || healthyForMs < SOAK_MS) continue
+      if (health !== 'Healthy' || healthy?.digest !== entry.release) continue
+      site.well.add(key)
+      if (healthyForMs < SOAK_MS) continue
       site.proven.add(key)
       this.proven.add(key)
     }

@@ -2,6 +2,7 @@
 import { canonicalJson, type Json } from '../../../src/core/model/json.ts'
 import type { OutboxItem, SyncUp } from '../../../src/core/protocol/messages.ts'
 import type { HubStore } from '../../../src/hub/store.ts'
+import { boxOf } from '../author.ts'
 import { Violation } from './violation.ts'
 
 interface Word {
@@ -65,9 +66,10 @@ export class ReportLaws {
   }
 
   /** What the hub's store has. */
-  async check(store: HubStore, sites: readonly string[]): Promise<void> {
-    for (const site of sites) {
-      const at = await store.atSite(site)
+  async check(store: HubStore): Promise<void> {
+    for (const { name: called } of (await store.load()).sites) {
+      const site = boxOf(called)
+      const at = await store.atSite(called)
       for (const [key, words] of this.#words) {
         const [name, workload = ''] = key.split(' ')
         if (name !== site || !words.some(({ acked }) => acked)) continue
@@ -80,7 +82,7 @@ export class ReportLaws {
     const stored = new Set<string>()
     for (const { site, body } of await store.results(0, MOST_RESULTS)) {
       const { siteAtMs: _, ...said } = body
-      const result = `${site} ${canonicalJson(said)}`
+      const result = `${boxOf(site)} ${canonicalJson(said)}`
       if (stored.has(result)) throw new Violation('twice', `a result was heard twice: ${result}`)
       stored.add(result)
     }

@@ -14,6 +14,8 @@ export interface Truth {
   readonly mayBeHeld: (site: string) => boolean
   readonly mayBeStopped: (workload: string) => boolean
   readonly mayBeWithdrawn: (workload: string, release: Digest) => boolean
+  readonly isGated: boolean
+  readonly depends: boolean
   /** Its hub was restored or copied: the site may be ahead of it. */
   readonly isForked: boolean
 }
@@ -62,6 +64,10 @@ export class ShownLaws {
       case 'Slot':
       case 'Budget':
         return Number(have) >= Number(of) ? null : `${waiting.reason}(${waiting.detail}) is no reason to wait`
+      case 'ApprovalNeeded':
+        return truth.isGated ? null : 'ApprovalNeeded, and nobody has to say yes'
+      case 'Dependency':
+        return truth.depends ? null : 'Dependency, and it has none'
       case 'Paused': {
         if (truth.mayBeStopped(at.workload)) return null
         const rollout = await api.rollout(at.workload)
