@@ -33,6 +33,16 @@ export interface CommitsToJudge {
   readonly tip: string
   /** Lines of SSH keys and OpenPGP blocks, as the fleet names them. */
   readonly signers: readonly string[]
+  /** Absent: these are asked for to the end. */
+  readonly rules?: SignerRules
+}
+
+/** On the way to the tip a commit may change who signs: those after it are judged by what it says, as if it had been seen alone. */
+export interface SignerRules {
+  /** From the root of the repository: only a commit that changes this file changes the signers. */
+  readonly file: string
+  /** null: nobody is asked for from here on. */
+  after(commit: string): Promise<readonly string[] | 'as before' | null>
 }
 
 export interface CommitRefusal {

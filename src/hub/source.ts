@@ -10,7 +10,7 @@ import { ROOT_FILE } from '../core/fleet/documents.ts'
 import { carryHeld } from '../core/fleet/carry.ts'
 import { changeTargets } from './adopt.ts'
 import { inputDigest, pinTargets, type Compiler, type SiteTargets } from './compile.ts'
-import type { GitSource } from './ports.ts'
+import type { GitSource, SignerRules } from './ports.ts'
 import type { Releases } from './releases.ts'
 import { renamedTargets, renamesOf } from './rename.ts'
 import { sourceState, type SourceState } from './source-state.ts'
@@ -205,18 +205,25 @@ function sinceOf({ world }: SourceParts, tip: Tip): string | null {
 
 /** Throws the reason for which a commit moves nothing; where the fleet only warns, that is a problem to show. */
 async function judge(
-  { git, root }: SourceParts,
+  { git, root, compiler, cache }: SourceParts,
   { revision }: Tip,
   verify: Fleet['verify'],
   since: string | null,
   signal: AbortSignal,
 ): Promise<Problem[]> {
   if (verify === null) return []
-  const refused = await git.judge({ good: since, tip: revision, signers: verify.signers }, signal)
+  const file = root === '' ? ROOT_FILE : `${root}/${ROOT_FILE}`
+  const rules: SignerRules = {
+    file,
+    async after(commit) {
+      const { fleet } = await compiler.parse(await git.open(commit, signal), { root, revision: commit, cache })
+      return fleet === null ? 'as before' : (fleet.verify?.signers ?? null)
+    },
+  }
+  const refused = await git.judge({ good: since, tip: revision, signers: verify.signers, rules }, signal)
   if (refused === null) return []
   const { reason, message, commit } = refused
   if (verify.mode === 'enforce') throw new Fault(reason, message, { facts: { commit } })
-  const file = root === '' ? ROOT_FILE : `${root}/${ROOT_FILE}`
   const place = { file, line: 1, column: 1 }
   return [{ code: 'FLT1024', severity: 'warning', place, path: 'spec.source.verify', message }]
 }

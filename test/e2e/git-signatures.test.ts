@@ -170,6 +170,17 @@ spec: { source: { path: ./base }, namespace: default, targets: [{ selector: { ma
   delete process.env['GIT_COMMITTER_DATE']
   await refused('SignerExpired', early)
 
+  // Who is let go pushes on top before the hub looks, and lets himself in again.
+  const all = [...signers]
+  signers.splice(1, 1)
+  repo.write('flotilla.yaml', fleet())
+  bySsh(ann)
+  repo.git('commit', '-qam', 'bob is let go', '-S')
+  signers.splice(0, signers.length, ...all)
+  repo.write('flotilla.yaml', fleet())
+  byGpg(BOB)
+  await refused('SignerUnknown', repo.push('and is back', '-S'))
+
   bySsh(stranger)
   repo.edit('flotilla.yaml', (text) => text.replace('mode: enforce', 'mode: warn'))
   await refused('SignerUnknown', repo.push('takes the rule away', '-S'))

@@ -8,19 +8,44 @@ import { readCommit } from './tree.ts'
 /** A branch that moved on by more between two looks is judged by an operator. */
 const MOST_COMMITS = 50_000
 
+export interface ChangingSigners {
+  /** What the signers are read from: other bytes, other signers. */
+  at(commit: string): string | undefined
+  /** null: nobody is asked for from here on. */
+  after(commit: string): Promise<Signers | 'as before' | null>
+}
+
 /**
  * Judged is every commit that the branch itself went through since `good`: the tip and its first parents. What a merge brought in
- * from beside is vouched for by whoever signed the merge. Without `good` the tip alone. Answers with the oldest that is refused.
+ * from beside is vouched for by whoever signed the merge. Without `good` the tip alone. Each by the signers of its parent: who was
+ * let go on the way signs nothing after that, however late the hub looks. Answers with the oldest that is refused.
  */
 export async function judgeCommits(
   db: ObjectDb,
-  { good, tip, signers }: { readonly good: string | null; readonly tip: string; readonly signers: Signers },
+  {
+    good,
+    tip,
+    signers,
+    changing,
+  }: {
+    readonly good: string | null
+    readonly tip: string
+    readonly signers: Signers
+    readonly changing?: ChangingSigners | undefined
+  },
   shallow: ReadonlySet<string>,
 ): Promise<CommitRefusal | null> {
   const notBeforeMs = good === null ? 0 : readCommit(db, good).timeMs
+  let now = signers
+  let read = good === null ? undefined : changing?.at(good)
   for (const commit of good === null ? [tip] : lineSince(db, good, tip, shallow).toReversed()) {
-    const refused = refusalOf(commit, await verifyCommit(db.read(commit, 'commit'), signers, notBeforeMs))
+    const refused = refusalOf(commit, await verifyCommit(db.read(commit, 'commit'), now, notBeforeMs))
     if (refused !== null) return refused
+    if (changing === undefined || commit === tip || changing.at(commit) === read) continue
+    read = changing.at(commit)
+    const next = await changing.after(commit)
+    if (next === null) return null
+    if (next !== 'as before') now = next
   }
   return null
 }

@@ -6,13 +6,13 @@ import fs from 'node:fs'
 import path from 'node:path'
 import * as git from 'isomorphic-git'
 import { Fault } from '../../core/model/fault.ts'
-import type { GitSource } from '../../hub/ports.ts'
+import type { GitSource, SignerRules } from '../../hub/ports.ts'
 import { fetchPack } from './fetch-pack.ts'
 import { type GitCredentials, gitHttp } from './http.ts'
-import { judgeCommits } from './judge-commits.ts'
+import { type ChangingSigners, judgeCommits } from './judge-commits.ts'
 import { type ObjectDb, openObjectDb } from './object-db.ts'
 import { readSigners } from './signers.ts'
-import { historyContains, readCommit, readFiles, TREE_LIMITS, type TreeFile } from './tree.ts'
+import { blobAt, historyContains, readCommit, readFiles, TREE_LIMITS, type TreeFile } from './tree.ts'
 
 export interface GitSourceOptions {
   /** `https://…`, `http://…`, or a folder on this machine: a work tree with `.git`, or a bare repository. */
@@ -91,9 +91,27 @@ export function createGitSource(options: GitSourceOptions): GitSource {
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
       return await read(db, revision)
     },
-    async judge({ good, tip, signers }) {
+    async judge({ good, tip, signers, rules }) {
       using db = openObjectDb(gitDir, TREE_LIMITS.fileBytes)
-      return judgeCommits(db, { good, tip, signers: await readSigners(signers) }, shallowOf(gitDir))
+      const changing = rules === undefined ? undefined : changingSigners(db, rules)
+      return await judgeCommits(db, { good, tip, signers: await readSigners(signers), changing }, shallowOf(gitDir))
+    },
+  }
+}
+
+function changingSigners(db: ObjectDb, rules: SignerRules): ChangingSigners {
+  return {
+    at: (commit) => blobAt(db, readCommit(db, commit), rules.file),
+    async after(commit) {
+      const texts = await rules.after(commit)
+      if (texts === null || texts === 'as before') return texts
+      try {
+        return await readSigners(texts)
+      } catch (error) {
+        // Such a revision is never good: who signed before it signs on.
+        if (error instanceof Fault && error.reason === 'InvalidInput') return 'as before'
+        throw error
+      }
     },
   }
 }

@@ -60,6 +60,18 @@ export function readCommit(db: ObjectDb, oid: string): Commit {
   }
 }
 
+/** The blob at a path; undefined where there is none. */
+export function blobAt(db: ObjectDb, commit: Commit, path: string): string | undefined {
+  let oid = commit.tree
+  const names = path.split('/')
+  for (const [i, wanted] of names.entries()) {
+    const found = readTree(db, oid).find(({ name }) => name === wanted)
+    if (found === undefined || (found.mode === '40000') !== i < names.length - 1) return undefined
+    oid = found.oid
+  }
+  return oid
+}
+
 /** Undefined for what is not UTF-8. */
 export function decodedName(bytes: Uint8Array): string | undefined {
   try {

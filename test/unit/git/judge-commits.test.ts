@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { judgeCommits } from '../../../src/adapters/git/judge-commits.ts'
 import type { ObjectDb } from '../../../src/adapters/git/object-db.ts'
-import { readSigners } from '../../../src/adapters/git/signers.ts'
+import { readSigners, type Signers } from '../../../src/adapters/git/signers.ts'
 import { commit, LINE, signed } from './signed.ts'
 
 const ann = await readSigners([`ann ${LINE}`])
@@ -63,6 +63,31 @@ test.each(table)('%s', async (_, lines, good, refused) => {
       reason: 'CommitUnsigned',
       message: `commit ${oid(refused).slice(0, 12)} is not signed`,
     })
+})
+
+describe('a commit on the way changes who signs', async () => {
+  const nobody = await readSigners([])
+  test.each<[string, readonly string[], Record<string, Signers | 'as before' | null>, string | null]>([
+    ['who is let go signs that commit, and none after it', ['a', 'r: a', 'b: r'], { r: nobody }, 'b'],
+    ['nor the one that lets him in again', ['a', 'r: a', 'b: r', 'c: b'], { r: nobody, b: ann }, 'b'],
+    ['as the tip it is judged by who signed before', ['a', 'r: a'], { r: nobody }, null],
+    ['a revision that is none changes nobody', ['a', 'r: a', 'b: r'], { r: 'as before' }, null],
+    ['once nobody is asked for, nothing is judged', ['a', 'r: a', '!b: r'], { r: null }, null],
+    ['what a merge brings counts from the merge on', ['a', '!x: a', 'm: a x', 'b: m'], { x: nobody, m: nobody }, 'b'],
+  ])('%s', async (_, lines, rules, refused) => {
+    const { db, oid } = history(...lines)
+    const byOid = new Map(Object.entries(rules).map(([name, signers]) => [oid(name), signers]))
+    const tip = oid(/^!?(\w+)/.exec(lines.at(-1) ?? '')?.[1] ?? '')
+    // Another file with each commit that changes it, and the same one after it.
+    let at = 'as it was'
+    const changing = {
+      at: (commit: string): string => (byOid.has(commit) ? (at = commit) : at),
+      after: async (commit: string) => byOid.get(commit) ?? null,
+    }
+    const verdict = await judgeCommits(db, { good: oid('a'), tip, signers: ann, changing }, new Set())
+    expect(verdict?.commit ?? null).toBe(refused === null ? null : oid(refused))
+    if (refused !== null) expect(verdict?.reason).toBe('SignerUnknown')
+  })
 })
 
 test('a shallow boundary ends the line', async () => {

@@ -33,7 +33,7 @@ export class TextGit implements GitSource {
   #history: string[] = []
   fault: FaultReason | null = null
   /** Who looks at signatures here. */
-  judged: (commits: CommitsToJudge) => CommitRefusal | null = () => null
+  judged: (commits: CommitsToJudge) => CommitRefusal | null | Promise<CommitRefusal | null> = () => null
   /** So many of the newest commits are not shown: a host that went back in time. */
   back = 0
 

@@ -132,6 +132,26 @@ describe('signed commits', () => {
     expect((await rig.hub.api.status()).source).toMatchObject({ revision, fault: { reason: 'CommitUnsigned' } })
   })
 
+  test('on the way to the tip each commit is judged by the signers of the one before it', async () => {
+    const { rig } = await atRest({ fleet: asks('enforce') })
+    await using _rig = rig
+    const bob = '  source: { verify: { mode: enforce, signers: ["ssh-ed25519 AAAAC3Nz bob"] } }\n'
+    const middle = rig.git.commit(shops({ tag: '2', fleet: bob }))
+    const broken = rig.git.commit({ ...shops(), 'flotilla.yaml': 'apiVersion: flotilla.dev/v1alpha1\nkind: Fleet\n' })
+    const open = rig.git.commit(shops({ tag: '3' }))
+    rig.git.judged = async ({ rules }) => {
+      expect(rules?.file).toBe('flotilla.yaml')
+      expect(await rules?.after(middle)).toEqual(['ssh-ed25519 AAAAC3Nz bob'])
+      expect(await rules?.after(broken)).toBe('as before')
+      expect(await rules?.after(open)).toBeNull()
+      return null
+    }
+    const tip = rig.git.commit(shops({ tag: '4', fleet: bob }))
+    await rig.settle()
+    expect((await rig.hub.api.status()).source).toMatchObject({ revision: tip, fault: null })
+    expect.assertions(5)
+  })
+
   test('the commit that asks first must be signed by one of those that it names', async () => {
     const { rig, revision } = await atRest()
     await using _rig = rig
