@@ -5,6 +5,7 @@ import { formatDuration } from '../calendar/duration.ts'
 import { parseArray } from './arrays.ts'
 import { type Gathering, type Parsed, refuse } from './fields.ts'
 import { parseBatchJob } from './parse.ts'
+import { slurmEnv } from './sbatch-env.ts'
 import { readOptions, readScript } from './sbatch-options.ts'
 import { placesOf } from './sbatch-places.ts'
 import { sizesOf } from './sbatch-sizes.ts'
@@ -200,7 +201,7 @@ function taskOf(
     command: commandOf(into, script),
     args: ['-c', escaped(script), job, ...(site.args ?? []).map(escaped)],
     ...(chdir === undefined ? {} : { workingDir: chdir }),
-    ...(env.length === 0 ? {} : { env }),
+    env: slurmEnv(options, sizes, { job, queue: options.get('partition') ?? site.queue }, env),
     resources: sizes.resources,
   }
   const podSpec = {

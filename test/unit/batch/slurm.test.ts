@@ -75,6 +75,42 @@ describe('sbatch', () => {
     expect(taken('##SBATCH -p off')).toMatchObject({ spec: { queue: 'night' } })
   })
 
+  test('a script finds in its environment what it looks for; what is exported wins', () => {
+    const container = containerOf(taken('#SBATCH -J Fit -n 4 -c 2 -N 2 -p gpu --export=ALL,SLURM_NTASKS=9,SEED=1'))
+    const env = new Map(
+      (container['env'] as readonly JsonObject[]).map(({ name, value, valueFrom }) => [name, value ?? valueFrom]),
+    )
+    expect(Object.fromEntries(env)).toEqual({
+      SLURM_JOB_ID: 'fit', SLURM_JOBID: 'fit', SLURM_JOB_NAME: 'Fit', SLURM_JOB_PARTITION: 'gpu', SLURM_NPROCS: '4', SLURM_CPUS_PER_TASK: '2',
+      SLURM_JOB_NUM_NODES: '2', SLURM_NNODES: '2', SLURM_NTASKS: '9', SEED: '1',
+      SLURM_PROCID: { fieldRef: { fieldPath: "metadata.labels['flotilla.dev/index']" } },
+      SLURMD_NODENAME: { fieldRef: { fieldPath: 'spec.nodeName' } },
+    }) // prettier-ignore
+    const element = containerOf(taken('#SBATCH --array=0-3'))['env'] as readonly JsonObject[]
+    expect(element).toContainEqual({ name: 'SLURM_PROCID', value: '0' })
+  })
+
+  test('on one node together, each on its own, on these nodes or not on those', () => {
+    const affinity = (lines: string): unknown => {
+      const parsed = parseBatchJob(taken(lines))
+      const spec = parsed.ok ? parsed.value.tasks[0]?.template['spec'] : undefined
+      return isObject(spec) ? spec['affinity'] : undefined
+    }
+    const beside = {
+      requiredDuringSchedulingIgnoredDuringExecution: [
+        { labelSelector: { matchLabels: { 'flotilla.dev/job': 'train' } }, topologyKey: 'kubernetes.io/hostname' },
+      ],
+    }
+    expect(affinity('#SBATCH -N 1 -n 4')).toEqual({ podAffinity: beside })
+    expect(affinity('#SBATCH -N 4')).toEqual({ podAntiAffinity: beside })
+    expect(affinity('#SBATCH -N 1')).toBeUndefined()
+    expect(affinity('#SBATCH -N 2 -n 4')).toBeUndefined()
+    const hosts = (operator: string, values: readonly string[]) => ({ nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator, values }] }] } } }) // prettier-ignore
+    expect(affinity('#SBATCH -w n[1-3]')).toEqual(hosts('In', ['n1', 'n2', 'n3']))
+    expect(affinity('#SBATCH -x n2')).toEqual(hosts('NotIn', ['n2']))
+    expect(refused('#SBATCH -w n[1')).toContain('is no list of nodes')
+  })
+
   test('arrays, begin and deadline', () => {
     expect(taken('#SBATCH --array=0-7%4 --begin=now+1hour --deadline=2026-01-06T05:00')).toMatchObject({
       metadata: { annotations: { 'flotilla.dev/begin': '2026-01-05T13:00:00.000Z' } },
@@ -272,7 +308,10 @@ describe('tables', () => {
   })
   test('what scripts ask for and nobody measures here is there, and empty', () => {
     const every = 'aAbBcCdDeEfFgGhHiIjJkKlLmMnNoOpPqQrRStTuUvVwWxXyYzZ'
-    const format = every.split('').map((letter) => `%${letter}`).join('|')
+    const format = every
+      .split('')
+      .map((letter) => `%${letter}`)
+      .join('|')
     const shown = text(formatSqueue([ROW], { format }, { ...options, header: 'off' })) ?? ''
     expect(shown.split('|')).toHaveLength(every.length)
     expect(

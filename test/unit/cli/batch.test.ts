@@ -289,6 +289,19 @@ describe('as a person of Slurm has it', () => {
     ])
   })
 
+  test('tasks on one node, and each on its own', async () => {
+    const nodes = ['n1', 'n2', 'n3'].map((name) => ({ name, capacity: { cpu: '4', memory: '8Gi', pods: '110' } }))
+    const { site, at } = await shell({ agent: { scheduler: 'on' }, sim: { controllers: { nodes } } })
+    await at(`sbatch -J together -N 1 -n 3 ${WRAP.replace('90', '9000')}`)
+    await at(`sbatch -J apart -N 3 ${WRAP.replace('90', '9000')}`)
+    await at(`sbatch -J crowd -N 1 -n 5 ${WRAP}`)
+    await site.pass(10_000)
+    expect(await at('squeue -h -j together,apart -S i -o "%i %D %C %N"')).toMatch(
+      /^apart 3 3 n\[1-3\]\ntogether 1 3 n[123]$/,
+    )
+    expect(await at('squeue -h -j crowd -o "%t %r"')).toBe('PD Resources')
+  })
+
   test('a job that lacks rights says so, and not that it waits for a node', async () => {
     const refuse = new Fault('Forbidden', 'pods is forbidden')
     const { site, at } = await shell({
