@@ -1,6 +1,7 @@
 /** Asks that the hub carries, in memory as its store has them: what is asked, and how far it is at each site. */
 import { type AskWord, readAskWord } from '../core/protocol/ask.ts'
 import type { OutboxItem } from '../core/protocol/messages.ts'
+import { ITEM_MAX_BYTES, itemBytes, KEPT_QUOTA_BYTES } from '../core/protocol/quota.ts'
 import type { AskPart, AskRecord, AskSiteRecord, HubChange, HubSnapshot } from './store.ts'
 
 export class AskBook {
@@ -9,6 +10,8 @@ export class AskBook {
   readonly #bySite = new Map<string, Map<string, AskSiteRecord>>()
   /** When each was last put into an answer to its site; lost with the process. */
   readonly #told = new Map<string, number>()
+  /** By siteId: the latest message that may not have held all that waits there. */
+  readonly #full = new Map<string, number>()
 
   take({ asks, askSites }: Pick<HubSnapshot, 'asks' | 'askSites'>): void {
     this.asks.clear()
@@ -65,8 +68,15 @@ export class AskBook {
     return this.#told.get(`${siteId} ${id}`) ?? null
   }
 
+  /** null: none that this process saw. */
+  lastFullMs(siteId: string): number | null {
+    return this.#full.get(siteId) ?? null
+  }
+
   /** Of a site's results those that are words about asks, as rows; what it says of one that nobody asked is dropped. */
   heard(siteId: string, items: readonly OutboxItem[], nowMs: number): Pick<HubChange, 'askSites' | 'askParts'> {
+    const bytes = items.reduce((sum, item) => sum + itemBytes(item), 0)
+    if (bytes > KEPT_QUOTA_BYTES - ITEM_MAX_BYTES) this.#full.set(siteId, nowMs)
     const rows = new Map<string, AskSiteRecord>()
     const parts: AskPart[] = []
     for (const item of items) {

@@ -145,9 +145,10 @@ function isJoined(site: SiteRecord): site is Joined {
 function sitesOf({ world, nowMs }: AsksParts, actor: Actor, request: AskRequest): readonly Joined[] {
   const { sites: named, selector } = request
   if ((named === null) === (selector === null)) throw new Fault('InvalidInput', 'give sites by name, or a selector')
+  // Before it is said whether there are such: what is outside of a token's scope is Forbidden, and no more.
+  if (named !== null) within(world, actor, named.length === 1 ? (named[0] ?? '') : named)
   const found = named === null ? labelled(world, selector) : [...new Set(named)].map((name) => siteNamed(world, name))
-  const names = found.map(({ name }) => name)
-  within(world, actor, named?.length === 1 ? (names[0] ?? '') : names)
+  if (named === null) within(world, actor, found.map(({ name }) => name)) // prettier-ignore
   if (found.length === 0) throw new Fault('NotFound', 'the selector matches no site that has joined')
   if (found.length > MOST_SITES)
     throw new Fault('TooLarge', `${found.length} sites at once: at most ${MOST_SITES}, choose fewer by labels`)
@@ -226,10 +227,11 @@ function stateOf({ world, contacts }: AsksParts, ask: AskRecord, row: AskSiteRec
   if (row.takenMs !== null) return 'taken'
   if (nowMs < ask.expiresMs) return row.sentMs === null ? 'waiting' : 'told'
   if (row.sentMs === null) return 'expired'
-  // A message since it was last told would have said that it was taken: that goes first of all.
+  // A message since it was last told would have said that it was taken, unless more waited there than goes into one.
   const lastToldMs = world.asks.lastToldMs(row.siteId, ask.id)
   const { lastContactMs } = contacts.get(row.site)
-  return lastToldMs !== null && lastContactMs !== null && lastContactMs > lastToldMs ? 'expired' : 'unknown'
+  const wasHeard = lastToldMs !== null && lastContactMs !== null && lastContactMs > lastToldMs
+  return wasHeard && world.asks.lastFullMs(row.siteId) !== lastContactMs ? 'expired' : 'unknown'
 }
 
 const KNOWN_REASONS: ReadonlySet<string> = new Set(Object.keys(REASONS))

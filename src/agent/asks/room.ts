@@ -149,7 +149,8 @@ export function createAsks(parts: AsksParts): Asks {
   return {
     take(asks, from) {
       const brought = asksAmong(asks)
-      if (brought.length === 0) return
+      // What is taken by a process that ends would be said to have been begun.
+      if (brought.length === 0 || stop.signal.aborted) return
       forget(from)
       for (const item of brought) {
         try {

@@ -200,6 +200,19 @@ describe('the end is explicit', () => {
     expect(await stateOf(w, id)).toBe('expired')
   })
 
+  test('a site that was heard since, with so much to say that it may not have come to it: nobody knows', async () => {
+    await using w = await world()
+    const { id } = await w.rig.hub.api.ask(ADMIN, DIFF)
+    await w.site.sync()
+    await w.rig.clock.advance(5 * MINUTE)
+    const jobs = Array.from({ length: 50 }, (_, i) => ({ job: `j${i}`, text: 'x'.repeat(1_500) }))
+    await w.site.sync(words(...jobs))
+    expect(await stateOf(w, id)).toBe('unknown')
+    await w.rig.clock.advance(MINUTE)
+    await w.site.sync()
+    expect(await stateOf(w, id)).toBe('expired')
+  })
+
   test('an answer that is late is an answer', async () => {
     await using w = await world()
     const { id } = await w.rig.hub.api.ask(ADMIN, DIFF)
@@ -237,7 +250,9 @@ describe('who may ask what', () => {
     await expect(w.rig.hub.api.asked(who('viewer'), id, 'answers')).rejects.toMatchObject({ reason: 'Forbidden' })
     const scoped = who('operator', { scope: { matchLabels: { cohort: 'rest' } } })
     await expect(w.rig.hub.api.asked(scoped, id, 'answers')).rejects.toMatchObject({ reason: 'Forbidden' })
-    await expect(w.rig.hub.api.ask(scoped, DIFF)).rejects.toMatchObject({ reason: 'Forbidden' })
+    // Whether there is such a site or not.
+    for (const name of ['s1', 's9'])
+      await expect(w.rig.hub.api.ask(scoped, { ...DIFF, sites: [name] })).rejects.toMatchObject({ reason: 'Forbidden' })
     await expect(w.rig.hub.api.ask(scoped, { ...DIFF, ...EVERYWHERE })).rejects.toMatchObject({ reason: 'Forbidden' })
     expect((await w.rig.hub.api.ask(scoped, { ...DIFF, sites: ['s2', 's3'] })).sites).toBe(2)
   })
