@@ -12,6 +12,8 @@ export type Ill =
   | { readonly lost: 'cut' | 'silent' }
   /** The connection breaks before the server hears of it. */
   | { readonly broken: true }
+  /** It passes, after so long. */
+  | { readonly lateMs: number }
 
 export interface FaultProxy extends AsyncDisposable {
   /** For an agent to go through it. */
@@ -57,10 +59,13 @@ export async function startFaultProxy(kubeconfig: string): Promise<FaultProxy> {
       asked.push({ what: `${request.method} ${path}`, atMs: performance.now(), ill: ill !== undefined })
       const body = Buffer.concat(chunks)
       const cut = (): void => void request.socket.destroy()
-      if (ill === undefined) {
+      const forward = (): void => {
         const onward = pass(request, body, (answer) => through(answer, response), cut)
         response.on('close', () => onward.destroy())
-      } else if ('answer' in ill) {
+      }
+      if (ill === undefined) forward()
+      else if ('lateMs' in ill) setTimeout(forward, ill.lateMs)
+      else if ('answer' in ill) {
         response.writeHead(ill.answer, { 'content-type': 'application/json', ...ill.headers })
         response.end(
           JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Failure', code: ill.answer, ...ill.body }),
