@@ -147,12 +147,18 @@ export class Hub {
       name,
       labels: { group: String(this.#groupOf.get(name) ?? 0).padStart(6, '0') },
       enrolled: true,
-      lastContactMs: this.#nowMs >= this.#sinceMs(name) ? this.#nowMs : this.#startMs,
+      lastContactMs: this.#hasSpoken(name) ? this.#nowMs : this.#startMs,
       dueAtMs: Infinity,
       hold: this.#held.has(name) ? { reason: 'not yet', untilMs: null } : null,
       freeze: null,
       mode: this.#reports.get(name)?.state === 'Skip' ? 'observe' : 'enforce',
     }
+  }
+
+  /** Of the change: one that is to be given it, or said nothing of it, has not begun. */
+  #hasSpoken(site: string): boolean {
+    const isSilent = (this.#reports.get(site)?.state ?? 'ToApply') === 'ToApply'
+    return (!isSilent || this.#published.get(site) !== TARGET) && this.#nowMs >= this.#sinceMs(site)
   }
 
   /** When the site said first what it says; what timed out did so before anything else happened. */
@@ -166,7 +172,7 @@ export class Hub {
     const published = this.#published.get(site) ?? OLD
     const counter = [OLD, BEFORE, TARGET].indexOf(published)
     const since = { epoch: 1, counter }
-    const heard = published !== TARGET || this.#nowMs >= this.#sinceMs(site)
+    const heard = published !== TARGET || this.#hasSpoken(site)
     const state =
       published === TARGET ? this.#reports.get(site)?.state : published === OLD ? 'Succeeded' : 'Progressing'
     const observation = heard ? this.#observed(published, since, state ?? '', this.#sinceMs(site)) : null

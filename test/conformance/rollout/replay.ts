@@ -46,16 +46,19 @@ export function replay(
   const hub = new Hub(groups, reports)
   const { deadlineMs, soakMs } = strategy
   const given = reports.filter(({ state }) => state !== 'ToApply' && state !== 'Skip').map(({ site }) => site)
+  // A group goes whole: who has not reported in the one that runs was told with the others.
+  const whole = strategy.perGroup ? runningGroup(groups, reports, soakMs) : []
+  const told = whole.filter((site) => !reports.some((report) => report.site === site && report.state !== 'ToApply'))
   const waiting = reports.filter(({ state }) => state === 'ToApply').map(({ site }) => site)
   const lenient = { maxConcurrent: ALL, maxFailures: { count: Infinity }, soakMs, approval: 'lead' }
 
   hub.commit(BEFORE, waiting, policyOf({ ...lenient, deadlineMs }))
   hub.publish(hub.tick())
-  hub.hold([...waiting, LATECOMER])
+  hub.hold([...waiting.filter((site) => !told.includes(site)), LATECOMER])
   const known = reports.map(({ site }) => site)
-  const history = [...known, LATECOMER]
+  const history = [...new Set([...known, ...told]), LATECOMER]
   hub.commit(TARGET, history, policyOf({ ...lenient, deadlineMs: AT_ONCE }))
-  hub.publish(hub.tick(1), new Set(given))
+  hub.publish(hub.tick(1), new Set([...given, ...told]))
   hub.tick(1)
   hub.commit(TARGET, history, policyOf({ ...lenient, deadlineMs }))
   const before = hub.liveUntil(NOW)
@@ -83,6 +86,20 @@ export function replay(
     breached: after.state.phase === 'Paused' && (after.state.paused?.why.includes('the limit is') ?? false),
     recheckAfterMs: Number.isFinite(next) ? next - NOW : null,
   }
+}
+
+/** The first group in which something is left to do. */
+function runningGroup(
+  groups: readonly (readonly string[])[],
+  reports: readonly Report[],
+  soakMs: number,
+): readonly string[] {
+  const isThrough = (site: string): boolean =>
+    reports.some((report) => {
+      if (report.site !== site) return false
+      return report.state === 'Skip' || (report.state === 'Succeeded' && report.sinceMs + soakMs <= 0)
+    })
+  return groups.find((sites) => !sites.every(isThrough)) ?? []
 }
 
 /** Sites told to move; one that only observes is told what it would run, by a permit that is over. */

@@ -2,7 +2,6 @@
  * The other project's words for how a change spreads, in ours: its amounts and deadlines, and which groups go at once. Where its
  * rules and ours part by design, a case of that kind fails here and goes into known-failures.json by its id, with one of these for
  * its reason:
- * - after a breach it still gives the rest of the group; ours tells nobody else to move;
  * - it counts failures of the groups, or up to the site, that it came to; ours counts every site that failed;
  * - it goes on past a group as soon as no more sites are in the step than failed; ours waits for every site of the wave, and for
  *   evidence from at least one;
