@@ -5,7 +5,7 @@
  * late and what stops it is read off the decisions.
  */
 import type { Amount, RolloutPolicy, Wave } from '../../../src/core/model/policy.ts'
-import type { RolloutDecision } from '../../../src/core/rollout/types.ts'
+import type { RolloutDecision, RolloutState } from '../../../src/core/rollout/types.ts'
 import { BEFORE, Hub, NOW, type Report, TARGET } from './hub.ts'
 
 export interface Strategy {
@@ -83,9 +83,15 @@ export function replay(
     inStep,
     timedOut,
     removed: known.filter((site) => before.sites.has(site) && !step.state.sites.has(site)),
-    breached: after.state.phase === 'Paused' && (after.state.paused?.why.includes('the limit is') ?? false),
+    breached: after.state.paused?.why.includes('the limit is') === true && hasFailedByNow(after.state),
     recheckAfterMs: Number.isFinite(next) ? next - NOW : null,
   }
+}
+
+/** Groups that the rollout has not come to are not looked at. */
+function hasFailedByNow({ waves, sites }: RolloutState): boolean {
+  const active = waves.findIndex(({ state }) => state === 'active' || state === 'pending')
+  return [...sites.values()].some(({ phase, wave }) => phase === 'failed' && (active < 0 || wave <= active))
 }
 
 /** The first group in which something is left to do. */
