@@ -1,6 +1,7 @@
 /** The site's queues: what Git says, what a person at the site said over it, and the one that is always there. */
 import { type BatchQueueSpec, parseBatchQueue, QueueTree } from '../../core/batch/queue.ts'
 import { DEFAULT_QUEUE } from '../../core/batch/release.ts'
+import type { JsonObject } from '../../core/model/json.ts'
 import type { QueueInput } from '../../core/scheduler/types.ts'
 import type { Wanted } from './desired.ts'
 import { queueKey, type Journal } from './journal.ts'
@@ -29,14 +30,26 @@ export interface SiteQueues {
 export function queuesOf(wanted: readonly Pick<Wanted, 'kind' | 'document'>[], journal: Journal): SiteQueues {
   const queues = new Map<string, BatchQueueSpec>([[DEFAULT_QUEUE, ALWAYS]])
   for (const { kind, document } of wanted) {
-    const parsed = kind === 'BatchQueue' ? parseBatchQueue(document) : undefined
-    if (parsed?.ok === true) queues.set(parsed.value.name, parsed.value)
+    const spec = kind === 'BatchQueue' ? queueOf(document) : null
+    if (spec !== null) queues.set(spec.name, spec)
   }
   const specs = [...queues.values()].map((spec) => {
     const word = journal.queues().get(queueKey(spec.name))
     return word === undefined || spec.stopPolicy === 'HoldAndDrain' ? spec : { ...spec, stopPolicy: word.stopPolicy }
   })
   return { specs, tree: new QueueTree(specs) }
+}
+
+const known = new WeakMap<JsonObject, BatchQueueSpec | null>()
+
+/** Read once a document. */
+function queueOf(document: JsonObject): BatchQueueSpec | null {
+  const before = known.get(document)
+  if (before !== undefined) return before
+  const parsed = parseBatchQueue(document)
+  const spec = parsed.ok ? parsed.value : null
+  known.set(document, spec)
+  return spec
 }
 
 /** As the scheduler core takes it. Held ones are open to it: what was admitted before the hold goes on. */

@@ -59,7 +59,8 @@ function verdictOf(draft: Draft, { done, total }: Tally): Because {
       draft,
       `${draft.done.count(short.name)} of task ${short.name} succeeded, ${short.minAvailable} are needed`,
     )
-  const needed = spec.minSuccess ?? (spec.array === null ? spec.minAvailable : total)
+  // Where none has to be there, one at least has to do what it was made for.
+  const needed = spec.minSuccess ?? (spec.array === null ? Math.max(1, spec.minAvailable) : total)
   if (done < needed) return failure(draft, `${done} of ${total} succeeded, ${needed} are needed`)
   return { cause: 'Succeeded', says: `${done} of ${total} succeeded` }
 }

@@ -32,6 +32,12 @@ describe('a job goes its way', () => {
     expect(site.record.because?.says).toContain('0 of task b succeeded, 1 are needed')
   })
 
+  test('where none needs to be there, one that succeeds is enough, and none is a failure', () => {
+    const job = (): Site => new Site(jobSpec({ tasks: [task('main', 2, { minAvailable: 0 })] })).started()
+    expect(job().fail('train-main-0').succeed('train-main-1').step().phase).toBe('Completed')
+    expect(job().fail('train-main-0').fail('train-main-1').step().phase).toBe('Failed')
+  })
+
   test('with minSuccess it completes at once, and what still runs is ended', () => {
     const site = gang(3, { minAvailable: 3, minSuccess: 1 }).started().succeed('train-w-0').step()
     expect(site.phase).toBe('Completed')
