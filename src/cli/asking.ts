@@ -89,6 +89,8 @@ export async function askSites(hub: HubClient, verb: AskVerb, args: JsonObject, 
     ...(selector === null ? {} : { selector: selector as unknown as JsonObject }),
   }
   let view = await hub.send<AskView>('POST', '/v1/asks', request)
+  const late = dueTooLate(view)
+  if (late !== undefined) io.err(late)
   let saidMs = view.asOfMs
   let waitMs = FIRST_LOOK_MS
   let missed = 0
@@ -132,6 +134,12 @@ const AWAY: ReadonlySet<string> = new Set(['Unreachable', 'Timeout', 'ServerErro
 function isUnderWay({ counts, asOfMs, expiresMs }: AskView): boolean {
   const begun = counts.taken > 0 && asOfMs < expiresMs + GRACE_MS
   return counts.waiting + counts.told > 0 || begun
+}
+
+/** A site that pays for each call is not called: whoever waits less than it does need not wait at all. */
+function dueTooLate({ sites, open: [one], asOfMs, expiresMs }: AskView): string | undefined {
+  if (sites !== 1 || one === undefined || one.dueAtMs === null || one.dueAtMs <= expiresMs) return undefined
+  return `site/${one.site} is due ${when(one.dueAtMs, asOfMs)}, in ${age(one.dueAtMs - asOfMs)}, and this expires before: --timeout asks for longer`
 }
 
 /** A site that waits is offline or comes when it is due: neither is an error. */

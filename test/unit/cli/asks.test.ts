@@ -207,6 +207,15 @@ describe('the end is explicit', () => {
     )
   })
 
+  test('a site that is due after the expiry is said to be at once', async () => {
+    const waits = view({ counts: { ...NONE, waiting: 1 }, open: [open('waiting', { dueAtMs: NOW + 6_600_000 })] })
+    const over = { ...waits, counts: { ...NONE, expired: 1 }, open: [open('expired')] }
+    expect((await run('diff 0417', [waits, over])).shown).toBe(
+      '! site/0417 is due Wed 13:50:00Z, in 1h50m, and this expires before: --timeout asks for longer\n' +
+        '! site 0417 did not call within 5m; last contact Wed 09:00:00Z (3h ago); it will not run this any more\nexit 7',
+    )
+  })
+
   test('a hub that is started anew while somebody waits is waited for, and one that stays away is said to be', async () => {
     const waits = view({ counts: { ...NONE, waiting: 1 }, open: [open('waiting')] })
     const away = new Fault('Unreachable', 'no answer from http://hub')
