@@ -132,7 +132,6 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
   const waiting: PromiseWithResolvers<unknown>[] = []
   const askDesk = createAskDesk({
     cluster: ports.cluster,
-    mode: () => mode(),
     inventory: () => store.inventory(),
     jobs: () => [...batch.state().journal.jobs().values()].map(({ record }) => record),
     look: (signal) => reconciler.look(signal),

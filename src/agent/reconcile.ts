@@ -43,7 +43,8 @@ const UNHEALTHY_LOOK_MS = 10_000
 
 export interface Look {
   readonly current: Current
-  readonly mode: 'enforce' | 'observe'
+  /** Why none of it is done now; undefined: it is. */
+  readonly idle: Waiting | undefined
   readonly desired: Desired
   readonly steps: readonly Step[]
   readonly actual: ReadonlyMap<string, Manifest | null>
@@ -94,7 +95,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const { mode, pause, paused, before, desired, gathered, input } = await sceneOf(current, fresh, signal)
     const steps = await planned(input, current.manifest, desired, signal)
     rememberVerified(steps, gathered.actual, before)
-    const idle = mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
+    const idle = idleBy(mode, paused)
     const outcomes = idle === undefined ? await act(steps, desired, gathered.actual, signal) : []
     if (mode === 'enforce' && paused !== undefined && behind === null) commit({ workloads: desired.begins })
     deps.batch.want(batchOf(desired, idle))
@@ -145,15 +146,19 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     return { mode, pause, paused, before, desired, gathered, input }
   }
 
+  function idleBy(mode: 'enforce' | 'observe', paused: Waiting | undefined): Waiting | undefined {
+    return mode === 'observe' ? OBSERVES : (notOurs(ports.lease) ?? paused)
+  }
+
   async function look(signal: AbortSignal): Promise<Look | undefined> {
     const current = manifest()
     if (current === undefined) return undefined
     // Before the inventory was looked for in the cluster nobody knows what is ours.
     const fresh = store.note(NOTE_RECOVERED) === undefined
-    const { mode, before, desired, gathered, input } = await sceneOf(current, fresh, signal)
+    const { mode, paused, before, desired, gathered, input } = await sceneOf(current, fresh, signal)
     const confirmed = confirmedKeys(confirmedHere(store, current.manifest, before))
     const steps = plan({ ...input, confirmed, instances: new Map() })
-    return { current, mode, desired, steps, actual: gathered.actual }
+    return { current, idle: idleBy(mode, paused), desired, steps, actual: gathered.actual }
   }
 
   /** With every yes that this site has: by the lists that the hub made for it, and to what its own fuse would stop. */

@@ -6,7 +6,7 @@ import { formatWaiting, type Waiting } from '../core/model/state.ts'
 /** As `agent/asks/diff.ts` says it. */
 export interface DiffSaid {
   readonly revision: string | null
-  readonly mode: 'enforce' | 'observe'
+  readonly idle: Waiting | null
   readonly compared: number
   readonly workloads: readonly {
     readonly workload: string
@@ -26,12 +26,12 @@ const MOST_NAMED = 5
 export function diffText(who: string, said: DiffSaid): string {
   const at = said.revision === null ? 'told nothing yet' : said.revision.slice(0, 7)
   const total = said.objects.length + said.leftOut
-  const observes = said.mode === 'observe' ? ', observe only' : ''
+  const idle = said.idle === null ? '' : `; nothing is done about it now: ${formatWaiting(said.idle)}`
   if (total === 0 && said.workloads.length === 0) return `${who}: no difference in ${said.compared} objects (${at})`
   const unread = said.objects.filter(({ change }) => change === 'unread').length
   const doubt = unread === 0 ? '' : `, ${unread} cannot be compared`
   const differ = `${total - unread} of ${said.compared} objects differ${doubt}`
-  const head = `${who}: ${differ} (${at}${observes}; - is there, + should be)`
+  const head = `${who}: ${differ} (${at}${idle}; - is there, + should be)`
   const lines = [head]
   for (const { workload, sync, health, waiting, failure } of said.workloads) {
     const because = [...(waiting === null ? [] : [formatWaiting(waiting)]), ...(failure === null ? [] : [failure])]

@@ -17,7 +17,6 @@ export type Asked = Pick<Ask, 'verb' | 'args' | 'by' | 'most'>
 export type AskDesk = (asked: Asked, signal: AbortSignal) => Promise<JsonObject>
 
 export interface AskDeskParts extends PodsPorts {
-  mode(): 'enforce' | 'observe'
   /** What a turn would decide now. */
   look(signal: AbortSignal): Promise<Look | undefined>
   /** Compares everything anew, tries again what failed, and acts. */
@@ -31,7 +30,7 @@ export function createAskDesk(parts: AskDeskParts): AskDesk {
     switch (verb) {
       case 'diff': {
         const look = await parts.look(signal)
-        const diff = look === undefined ? emptyDiff(parts.mode()) : siteDiff(look, parts.observations(), most)
+        const diff = look === undefined ? emptyDiff() : siteDiff(look, parts.observations(), most)
         return diff as unknown as JsonObject
       }
       case 'logs':

@@ -8,7 +8,8 @@ import type { Look } from '../reconcile.ts'
 /** Nothing in it is this one site's alone, so that alike answers of many sites are told together. */
 export interface SiteDiff {
   readonly revision: string | null
-  readonly mode: 'enforce' | 'observe'
+  /** Why nothing is done about it now; null: it is. */
+  readonly idle: Waiting | null
   /** Objects that were compared. */
   readonly compared: number
   /** Those that are not synced and healthy, or of which an object differs. */
@@ -51,7 +52,7 @@ export function siteDiff(
   })
   return {
     revision: current.manifest.revision,
-    mode: look.mode,
+    idle: look.idle ?? null,
     compared: desired.intents.reduce((sum, intent) => sum + intent.desired.objects.length, 0),
     workloads,
     ...fitting(differing, Math.max(0, mostChars - REST_CHARS - JSON.stringify(workloads).length)),
@@ -59,6 +60,6 @@ export function siteDiff(
 }
 
 /** A site that was told nothing yet differs in nothing. */
-export function emptyDiff(mode: SiteDiff['mode']): SiteDiff {
-  return { revision: null, mode, compared: 0, workloads: [], objects: [], leftOut: 0 }
+export function emptyDiff(): SiteDiff {
+  return { revision: null, idle: null, compared: 0, workloads: [], objects: [], leftOut: 0 }
 }

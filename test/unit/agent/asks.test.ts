@@ -124,13 +124,22 @@ describe('diff', () => {
     })
   })
 
+  test('says that somebody at the box paused it', async () => {
+    const site = await settled()
+    site.agent.desk.say({ kind: 'pause', by: 'kim', reason: 'a disk is replaced', forMs: null })
+    const [, answer] = await asked(site, ask(site, 'diff'))
+    expect(answer).toMatchObject({ said: { idle: { reason: 'Paused', detail: 'kim: a disk is replaced' } } })
+  })
+
   test('does nothing about what it finds', async () => {
     const site = await settled({ agent: { mode: 'observe' } })
     const writes = site.writes()
     const [, answer] = await asked(site, ask(site, 'diff'))
     // The namespace too.
     const missing = { change: 'missing' }
-    expect(answer).toMatchObject({ said: { mode: 'observe', compared: 2, objects: [missing, missing, missing] } })
+    expect(answer).toMatchObject({
+      said: { idle: { reason: 'Observe' }, compared: 2, objects: [missing, missing, missing] },
+    })
     expect(site.writes()).toBe(writes)
   })
 

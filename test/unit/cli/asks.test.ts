@@ -94,7 +94,7 @@ const OBJECT = {
   fields: [FIELD],
   leftOut: 0,
 }
-const SAME = { revision: '0123456789abcdef', mode: 'enforce', compared: 12, workloads: [], objects: [], leftOut: 0 }
+const SAME = { revision: '0123456789abcdef', idle: null, compared: 12, workloads: [], objects: [], leftOut: 0 }
 const DRIFTED = {
   ...SAME,
   workloads: [{ workload: 'till', sync: 'Drifted', health: 'Healthy', waiting: null, failure: null }],
@@ -120,6 +120,13 @@ till  Drifted, Healthy
     - 7
     + 2
 exit 1`,
+    )
+  })
+
+  test('where nothing is done about it now, it says why', async () => {
+    const idle = { reason: 'Paused', detail: 'kim: a disk is replaced' }
+    expect((await run('diff 0417', answered([ok({ ...DRIFTED, idle }), '0417']))).shown).toContain(
+      '(0123456; nothing is done about it now: Paused(kim: a disk is replaced); - is there, + should be)',
     )
   })
 
