@@ -156,6 +156,37 @@ describe('sites that change meanwhile', () => {
   })
 })
 
+describe('a site with nothing installed', () => {
+  test.each(['pause', 'abort', 'undo'] as const)(
+    'gets what completed last, also after a rollout met its %s',
+    (kind) => {
+      const sim = fleet(4, policy([CANARY, REST]))
+      sim.run(HOUR)
+      expect(sim.say('web', { kind, by: 'ann', why: 'x' })).toBeNull()
+      sim.tick()
+      sim.addSite('t1')
+      const running = sim.rollouts.get('web')
+      if (running !== undefined) running.spec = { ...running.spec, targets: everywhere(sim) }
+      sim.run(HOUR)
+      expect(sim.workload('t1', 'web').applied).toBe(OLD)
+      expect(sim.workload('t1', 'web').begins.map(({ release }) => release)).toEqual([OLD])
+    },
+  )
+  test('gets it outside of its window, and what comes then goes by the window', () => {
+    const sim = fleet(3, policy([CANARY, REST]))
+    sim.run(DAY)
+    sim.addSite('t1').window = { opens: 5, hours: 2 }
+    sim.commit(spec('web', policy([CANARY, REST]), everywhere(sim)))
+    sim.run(HOUR)
+    expect(sim.workload('t1', 'web').applied).toBe(NEW)
+    sim.commit(spec('web', policy([CANARY, REST]), everywhere(sim, NEWER)))
+    sim.run(3 * HOUR)
+    expect(sim.workload('t1', 'web').published?.release).toBe(NEW)
+    sim.run(DAY)
+    expect(sim.workload('t1', 'web').applied).toBe(NEWER)
+  })
+})
+
 describe('undo', () => {
   test('of a release with nothing before it: who has not begun it never will', () => {
     const sim = new Sim()
