@@ -232,7 +232,7 @@ interface Sums {
 }
 
 it('over many streams of jobs that come one by one, as much is done as by a Slurm-style backfill, and as soon', () => {
-  const { ours: mine, theirs } = compared(1)
+  const { ours: mine, theirs } = compared(8)
   expect(mine.done).toBeGreaterThanOrEqual(theirs.done)
   expect(mine.seconds).toBeLessThanOrEqual(theirs.seconds)
 })

@@ -2,6 +2,7 @@
 import { DEFAULT_NAMESPACE, type PodRecord } from './ingest.ts'
 import { DEFAULT_QUEUE, ROOT_QUEUE, type Job, type Queue } from './ledger.ts'
 import { jobKey, newJob, newQueue, queueShape } from './records.ts'
+import { soundJob, soundQueue } from './sound.ts'
 import type { State } from './state.ts'
 import { INVALID, STATUSES } from './status.ts'
 import type { JobInput, QueueInput } from './types.ts'
@@ -121,7 +122,8 @@ export class Books {
     for (const subJob of job.subJobs.values()) this.#state.freeGroups.push(subJob.group)
   }
 
-  setJob(input: JobInput): void {
+  setJob(given: JobInput): void {
+    const input = soundJob(given)
     const namespace = input.namespace || DEFAULT_NAMESPACE
     const job = this.#job(jobKey(namespace, input.name), namespace, input.name)
     const state = this.#state
@@ -177,7 +179,8 @@ export class Books {
 
   // Queues.
 
-  setQueue(input: QueueInput): void {
+  setQueue(given: QueueInput): void {
+    const input = soundQueue(given)
     const state = this.#state
     let row = this.queueRows.get(input.name)
     const known = row === undefined ? null : this.queues[row]

@@ -1,7 +1,7 @@
 /** Pods as Kubernetes gives them, read into records. Nothing a user can write throws here; what is wrong becomes the pod's problem. */
 import type { JsonObject } from '../model/json.ts'
 import { JOB_ANNOTATIONS, PREEMPTABLE_ANNOTATIONS, QUEUE_ANNOTATIONS, ROLE_ANNOTATIONS } from './ledger.ts'
-import { objectAt, textAt, timeAt } from './object.ts'
+import { objectAt, textAt, textsByKey, timeAt } from './object.ts'
 import { specSignature } from './signature.ts'
 import { BOUND, FAILED, PENDING, RELEASING, RUNNING, SUCCEEDED } from './status.ts'
 
@@ -40,12 +40,8 @@ export function readPod(pod: JsonObject): PodRecord {
   const metadata = objectAt(pod, 'metadata')
   const spec = objectAt(pod, 'spec')
   const status = objectAt(pod, 'status')
-  const annotations =
-    metadata['annotations'] === undefined
-      ? NO_LABELS
-      : (objectAt(metadata, 'annotations') as Readonly<Record<string, string>>)
-  const labels =
-    metadata['labels'] === undefined ? NO_LABELS : (objectAt(metadata, 'labels') as Readonly<Record<string, string>>)
+  const annotations = metadata['annotations'] === undefined ? NO_LABELS : textsByKey(metadata, 'annotations')
+  const labels = metadata['labels'] === undefined ? NO_LABELS : textsByKey(metadata, 'labels')
   const node = textAt(spec, 'nodeName')
   const name = textAt(metadata, 'name')
   const namespace = textAt(metadata, 'namespace') || DEFAULT_NAMESPACE

@@ -1,7 +1,7 @@
 /** A node's constraints and what they say to a pod's specification: everything that no pod on it can change. */
 import { requirementHolds, type Requirement } from '../kube/selector.ts'
 import type { JsonObject } from '../model/json.ts'
-import { listAt, numberAt, objectAt, textAt, textsAt } from './object.ts'
+import { listAt, numberAt, objectAt, textAt, textsAt, textsByKey } from './object.ts'
 import type { Dimensions } from './resources.ts'
 import type { NodeTerm, PodSpec, Toleration } from './spec.ts'
 import type { ResourceList } from './types.ts'
@@ -36,8 +36,8 @@ export function readNode(node: JsonObject, dimensions: Dimensions): NodeFacts {
     for (const name of textsAt(image, 'names')) images.set(name, numberAt(image, 'sizeBytes', 0))
   return {
     name: textAt(metadata, 'name'),
-    labels: objectAt(metadata, 'labels') as Readonly<Record<string, string>>,
-    annotations: objectAt(metadata, 'annotations') as Readonly<Record<string, string>>,
+    labels: textsByKey(metadata, 'labels'),
+    annotations: textsByKey(metadata, 'annotations'),
     taints: listAt(spec, 'taints').map((taint) => ({
       key: textAt(taint, 'key'),
       value: textAt(taint, 'value'),

@@ -25,6 +25,18 @@ export function textsAt(value: JsonObject, key: string): readonly string[] {
   return Array.isArray(found) ? found.filter((item): item is string => typeof item === 'string') : NO_TEXTS
 }
 
+/** Labels or annotations: a map of texts. */
+export function textsByKey(value: JsonObject, key: string): Readonly<Record<string, string>> {
+  const found = objectAt(value, key)
+  for (const name in found)
+    if (typeof found[name] !== 'string')
+      return Object.fromEntries(Object.entries(found).filter(([, one]) => typeof one === 'string')) as Record<
+        string,
+        string
+      >
+  return found as Readonly<Record<string, string>>
+}
+
 export function textAt(value: JsonObject, key: string): string {
   const found = value[key]
   return typeof found === 'string' ? found : ''

@@ -8,6 +8,7 @@ import type { Cycle } from './cycle.ts'
 import { nodeRefuses } from './filters.ts'
 import type { Job, Queue } from './ledger.ts'
 import { ALLOCATED, isOnNode } from './status.ts'
+import { isByWeight } from './plugins/weights.ts'
 import { totalOf } from './totals.ts'
 import type { Reservation } from './types.ts'
 
@@ -32,14 +33,17 @@ const MAX_PODS = 2048
  */
 export function isPasser(cycle: Cycle, one: Job, reserved: Job): boolean {
   if (one === reserved || one.input?.preemptible !== true) return false
-  if (one.queue !== reserved.queue) return one.priority < reserved.priority && !hasShare(cycle.queueOf(one))
+  if (one.queue !== reserved.queue)
+    return one.priority < reserved.priority && !hasShare(cycle, cycle.queueAt(one.queue))
   if (one.priority !== reserved.priority) return one.priority < reserved.priority
   if (one.createdMs !== reserved.createdMs) return one.createdMs > reserved.createdMs
   return one.key > reserved.key
 }
 
-function hasShare({ deserved, guarantee }: Queue): boolean {
-  return deserved.some((amount) => amount > 0) || guarantee.some((amount) => amount > 0)
+function hasShare(cycle: Cycle, queue: Queue | null): boolean {
+  if (queue === null) return false
+  const { deserved, guarantee } = queue
+  return isByWeight(cycle, queue) || [deserved, guarantee].some((amounts) => amounts.some((amount) => amount > 0))
 }
 
 export class Reservations {

@@ -80,6 +80,11 @@ export class LiveScheduler implements Scheduler {
     this.world.apply(delta)
   }
 
+  /** Takes in what was applied, which a cycle else does at its beginning: the objects are let go. */
+  settle(): void {
+    this.world.flush()
+  }
+
   forget(namespace: string, name: string): void {
     this.world.forget(namespace, name)
   }

@@ -24,15 +24,20 @@ export function specSignature(pod: JsonObject): string {
   if (spec['schedulingGates'] !== undefined) text += `;g${JSON.stringify(spec['schedulingGates'])}`
   if (spec['volumes'] !== undefined) text += volumes(spec['volumes'], pod)
   if (spec['resourceClaims'] !== undefined) text += `;d${JSON.stringify(spec['resourceClaims'])}${podName(pod)}`
-  if (spec['priority'] !== undefined) text += `;n${spec['priority']}`
-  if (spec['priorityClassName'] !== undefined) text += `;c${spec['priorityClassName']}`
-  if (spec['preemptionPolicy'] !== undefined) text += `;e${spec['preemptionPolicy']}`
-  if (spec['activeDeadlineSeconds'] !== undefined) text += `;l${spec['activeDeadlineSeconds']}`
-  if (spec['terminationGracePeriodSeconds'] !== undefined) text += `;k${spec['terminationGracePeriodSeconds']}`
-  if (spec['schedulerName'] !== undefined) text += `;h${spec['schedulerName']}`
+  if (spec['priority'] !== undefined) text += `;n${word(spec['priority'])}`
+  if (spec['priorityClassName'] !== undefined) text += `;c${word(spec['priorityClassName'])}`
+  if (spec['preemptionPolicy'] !== undefined) text += `;e${word(spec['preemptionPolicy'])}`
+  if (spec['activeDeadlineSeconds'] !== undefined) text += `;l${word(spec['activeDeadlineSeconds'])}`
+  if (spec['terminationGracePeriodSeconds'] !== undefined) text += `;k${word(spec['terminationGracePeriodSeconds'])}`
+  if (spec['schedulerName'] !== undefined) text += `;h${word(spec['schedulerName'])}`
   const status = pod['status'] as Loose | undefined
   if (typeof status === 'object' && status !== null) text += resized(status)
   return text
+}
+
+/** An object has no text of its own to be trusted. */
+function word(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? '')
 }
 
 function containers(value: unknown): string {
@@ -47,8 +52,8 @@ function containers(value: unknown): string {
       if (resources['limits'] !== undefined) text += `/${list(resources['limits'])}`
     }
     if (container['ports'] !== undefined) text += ports(container['ports'])
-    if (container['restartPolicy'] !== undefined) text += `!${container['restartPolicy']}`
-    if (container['image'] !== undefined) text += `@${container['image']}`
+    if (container['restartPolicy'] !== undefined) text += `!${word(container['restartPolicy'])}`
+    if (container['image'] !== undefined) text += `@${word(container['image'])}`
   }
   return text
 }
@@ -56,7 +61,7 @@ function containers(value: unknown): string {
 function list(value: unknown): string {
   if (typeof value !== 'object' || value === null) return ''
   let text = ''
-  for (const key in value) text += `${key}=${(value as Loose)[key]},`
+  for (const key in value) text += `${key}=${word((value as Loose)[key])},`
   return text
 }
 
@@ -65,7 +70,7 @@ function ports(value: unknown): string {
   let text = ''
   for (const port of value as readonly (Loose | null)[])
     if (port !== null && typeof port === 'object' && port['hostPort'] !== undefined)
-      text += `:${port['hostIP'] ?? ''}/${port['protocol'] ?? ''}/${port['hostPort']}`
+      text += `:${word(port['hostIP'])}/${word(port['protocol'])}/${word(port['hostPort'])}`
   return text
 }
 
@@ -80,9 +85,9 @@ function volumes(value: unknown, pod: JsonObject): string {
   let text = ''
   for (const volume of value as readonly (Loose | null)[]) {
     if (volume === null || typeof volume !== 'object') continue
-    const claim = volume['persistentVolumeClaim'] as Loose | undefined
-    if (claim !== undefined) text += `;v${claim['claimName']}`
-    else if (volume['ephemeral'] !== undefined) text += `;v${podName(pod)}-${volume['name']}`
+    const claim = volume['persistentVolumeClaim'] as Loose | null | undefined
+    if (claim !== undefined) text += `;v${word(claim?.['claimName'])}`
+    else if (volume['ephemeral'] !== undefined) text += `;v${podName(pod)}-${word(volume['name'])}`
     else
       for (const kind of DISK_KINDS) if (volume[kind] !== undefined) text += `;w${kind}${JSON.stringify(volume[kind])}`
   }
@@ -102,7 +107,7 @@ function resized(status: Loose): string {
     if (!Array.isArray(statuses)) continue
     for (const one of statuses as readonly (Loose | null)[])
       if (one?.['allocatedResources'] !== undefined || one?.['resources'] !== undefined)
-        text += `;z${one['name'] as string}${JSON.stringify([one['allocatedResources'], one['resources']])}`
+        text += `;z${word(one['name'])}${JSON.stringify([one['allocatedResources'], one['resources']])}`
   }
   if (text !== '' && JSON.stringify(status['conditions'] ?? []).includes('"Infeasible"')) text += ';zInfeasible'
   return text

@@ -1,10 +1,11 @@
 /** A pod's specification as the scheduler uses it: compiled once for all pods of one signature. */
-import { refuseRequirement, toSelector, type Requirement, type Selector } from '../kube/selector.ts'
+import { refuseRequirement, type Requirement, type Selector } from '../kube/selector.ts'
 import { isObject, type JsonObject } from '../model/json.ts'
 import { readDisks, type Disk } from './disks.ts'
 import { has, listAt, numberAt, objectAt, textAt, textsAt } from './object.ts'
 import { podRequests, type PodRequests } from './requests.ts'
 import type { Dimensions } from './resources.ts'
+import { readSelector } from './selectors.ts'
 import { podName } from './signature.ts'
 
 /** One alternative of a node selector: all of it must hold. */
@@ -184,8 +185,8 @@ function readRequirement(requirement: JsonObject): Requirement {
   }
 }
 
-function readSelector(value: unknown, problems: string[]): Selector {
-  const parsed = toSelector(isObject(value) ? value : null)
+function selectorOf(value: unknown, problems: string[]): Selector {
+  const parsed = readSelector(value)
   if (parsed.ok) return parsed.selector
   problems.push(parsed.because)
   return { selects: 'nothing' }
@@ -193,10 +194,10 @@ function readSelector(value: unknown, problems: string[]): Selector {
 
 function readPodTerm(term: JsonObject, problems: string[]): PodTerm {
   return {
-    selector: readSelector(term['labelSelector'], problems),
+    selector: selectorOf(term['labelSelector'], problems),
     topologyKey: textAt(term, 'topologyKey'),
     namespaces: textsAt(term, 'namespaces'),
-    namespaceSelector: isObject(term['namespaceSelector']) ? readSelector(term['namespaceSelector'], problems) : null,
+    namespaceSelector: isObject(term['namespaceSelector']) ? selectorOf(term['namespaceSelector'], problems) : null,
     matchLabelKeys: textsAt(term, 'matchLabelKeys'),
     mismatchLabelKeys: textsAt(term, 'mismatchLabelKeys'),
   }
@@ -210,7 +211,7 @@ function readSpread(one: JsonObject, problems: string[]): SpreadSpec {
     minDomains: numberAt(one, 'minDomains', 1),
     honorAffinity: one['nodeAffinityPolicy'] !== 'Ignore',
     honorTaints: one['nodeTaintsPolicy'] === 'Honor',
-    selector: readSelector(one['labelSelector'], problems),
+    selector: selectorOf(one['labelSelector'], problems),
     matchLabelKeys: textsAt(one, 'matchLabelKeys'),
   }
 }

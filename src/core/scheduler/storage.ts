@@ -1,9 +1,10 @@
 /** Claims, volumes, classes and drivers as Kubernetes gives them, read into what placement depends on. */
-import { selectorMatches, toSelector, type Selector } from '../kube/selector.ts'
+import { selectorMatches, type Selector } from '../kube/selector.ts'
 import type { JsonObject } from '../model/json.ts'
 import { matchesTerm, type NodeFacts } from './node.ts'
-import { has, listAt, numberAt, objectAt, textAt, textsAt } from './object.ts'
+import { has, listAt, numberAt, objectAt, textAt, textsAt, textsByKey } from './object.ts'
 import type { Dimensions } from './resources.ts'
+import { readSelector } from './selectors.ts'
 import { readNodeTerm, type NodeTerm } from './spec.ts'
 
 export interface Claim {
@@ -78,7 +79,7 @@ export function readClaim(claim: JsonObject, row: number, dimensions: Dimensions
     bytes: bytesOf(objectAt(objectAt(spec, 'resources'), 'requests'), 'storage', dimensions) ?? 0,
     modes: textsAt(spec, 'accessModes'),
     blockMode: spec['volumeMode'] === 'Block',
-    selector: has(spec, 'selector') ? readSelector(objectAt(spec, 'selector')) : null,
+    selector: has(spec, 'selector') ? selectorOf(spec['selector']) : null,
     selectedNode: textAt(annotations, 'volume.kubernetes.io/selected-node'),
   }
 }
@@ -89,7 +90,7 @@ export function readVolume(volume: JsonObject, row: number, dimensions: Dimensio
   const required = objectAt(objectAt(spec, 'nodeAffinity'), 'required')
   const reference = objectAt(spec, 'claimRef')
   const phase = textAt(objectAt(volume, 'status'), 'phase')
-  const labels = objectAt(metadata, 'labels') as Readonly<Record<string, string>>
+  const labels = textsByKey(metadata, 'labels')
   return {
     row,
     name: textAt(metadata, 'name'),
@@ -124,7 +125,7 @@ export function readStorageRoom(object: JsonObject, dimensions: Dimensions): Sto
   return {
     className: textAt(object, 'storageClassName'),
     bytes: bytesOf(object, 'maximumVolumeSize', dimensions) ?? bytesOf(object, 'capacity', dimensions),
-    nodes: has(object, 'nodeTopology') ? readSelector(objectAt(object, 'nodeTopology')) : { selects: 'nothing' },
+    nodes: has(object, 'nodeTopology') ? selectorOf(object['nodeTopology']) : { selects: 'nothing' },
   }
 }
 
@@ -136,8 +137,8 @@ export function readLimits(csiNode: JsonObject): ReadonlyMap<string, number> {
   return limits
 }
 
-function readSelector(selector: JsonObject): Selector {
-  const parsed = toSelector(selector)
+function selectorOf(value: unknown): Selector {
+  const parsed = readSelector(value)
   return parsed.ok ? parsed.selector : { selects: 'nothing' }
 }
 

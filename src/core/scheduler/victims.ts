@@ -1,12 +1,12 @@
 /** Who must leave a node so that a pod may go there: found by trying it, then made as few as possible. */
-import { selectorMatches, toSelector } from '../kube/selector.ts'
-import type { LabelSelector } from '../model/selector.ts'
+import { selectorMatches } from '../kube/selector.ts'
 import { mayGo } from './choose.ts'
 import type { PodClass } from './classes.ts'
 import type { Cycle } from './cycle.ts'
 import { HOPELESS, nodeRefuses, standingRefuses } from './filters.ts'
 import { mixHashes } from './hash.ts'
 import { numberAt, objectAt } from './object.ts'
+import { readSelector } from './selectors.ts'
 import type { State } from './state.ts'
 
 export interface Candidate {
@@ -172,7 +172,7 @@ export function breaksBudgets(cycle: Cycle, tasks: readonly number[]): ReadonlyS
   if (cycle.world.budgets.size === 0) return broken
   for (const [key, budget] of cycle.world.budgets) {
     const namespace = key.slice(0, key.indexOf('/'))
-    const parsed = toSelector(objectAt(budget, 'spec')['selector'] as LabelSelector | undefined)
+    const parsed = readSelector(objectAt(budget, 'spec')['selector'])
     if (!parsed.ok || parsed.selector.selects === 'nothing') continue
     const { selector } = parsed
     const covers = (task: number): boolean =>

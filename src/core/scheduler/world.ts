@@ -6,7 +6,7 @@ import { Devices } from './devices.ts'
 import { hashText } from './hash.ts'
 import { DEFAULT_NAMESPACE, readPod, type PodRecord } from './ingest.ts'
 import { readNode, sameFacts } from './node.ts'
-import { numberAt, objectAt, textAt } from './object.ts'
+import { numberAt, objectAt, textAt, textsByKey } from './object.ts'
 import { Registry } from './registry.ts'
 import { State } from './state.ts'
 import {
@@ -83,7 +83,7 @@ export class World {
       case 'Node':
         return this.#setNode(object)
       case 'Namespace':
-        this.registry.namespaceLabels.set(name, objectAt(metadata, 'labels') as Readonly<Record<string, string>>)
+        this.registry.namespaceLabels.set(name, textsByKey(metadata, 'labels'))
         this.#reclassify = true
         return
       case 'PodDisruptionBudget':

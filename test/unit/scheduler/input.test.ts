@@ -114,6 +114,48 @@ describe('bad input becomes a reason on the pod that has it, and the rest goes o
     expect(why(result.reasons, 'b')).toMatchObject({ kind: 'invalid', message: 'queue q does not exist' })
   })
 
+  it('a preemptible job that runs on without its queue is no trouble to one that waits for room', () => {
+    const live = createScheduler(
+      {},
+      {
+        nodes: [node('n')],
+        pods: [pod('a', { cpu: '4' }, {}, 'j')],
+        jobs: [job('j', { queue: 'q', preemptible: true })],
+        queues: queues({ name: 'q' }),
+      },
+    )
+    expect(live.cycle(1).binds).toHaveLength(1)
+    live.apply({ kind: 'Queue', gone: { name: 'q' } })
+    live.apply({ kind: 'Pod', set: pod('b', { cpu: '1' }) })
+    const result = live.cycle(2)
+    expect(result.evictions).toEqual([])
+    expect(why(result.reasons, 'b')).toMatchObject({ kind: 'nodes' })
+  })
+
+  it('a gang larger than the site starts none of its pods, says so, and the next job runs', () => {
+    const pods = Array.from({ length: 9 }, (_, k) => pod(`big-${k}`, { cpu: '1' }, {}, 'big'))
+    const result = schedule({
+      nodes: [node('n'), node('m')],
+      pods: [...pods, pod('small', { cpu: '1' }, {}, 'small')],
+      jobs: [job('big', { minMember: 9, createdMs: 1 }), job('small', { minMember: 1, createdMs: 2 })],
+    })
+    expect(result.binds.map(({ name }) => name)).toEqual(['small'])
+    expect(why(result.reasons, 'big-0')).toMatchObject({ kind: 'gang', message: 'not all of 9 pods find a place together' }) // prettier-ignore
+  })
+
+  it('jobs and queues with fields of another type are taken without those fields', () => {
+    const strange = {
+      ...job('j'),
+      minMember: 'all',
+      queue: 7,
+      annotations: [],
+      minTaskMember: { a: 'x' },
+    } as unknown as JobInput
+    const queue = { name: 'q', weight: 'much', deserved: 4, parent: {} } as unknown as QueueInput
+    const { binds } = schedule({ nodes: [node('n')], pods: [pod('a', {}, {}, 'j')], jobs: [strange], queues: [queue] })
+    expect(binds).toHaveLength(1)
+  })
+
   it('a job that nobody wrote', () => {
     const { reasons } = schedule({ nodes: [node('n')], pods: [pod('a', {}, {}, 'ghost')] })
     expect(why(reasons, 'a')?.message).toBe('job ns/ghost does not exist')

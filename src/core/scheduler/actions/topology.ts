@@ -2,12 +2,13 @@
  * Jobs that are divided into parts, or must keep within a part of the network. Hyper nodes are tried from the nearest tier outwards;
  * every one of a tier is tried out, and the best that holds the job is taken.
  */
-import { selectorMatches, toSelector } from '../../kube/selector.ts'
+import { selectorMatches } from '../../kube/selector.ts'
 import { byUtf16 } from '../../model/json.ts'
 import type { Cycle } from '../cycle.ts'
 import { at, zeroes, type Dense } from '../dense.ts'
 import { hyperTree, TOP } from '../hypernodes.ts'
 import type { Job, Queue, SubJob } from '../ledger.ts'
+import { readSelector } from '../selectors.ts'
 import { Statement, type Move } from '../statement.ts'
 import { isAllocated, PENDING, STATUSES } from '../status.ts'
 import type { NetworkTopology } from '../types.ts'
@@ -225,7 +226,7 @@ function placeOf(cycle: Cycle, job: Job, task: number): { policy: string; name: 
   const { labels } = cycle.factsOf(task)
   for (const policy of job.input?.subGroupPolicy ?? []) {
     if (policy.labelSelector !== undefined) {
-      const parsed = toSelector(policy.labelSelector)
+      const parsed = readSelector(policy.labelSelector)
       if (!parsed.ok || !selectorMatches(parsed.selector, labels)) continue
     }
     const keys = policy.matchLabelKeys ?? []
