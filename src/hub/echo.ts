@@ -10,6 +10,12 @@ import { activeFreeze, activeHold } from './facts.ts'
 import type { EntryRecord, RolloutRecord, SiteRecord } from './store.ts'
 import type { Draft, World } from './world.ts'
 
+/**
+ * Sites that say back who stopped a rollout: the first of its waves, which are told first. A word must not cost a manifest for each of
+ * ten thousand sites.
+ */
+const WITNESSES = 200
+
 /** Who stopped a rollout; policies judge anew by themselves. */
 interface Stopped {
   readonly id: string
@@ -25,8 +31,10 @@ export function echoOf(world: World, site: SiteRecord, entries: readonly EntryRe
   const freeze = activeFreeze(world, site, nowMs)
   const stopped = entries.flatMap(({ workload, release }) => {
     const record = world.rollouts.get(workload)
-    const word = record?.spec.targets.get(site.name) === release ? stoppedBy(record?.state ?? null) : null
-    return word === null ? [] : [[workload, { ...word }] as const]
+    const state = record?.state ?? null
+    const word = stoppedBy(state)
+    if (word === null || state === null || record?.spec.targets.get(site.name) !== release) return []
+    return witnesses(state).includes(site.name) ? [[workload, { ...word }] as const] : []
   })
   return {
     ...(hold === undefined ? {} : { hold: { reason: hold.reason, by: hold.by, untilMs: hold.untilMs } }),
@@ -46,14 +54,26 @@ function stoppedBy(state: RolloutState | null): Stopped | null {
   return null
 }
 
-/** Sites whose echo another state of this rollout changes: those that were told of it. */
+const known = new WeakMap<RolloutState['sites'], readonly string[]>()
+
+function witnesses({ sites }: RolloutState): readonly string[] {
+  let first = known.get(sites)
+  if (first === undefined) {
+    first = sites.keys().take(WITNESSES).toArray()
+    known.set(sites, first)
+  }
+  return first
+}
+
+/** Sites whose echo another state of this rollout changes: witnesses that were told of it. */
 export function echoing(world: World, { spec, state }: RolloutRecord, after: RolloutState): readonly SiteRecord[] {
   const [was, is] = [stoppedBy(state), stoppedBy(after)]
   if (was?.kind === is?.kind && was?.atMs === is?.atMs) return []
   const book = world.books.get(spec.workload)
-  return [...spec.targets].flatMap(([name, release]) => {
+  return witnesses(after).flatMap((name) => {
     const site = world.sites.get(name)
-    return site?.current != null && book?.get(name)?.entry?.release === release ? [site] : []
+    const isTold = book?.get(name)?.entry?.release === spec.targets.get(name)
+    return site?.current != null && isTold ? [site] : []
   })
 }
 
