@@ -100,6 +100,8 @@ export function hubSockets(context: RouteContext, met: (fault: Fault | undefined
       })
     })
     ws.on('ping', () => ws.terminate())
+    // A site that waits for the rest of an answer says that it is there: no message begins with it.
+    ws.on('pong', rest)
     ws.on('error', () => ws.terminate())
     ws.once('close', () => {
       rest()

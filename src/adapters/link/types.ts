@@ -90,6 +90,8 @@ export interface ClientLimits {
   readonly connectTimeoutMs: number
   /** No byte either way for this long: given up. */
   readonly stalledMs: number
+  /** While an answer is awaited and nothing came for so long, a WebSocket says that it is there still. */
+  readonly stillHereMs: number
   /** Until the head of an answer, beside the time that the request itself takes at `minBytesPerSecond`. */
   readonly answerTimeoutMs: number
   /** Slower than this over a whole body is an attack or no link at all. */

@@ -10,6 +10,7 @@ export const CLIENT_LIMITS: ClientLimits = {
   // Where most packets are lost TCP waits twice as long after each: beyond this a connection anew is the shorter wait.
   stalledMs: 45_000,
   answerTimeoutMs: 45_000,
+  stillHereMs: 3_000,
   minBytesPerSecond: 64,
   barrenAttempts: 3,
   heldRestMs: 120_000,

@@ -64,18 +64,22 @@ class Lines {
     this.child.stdin!.write(`${words}\n`)
   }
 
-  /** The next line; undefined after `ms`. */
-  async next(ms: number): Promise<Record<string, unknown> | undefined> {
+  /** The next line; undefined after `ms`, or when nobody waits for it any more. */
+  async next(ms: number, enough?: AbortSignal): Promise<Record<string, unknown> | undefined> {
     const said = this.#said.shift()
     if (said !== undefined) return said
     const { promise, resolve } = Promise.withResolvers<Record<string, unknown> | undefined>()
     this.#waiting.push(resolve)
-    const timer = setTimeout(() => {
+    const leave = (): void => {
       this.#waiting.splice(this.#waiting.indexOf(resolve), 1)
       resolve(undefined)
-    }, ms)
+    }
+    const timer = setTimeout(leave, ms)
+    enough?.addEventListener('abort', leave, { once: true })
+    if (enough?.aborted === true) leave()
     const words = await promise
     clearTimeout(timer)
+    enough?.removeEventListener('abort', leave)
     return words
   }
 
@@ -98,7 +102,13 @@ export function missing(): string | undefined {
 
 process.setMaxListeners(100)
 
-export async function converge(profile: Profile, seed: number, withinMs: number): Promise<Converged> {
+/** `enough`: nobody waits for this run any more. */
+export async function converge(
+  profile: Profile,
+  seed: number,
+  withinMs: number,
+  enough?: AbortSignal,
+): Promise<Converged> {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'flotilla-tun-'))
   const [a, b] = ['a', 'b'].map((end) => `fl${process.pid}x${seed}${end}`) as [string, string]
   const running: Lines[] = []
@@ -127,7 +137,7 @@ export async function converge(profile: Profile, seed: number, withinMs: number)
     const link = await weather({ loss: profile.loss, delay: profile.rttMs / 2, queue: 1_000 })
     const began = performance.now()
     hub.say('commit')
-    const done = await hub.next(withinMs)
+    const done = await hub.next(withinMs, enough)
     const ms = done === undefined ? null : performance.now() - began
     agent.say('counts')
     const after = (await agent.next(10_000)) ?? {}

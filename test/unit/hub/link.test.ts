@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { openHubStore } from '../../../src/adapters/store/hub-store.ts'
 import { join } from 'node:path'
-import type { Digest } from '../../../src/core/model/digest.ts'
+import { type Digest, digestBytes } from '../../../src/core/model/digest.ts'
 import { brokenAudit } from '../../../src/hub/world.ts'
 import { shops } from './files.ts'
 import { ADMIN, LightSite, never, Rig, STEP_MS } from './rig.ts'
@@ -256,6 +256,10 @@ describe('an exchange', () => {
     expect(await rig.hub.handler.blob(other.caller, 'release', told)).toBeUndefined()
     const stranger = await rig.join('s9')
     expect(await rig.hub.handler.blob(stranger.caller, 'release', told)).toBeUndefined()
+    // Nor what this hub has, and told nobody of.
+    const secret = digestBytes('object', 'of another')
+    await rig.store.commit({ blobs: [{ digest: secret, domain: 'object', bytes: Buffer.from('of another') }] })
+    expect(await rig.hub.handler.blob(site.caller, 'object', secret)).toBeUndefined()
   })
 
   test("another site's report is refused", async () => {

@@ -112,6 +112,28 @@ describe('one connection a site', () => {
     expect((await first.sync(upOf(me, { seq: 8 }), NO_BASES, signal())).head.ack).toBe(8)
   })
 
+  test('a site that waits says now and then that it is there, and the hub takes that for no message', async () => {
+    await using bench = await startBench({ requestTimeoutMs: 100 })
+    const me = await bench.join('0417')
+    const link = await rested(bench, me, noop, { limits: { stillHereMs: 20 } })
+    const sync = bench.hub.sync.bind(bench.hub)
+    const quick = (await link.sync(upOf(me, { seq: 2 }), NO_BASES, signal())).bytes.up
+    bench.hub.sync = async (...args) => {
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      return sync(...args)
+    }
+    const slow = await link.sync(upOf(me, { seq: 3 }), NO_BASES, signal())
+    // Far longer than a message may be on its way: and each word of it is a few bytes.
+    expect(slow.head.ack).toBe(3)
+    expect(slow.bytes.up - quick).toBeGreaterThan(100)
+    expect(slow.bytes.up - quick).toBeLessThan(1_500)
+    // The connection is good for the next; nothing is said while nothing is awaited.
+    bench.hub.sync = sync
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect((await link.sync(upOf(me, { seq: 4 }), NO_BASES, signal())).bytes.up).toBeLessThan(quick + 50)
+    expect(bench.server.stats()).toMatchObject({ sockets: 1, handshakes: 2 })
+  })
+
   test('a site that pays for every byte hangs up, and comes back with its session', async () => {
     await using bench = await startBench()
     const me = await bench.join('0417')
