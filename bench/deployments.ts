@@ -29,7 +29,7 @@ export async function run(args: readonly string[]): Promise<Row[]> {
   const calm = fleet.seconds()
   const began = performance.now()
   await fleet.commit()
-  let publishedMs = -Infinity
+  let publishedMs = 0
   await fleet.until(CHANGE_MS, async () => {
     const look = await fleet.hub()
     publishedMs = Math.max(publishedMs, look.publishedMs[1])

@@ -22,12 +22,19 @@ const TICKS_PER_SECOND = 100
 /** What a hub asks of connected sites where nothing else is said. */
 const CONNECTED_MS = 60_000
 
-class Child<Ask, Look> {
+/** A process that ends, or does not answer for this long, is one that ended: what it said last stands. */
+const ANSWER_MS = 180_000
+
+class Child<Ask extends { readonly do: string }, Look> {
   readonly process: ChildProcess
   /** Of CPU, when it was last looked at. */
   #seconds = 0
+  #mostMiB = 0
+  #look: Look
 
-  constructor(file: string, start: object, env: NodeJS.ProcessEnv = {}) {
+  /** `none`: what is seen of it before it was looked at. */
+  constructor(file: string, start: object, none: Look, env: NodeJS.ProcessEnv = {}) {
+    this.#look = none
     this.process = fork(join(import.meta.dirname, file), [JSON.stringify(start)], {
       serialization: 'advanced',
       env: { ...process.env, ...MALLOC, ...env },
@@ -46,9 +53,16 @@ class Child<Ask, Look> {
     return this.#seconds
   }
 
-  /** MiB; 0 once it has ended. */
-  memory(of: 'VmHWM' | 'VmRSS'): number {
-    return Number(new RegExp(`${of}:\\s+(\\d+)`).exec(this.#proc('status'))?.[1] ?? 0) / 1_024
+  get ended(): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null
+  }
+
+  /** Resident now, 0 once it has ended; the most that was seen. */
+  memoryMiB(): { readonly now: number; readonly most: number } {
+    const status = this.#proc('status')
+    const of = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1_024
+    this.#mostMiB = Math.max(this.#mostMiB, of('VmHWM'))
+    return { now: of('VmRSS'), most: this.#mostMiB }
   }
 
   #proc(name: 'stat' | 'status'): string {
@@ -60,30 +74,62 @@ class Child<Ask, Look> {
   }
 
   /** The next message; rejects where the process ends first. */
-  said<T = Look>(): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const gone = (): void => reject(new Error('a process of the bench ended'))
-      this.process.once('exit', gone)
-      this.process.once('message', (message) => {
-        this.process.off('exit', gone)
-        resolve(message as T)
+  async said<T>(): Promise<T> {
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), ANSWER_MS)
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const gone = (): void => reject(new Error('a process of the bench ended'))
+        if (this.ended) return gone()
+        this.process.once('exit', gone)
+        this.process.once('message', (message) => {
+          this.process.off('exit', gone)
+          resolve(message as T)
+        })
       })
-    })
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
-  async ask<T = Look>(asked: Ask): Promise<T> {
-    const said = this.said<T>()
-    this.process.send(asked as object)
+  /** undefined: it ended. */
+  async ask<T>(asked: Ask): Promise<T | undefined> {
+    if (this.ended) return undefined
+    const said = this.said<T>().catch(() => undefined)
+    this.process.send(asked)
     return said
   }
 
+  /** As it is now, or as it was when it was last seen. */
+  async look(): Promise<Look> {
+    this.#look = (await this.ask<Look>({ do: 'look' } as unknown as Ask)) ?? this.#look
+    return this.#look
+  }
+
   async end(): Promise<void> {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return
+    if (this.ended) return
     const gone = new Promise((resolve) => this.process.once('exit', resolve))
     this.seconds()
+    this.memoryMiB()
     this.process.kill('SIGKILL')
     await gone
   }
+}
+
+const NOTHING_SEEN: HubLook = {
+  stats: {
+    connections: 0,
+    sockets: 0,
+    nudged: 0,
+    exchanges: 0,
+    served: 0,
+    shed: 0,
+    refused: 0,
+    handshakes: 0,
+    resumed: 0,
+  },
+  reportedMs: [],
+  publishedMs: [Infinity, -Infinity],
+  rows: 0,
 }
 
 /** Of CPU. */
@@ -119,9 +165,9 @@ export class Fleet implements AsyncDisposable {
     const at = (i: number): number => Math.round((sites * i) / count)
     const shards = Array.from({ length: count }, (_, i) => {
       const start = { dir, port, from: at(i), to: at(i + 1) }
-      return new Child<SitesAsk, SitesLook>('fleet-sites.ts', start)
+      return new Child<SitesAsk, SitesLook>('fleet-sites.ts', start, { connected: 0, back: 0, failures: 0 })
     })
-    await Promise.all(shards.map((shard) => shard.said()))
+    await Promise.all(shards.map((shard) => shard.said<object>()))
     say(`${sites} keys and certificates are made`)
     const fleet = new Fleet(sites, { dir, port, workloads, pollMs }, shards)
     await fleet.start()
@@ -139,14 +185,19 @@ export class Fleet implements AsyncDisposable {
     return this.#running
   }
 
-  /** ms until it serves. */
+  /** ms until it serves; Infinity: it did not. */
   async start(): Promise<number> {
     const began = performance.now()
     this.#past += this.#running?.seconds() ?? 0
     const env = { NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} ${HEAP}`.trim() }
-    this.#running = new Child<HubAsk, HubLook>('fleet-hub.ts', { ...this.#start, revision: this.#revision }, env)
-    await this.#running.said()
-    return performance.now() - began
+    this.#running = new Child<HubAsk, HubLook>(
+      'fleet-hub.ts',
+      { ...this.#start, revision: this.#revision },
+      NOTHING_SEEN,
+      env,
+    )
+    const serves = await this.#running.said<object>().catch(() => undefined)
+    return serves === undefined ? Infinity : performance.now() - began
   }
 
   async kill(): Promise<void> {
@@ -173,11 +224,11 @@ export class Fleet implements AsyncDisposable {
   }
 
   async hub(): Promise<HubLook> {
-    return this.#hub.ask({ do: 'look' })
+    return this.#hub.look()
   }
 
   async look(): Promise<SitesLook> {
-    const all = await Promise.all(this.#shards.map((shard) => shard.ask({ do: 'look' })))
+    const all = await Promise.all(this.#shards.map((shard) => shard.look()))
     return {
       connected: all.reduce((sum, { connected }) => sum + connected, 0),
       back: all.reduce((sum, { back }) => sum + back, 0),
@@ -187,15 +238,15 @@ export class Fleet implements AsyncDisposable {
 
   /** Of the hub that runs. */
   async hubTimes(): Promise<HubTimes> {
-    return this.#hub.ask<HubTimes>({ do: 'times' })
+    return (await this.#hub.ask<HubTimes>({ do: 'times' })) ?? { tookMs: [] }
   }
 
   async times(): Promise<SitesTimes> {
     const all = await Promise.all(this.#shards.map((shard) => shard.ask<SitesTimes>({ do: 'times' })))
-    return { backMs: all.flatMap(({ backMs }) => backMs), tookMs: all.flatMap(({ tookMs }) => tookMs) }
+    return { backMs: all.flatMap((it) => it?.backMs ?? []), tookMs: all.flatMap((it) => it?.tookMs ?? []) }
   }
 
-  /** Until `done` says so, and not how far it is; false after `ms`. */
+  /** Until `done` says so, and not how far it is; false after `ms`, or where the hub ended. */
   async until(ms: number, done: () => Promise<true | string>): Promise<boolean> {
     const end = performance.now() + ms
     let saidMs = 0
@@ -206,7 +257,8 @@ export class Fleet implements AsyncDisposable {
         saidMs = nowMs
         this.#say(far === true ? 'done' : far)
       }
-      if (far === true || nowMs > end) return far === true
+      if (this.#hub.ended) say('the hub ended')
+      if (far === true || nowMs > end || this.#hub.ended) return far === true
       await sleep(LOOK_MS)
     }
   }
@@ -214,13 +266,13 @@ export class Fleet implements AsyncDisposable {
   #say(text: string): void {
     const atS = Math.round((performance.now() - this.#beganMs) / 1_000)
     const { hub, sites } = this.seconds()
-    const mib = Math.round(this.#hub.memory('VmRSS'))
+    const mib = Math.round(this.#hub.memoryMiB().now)
     say(`${atS} s: ${text}; CPU ${Math.round(hub)} s hub, ${Math.round(sites)} s sites; hub ${mib} MiB`)
   }
 
   /** Of this hub process so far. */
   peakMiB(): number {
-    return this.#hub.memory('VmHWM')
+    return this.#hub.memoryMiB().most
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

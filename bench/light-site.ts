@@ -22,7 +22,16 @@ import { createBell } from '../src/runtime/bell.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import type { Logger } from '../src/runtime/logger.ts'
 
-const silent: Logger = { info() {}, warn() {}, error() {}, debug() {}, child: () => silent }
+/** Links come and go; what is unexpected is a mistake of the bench, or of what it measures. */
+const quiet: Logger = {
+  info() {},
+  warn() {},
+  error() {},
+  debug: (facts, text) => {
+    if ('reason' in facts && facts.reason === 'Unexpected') console.error(text, facts)
+  },
+  child: () => quiet,
+}
 /** Of `confirm: uplink`, what turns do. */
 type OfTurns = 'begins' | 'acted' | 'revert' | 'nextMs'
 const machine = { bootId: 'bench', uptimeMs: () => performance.now() }
@@ -42,7 +51,7 @@ export function lightSite(identity: SiteIdentity, through: (link: HubLink) => Hu
   const asks: SyncDeps['asks'] = { take() {}, recover() {}, callWithinMs: () => Infinity, idle: async () => undefined, stop() {} } // prettier-ignore
   // What an exchange asks of a turn, and no turn: the rest of the agent is not here.
   const parts = {
-    ports: { store, clock: systemClock, log: silent, machine, random: Math.random },
+    ports: { store, clock: systemClock, log: quiet, machine, random: Math.random },
     options: { ...AGENT_DEFAULTS, version: 'bench' },
     state,
     link: through(openLink({ identity: () => identity, authorities: () => authorities })),
@@ -56,7 +65,7 @@ export function lightSite(identity: SiteIdentity, through: (link: HubLink) => Hu
     uplink,
     asks,
     marks: undefined,
-    batch: undefined,
+    batch: { learn() {} } satisfies Pick<SyncDeps['batch'], 'learn'>,
     urgent: createBell(),
     boot: randomUUID(),
     onManifest() {
