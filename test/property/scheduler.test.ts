@@ -120,6 +120,11 @@ function givingWay(world: WorldIn): WorldIn {
   }
 }
 
+/** As it would be seen without the word of who leaves and who was promised what. */
+function podOf({ name, job, app, cpu, mem, priority, node, startedMs, term, limitS }: PodIn): PodIn {
+  return { name, job, app, cpu, mem, priority, node, startedMs, term, limitS }
+}
+
 /** Shares by weight, and no other. */
 function weighed(world: WorldIn): WorldIn {
   return { ...world, queues: world.queues.map(({ name, deserved }) => ({ name, weight: Number(deserved?.['cpu']) })) }
@@ -283,6 +288,25 @@ describe('each law sees a planted mistake', () => {
     expect(brokenTerm(apart, { ...nothing, binds: [bind('b'), bind('c')] })).toBe('b')
   })
   it('half a gang', () => expect(halfGang(world, { ...nothing, binds: [bind('b')] })).toBe('j1'))
+  it('a reclaim that leaves the loser below what it deserves, or gives the taker more than that', () => {
+    const deserves = (first: number, second: number): WorldIn => ({
+      ...world,
+      queues: [
+        { name: 'q0', deserved: { cpu: first } },
+        { name: 'q1', deserved: { cpu: second } },
+      ],
+    })
+    const reclaim = { ...nothing, evictions: [evict('a', 'reclaim')], nominations: [bind('b'), bind('c')] }
+    expect(unfairReclaim(deserves(2, 4), reclaim)).toBe('q0 fell below what it deserves')
+    expect(unfairReclaim(deserves(0, 2), reclaim)).toBe('q1 took more than it deserves')
+    expect(unfairReclaim(deserves(0, 4), reclaim)).toBeNull()
+  })
+  it('a gang that left whole for a pod that fits anyway', () => {
+    const gang = { ...world, jobs: world.jobs.map((job) => ({ ...job, minMember: 1 })) }
+    expect(needlessEviction(gang, { ...nothing, evictions: [evict('a', 'reclaim')], nominations: [bind('b')] })).toBe(
+      'j0',
+    )
+  })
   it('a reclaim below the guarantee', () =>
     expect(belowGuarantee(world, { ...nothing, evictions: [evict('a', 'reclaim')] })).toBe('q0'))
   it('an eviction for a pod that fits anyway', () =>
@@ -333,6 +357,29 @@ describe('each law that compares runs sees a planted mistake', () => {
   it('pods that give way to those who are no better', () => {
     const rude = broken(() => ({ preemptable: (_task, candidates) => candidates }), 'before')
     fails(false, (world) => noTurns(ofOneQueue(world), runs(rude)))
+  })
+
+  it('a scheduler that does not see who is leaving, and for whom', () => {
+    const blind: Run = (world, more) => run({ ...world, pods: world.pods.map(podOf) }, more)
+    fails(false, (world) => nobodyTwice(world, blind))
+  })
+
+  it('a queue that takes whatever it asks for, whoever holds it', () => {
+    const greedy = broken(
+      () => ({ preemptive: () => true, reclaimable: (_task, candidates) => candidates, queueOrder: () => 0 }),
+      'before',
+    )
+    fails(false, (world) => {
+      expect(unfairReclaim(world, runs(greedy)(world))).toBeNull()
+    })
+    fails(false, (world) => noTurns(weighed(world), runs(greedy)))
+    fails(false, (world) => noTurns(ranked(world), runs(greedy)))
+    fails(false, (world) => noTurns(inTree(world), runs(greedy)))
+  })
+
+  it('jobs that give way to a reservation before those who come before them', () => {
+    const proud = broken(() => ({ jobOrder: (a, b) => b.createdMs - a.createdMs }), 'before')
+    fails(false, (world) => noTurns(givingWay(ofOneQueue(world)), runs(proud)))
   })
 
   it('a prediction that is not asked of the same world', () => {

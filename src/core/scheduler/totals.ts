@@ -3,6 +3,7 @@ import type { Cycle } from './cycle.ts'
 import { at, exceeding, zeroes, type Dense } from './dense.ts'
 import type { Job } from './ledger.ts'
 import { readyOf } from './plugins/gang.ts'
+import { SUCCEEDED } from './status.ts'
 
 const totals = new WeakMap<Cycle, Dense>()
 
@@ -52,8 +53,10 @@ export function queueHolds(cycle: Cycle, row: number): Dense {
 export function inqueueOf(cycle: Cycle, job: Job): Dense | null {
   if (job.minResources === null) return null
   const phase = cycle.phases.get(job) ?? job.phase
-  const running = phase === 'Running' && readyOf(cycle.state, job.group) >= job.minMember
-  if (phase !== 'Inqueue' && !running) return null
+  const { state } = cycle
+  const placed = readyOf(state, job.group) - state.count(job.group, SUCCEEDED)
+  if (phase === 'Inqueue' && cycle.options.profile === 'volcano') return job.minResources
+  if (phase !== 'Inqueue' && (phase !== 'Running' || placed < job.minMember)) return null
   return exceeding(job.minResources, heldBy(cycle, job), cycle.state.dimensions.size)
 }
 

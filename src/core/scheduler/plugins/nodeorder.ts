@@ -196,13 +196,17 @@ function imageScore(state: State, weight: number): BatchScorer {
 export function binpack(cycle: Cycle, given: Arguments): Hooks {
   const { state } = cycle
   const overall = numberArgument(given, 'binpack.weight', 1)
+  const weightOf = (name: string): number => {
+    const weight = numberArgument(given, name, 1)
+    return weight < 0 ? 1 : weight
+  }
   const weights = new Map<number, number>([
-    [CPU, numberArgument(given, 'binpack.cpu', 1)],
-    [MEMORY, numberArgument(given, 'binpack.memory', 1)],
+    [CPU, weightOf('binpack.cpu')],
+    [MEMORY, weightOf('binpack.memory')],
   ])
   const named = typeof given['binpack.resources'] === 'string' ? given['binpack.resources'] : ''
   for (const name of named.split(',').map((one) => one.trim()))
-    if (name !== '') weights.set(state.dimensions.names.id(name), numberArgument(given, `binpack.resources.${name}`, 1))
+    if (name !== '') weights.set(state.dimensions.names.id(name), weightOf(`binpack.resources.${name}`))
   state.fitDimensions()
   return {
     localScore: (podClass, node) => {

@@ -1,6 +1,7 @@
 /** The plugins that fit on a few lines: priority, scarce, conformance, overcommit, sla, predicates, backfill. */
 import type { Cycle } from '../cycle.ts'
-import { addTo, at, lessOrEqual, zeroes } from '../dense.ts'
+import type { Job } from '../ledger.ts'
+import { addTo, at, zeroes } from '../dense.ts'
 import { numberArgument, type Arguments, type Hooks, type Vote } from '../plugin.ts'
 import { parseDurationMs } from '../duration.ts'
 import { PODS } from '../resources.ts'
@@ -48,15 +49,25 @@ export function conformance(cycle: Cycle): Hooks {
   return { preemptable: spared, reclaimable: spared }
 }
 
+const OVERCOMMIT = 1.2
+
+function factorOf(given: Arguments, name: string, otherwise: number): number {
+  const factor = numberArgument(given, name, otherwise)
+  return factor < 1 ? OVERCOMMIT : factor
+}
+
 /** Admits jobs up to a little more than the cluster holds. */
 export function overcommit(cycle: Cycle, given: Arguments): Hooks {
-  const factor = Math.max(1, numberArgument(given, 'overcommit-factor', 1.2))
+  const general = factorOf(given, 'overcommit-factor', OVERCOMMIT)
+  const factors = cycle.state.dimensions.names.names.map((name) =>
+    factorOf(given, `overcommit-factor.${name}`, general),
+  )
   let room: { readonly idle: Float64Array; readonly inqueue: Float64Array } | null = null
   const roomOf = (): { readonly idle: Float64Array; readonly inqueue: Float64Array } => {
     if (room !== null) return room
     const total = totalOf(cycle)
     const used = usedOf(cycle)
-    const idle = total.map((amount, dim) => Math.max(0, amount * factor - at(used, dim)))
+    const idle = total.map((amount, dim) => Math.max(0, amount * (factors[dim] ?? general) - at(used, dim)))
     const inqueue = zeroes(total.length)
     for (const job of cycle.jobs) {
       const waiting = inqueueOf(cycle, job)
@@ -69,7 +80,9 @@ export function overcommit(cycle: Cycle, given: Arguments): Hooks {
     jobEnqueueable: (job): Vote => {
       if (job.minResources === null) return 1
       const { idle, inqueue } = roomOf()
-      return lessOrEqual(addTo(inqueue.slice(), job.minResources), idle) ? 1 : -1
+      // Only what the job asks for is compared.
+      const asked = job.minResources
+      return asked.every((amount, dim) => amount === 0 || at(inqueue, dim) + amount <= at(idle, dim)) ? 1 : -1
     },
     jobEnqueued: (job) => {
       if (job.minResources !== null) addTo(roomOf().inqueue, job.minResources)
@@ -82,6 +95,10 @@ export function sla(cycle: Cycle, given: Arguments): Hooks {
   const general = parseDurationMs(given['sla-waiting-time'])
   const limitOf = (annotations: Readonly<Record<string, string>> | undefined): number | undefined =>
     parseDurationMs(annotations?.['sla-waiting-time']) ?? general
+  const hasWaited = (job: Job): Vote => {
+    const limit = limitOf(job.input?.annotations)
+    return limit !== undefined && cycle.nowMs - job.createdMs >= limit ? 1 : 0
+  }
   return {
     jobOrder: (a, b) => {
       const left = limitOf(a.input?.annotations)
@@ -89,10 +106,9 @@ export function sla(cycle: Cycle, given: Arguments): Hooks {
       if (left === undefined || right === undefined) return Number(left === undefined) - Number(right === undefined)
       return a.createdMs + left - (b.createdMs + right)
     },
-    jobEnqueueable: (job): Vote => {
-      const limit = limitOf(job.input?.annotations)
-      return limit !== undefined && cycle.nowMs - job.createdMs >= limit ? 1 : 0
-    },
+    jobEnqueueable: (job): Vote => hasWaited(job),
+    // Room is held for it even where it is not enough yet.
+    jobPipelined: (job): Vote => hasWaited(job),
   }
 }
 

@@ -1,4 +1,4 @@
-/** Volcano's smaller plugins: node groups, resource strategies, quotas, revocable zones, node usage. */
+/** Volcano's smaller plugins: node groups, resource strategies, quotas, node usage. */
 import { isObject, type JsonObject } from '../../model/json.ts'
 import type { Cycle } from '../cycle.ts'
 import { at, share, zeroes } from '../dense.ts'
@@ -118,15 +118,20 @@ function overGroupLimit(
   return held.some((value, dim) => at(amounts, dim) > 0 && value > at(amounts, dim))
 }
 
+function positive(value: number, otherwise: number): number {
+  return value > 0 ? value : otherwise
+}
+
 /** Per resource, either the emptiest or the fullest node is the best. */
 export function resourceStrategyFit(cycle: Cycle, given: Arguments): Hooks {
   const { state } = cycle
-  const weight = numberArgument(given, 'resourceStrategyFitWeight', 10)
-  const resources = isObject(given['resources']) ? given['resources'] : {}
+  const weight = positive(numberArgument(given, 'resourceStrategyFitWeight', 10), 10)
+  const named = isObject(given['resources']) ? given['resources'] : {}
+  const resources: JsonObject = Object.keys(named).length > 0 ? named : { cpu: {}, memory: {} }
   const rules = Object.entries(resources).flatMap(([name, rule]) => {
     const dim = state.dimensions.names.find(name)
     if (dim < 0 || !isObject(rule)) return []
-    return [{ dim, most: rule['type'] === 'MostAllocated', own: numberArgument(rule, 'weight', 1) }]
+    return [{ dim, most: rule['type'] === 'MostAllocated', own: positive(numberArgument(rule, 'weight', 1), 1) }]
   })
   const sra = isObject(given['sra']) ? given['sra'] : {}
   const scarce = (typeof sra['resources'] === 'string' ? sra['resources'] : '')
@@ -144,7 +149,8 @@ export function resourceStrategyFit(cycle: Cycle, given: Arguments): Hooks {
         const whole = (state.allocatable[dim] as Float64Array)[node] as number
         const used = whole - ((state.idle[dim] as Float64Array)[node] as number) + (values[k] as number)
         total += own
-        if (whole > 0 && used <= whole) sum += own * (most ? used / whole : 1 - used / whole)
+        if (used > whole && whole > 0) return 0
+        if (whole > 0) sum += own * (most ? used / whole : 1 - used / whole)
       }
       let score = total === 0 ? 0 : (sum / total) * MAX * weight
       // Pods that do not need the scarce resource go where there is none of it.
@@ -196,76 +202,8 @@ function quotaAmounts(cycle: Cycle, list: ResourceList): Map<number, number> {
   return amounts
 }
 
-const ZONE_LABEL = 'volcano.sh/revocable-zone'
-const ZONE_ARGUMENT = 'tdm.revocable-zone.'
-
-/** Nodes that are ours for some hours of the day only: preemptable pods may use them, and leave when the zone closes. */
-export function tdm(cycle: Cycle, given: Arguments): Hooks {
-  const openZones = new Set(
-    Object.keys(given)
-      .filter((name) => name.startsWith(ZONE_ARGUMENT) && isOpen(String(given[name]), cycle.nowMs))
-      .map((name) => name.slice(ZONE_ARGUMENT.length)),
-  )
-  const zoneOf = (node: number): string => (cycle.state.facts[node] as NodeFacts).labels[ZONE_LABEL] ?? ''
-  const mayUse = (task: number): boolean => (cycle.factsOf(task).annotations[ZONE_LABEL] ?? '') === '*'
-  return {
-    filters: [
-      {
-        kind: 'live',
-        refuses: (_podClass, node, task) => {
-          const zone = zoneOf(node)
-          if (zone === '') return null
-          return openZones.has(zone) && task >= 0 && mayUse(task) ? null : 'Zone'
-        },
-      },
-    ],
-    batchScores: [
-      {
-        applies: () => true,
-        score: (_podClass, nodes, scores, task) => {
-          for (let k = 0; k < nodes.length; k++)
-            if (zoneOf(nodes[k] as number) !== '' && mayUse(task)) scores[k] = (scores[k] as number) + MAX
-        },
-      },
-    ],
-    victims: () => closedVictims(cycle, (node) => zoneOf(node) !== '' && !openZones.has(zoneOf(node)), given),
-  }
-}
-
-/** `h:mm-h:mm` in UTC; an end at or before the start is the next day's. */
-function isOpen(window: string, nowMs: number): boolean {
-  const match = /^(\d+):(\d+)-(\d+):(\d+)$/.exec(window)
-  if (match === null) return false
-  const [from, to] = [Number(match[1]) * 60 + Number(match[2]), Number(match[3]) * 60 + Number(match[4])]
-  const minute = Math.floor(nowMs / 60_000) % 1440
-  return to <= from ? minute >= from || minute < to : minute >= from && minute < to
-}
-
-/** Of each job only as many as its disruption annotations allow. */
-function closedVictims(cycle: Cycle, closed: (node: number) => boolean, given: Arguments): number[] {
-  const preempts = given['tdm.evict.period'] !== undefined
-  if (!preempts) return []
-  return cycle.jobs.flatMap((job) => {
-    const running = [...job.tasks].filter((task) => isAllocated(cycle.state.taskStatus[task] as number))
-    const candidates = running
-      .filter((task) => cycle.factsOf(task).preemptable && closed(cycle.state.taskNode[task] as number))
-      .toSorted((a, b) => cycle.state.compareByAge(a, b))
-    return candidates.slice(0, Math.max(0, allowance(job.input?.annotations, job.tasks.size, running.length)))
-  })
-}
-
-function allowance(annotations: Readonly<Record<string, string>> | undefined, all: number, running: number): number {
-  const read = (name: string): number | undefined => {
-    const text = annotations?.[name]
-    if (text === undefined) return undefined
-    return text.endsWith('%') ? Math.ceil((all * Number.parseFloat(text)) / 100) : Number(text)
-  }
-  const most = read('volcano.sh/jdb-max-unavailable')
-  if (most !== undefined) return most - (all - running)
-  const least = read('volcano.sh/jdb-min-available')
-  return least === undefined ? running : running - least
-}
-
+/** Percent, where no threshold is given. */
+const BUSY = 80
 const USAGE = { cpu: 'usage.flotilla.dev/cpu', mem: 'usage.flotilla.dev/memory' } as const
 
 /** Nodes by how busy they were measured to be: percent of cpu and memory, in annotations of the node. */
@@ -284,7 +222,7 @@ export function usage(cycle: Cycle, given: Arguments): Hooks {
         kind: 'node',
         refuses: (_podClass, node) => {
           for (const kind of ['cpu', 'mem'] as const)
-            if ((measured(node, kind) ?? 0) > numberArgument(thresholds, kind, MAX)) return 'Usage'
+            if ((measured(node, kind) ?? 0) > numberArgument(thresholds, kind, BUSY)) return 'Usage'
           return null
         },
       },
@@ -294,9 +232,10 @@ export function usage(cycle: Cycle, given: Arguments): Hooks {
         applies: () => true,
         score: (_podClass, nodes, scores) => {
           for (let k = 0; k < nodes.length; k++) {
-            let sum = 0
-            for (const kind of ['cpu', 'mem'] as const)
-              sum += weights[kind] * (MAX - (measured(nodes[k] as number, kind) ?? 0))
+            const [cpu, mem] = [measured(nodes[k] as number, 'cpu'), measured(nodes[k] as number, 'mem')]
+            // Of what was not measured nothing good is known.
+            if (cpu === undefined || mem === undefined) continue
+            const sum = weights.cpu * (MAX - cpu) + weights.mem * (MAX - mem)
             scores[k] = (scores[k] as number) + weight * share(sum, weights.cpu + weights.mem)
           }
         },
