@@ -4,8 +4,20 @@ import path from 'node:path'
 import { POD_LABELS } from '../core/batch/types.ts'
 import type { Manifest } from '../core/model/object.ts'
 
-/** The large stores print price labels each hour, two shelves at a time, and train a model every other hour: a gang that needs most of a node. */
+/**
+ * The large stores print price labels each hour, two shelves at a time, and train a model every other hour: a gang that needs all that
+ * their queue may have, and leaves the tills what they need.
+ */
 const WORK = `apiVersion: flotilla.dev/v1alpha1
+kind: BatchQueue
+metadata:
+  name: day
+spec:
+  targets: [{ selector: { matchLabels: { format: hypermarket } } }]
+  capability: { cpu: "10" }
+  limits: { maxTime: 2h }
+---
+apiVersion: flotilla.dev/v1alpha1
 kind: CronBatchJob
 metadata:
   name: price-labels
@@ -16,7 +28,7 @@ spec:
   missed: Skip
   jobTemplate:
     spec:
-      queue: night
+      queue: day
       namespace: forecasting
       array: { range: 1-4, maxParallel: 2 }
       timeLimit: 40m
@@ -40,7 +52,7 @@ spec:
   missed: Skip
   jobTemplate:
     spec:
-      queue: night
+      queue: day
       namespace: forecasting
       timeLimit: 2h
       plugins: { tensorflow: [], svc: [] }
@@ -51,7 +63,7 @@ spec:
               containers:
                 - name: train
                   image: registry.northfjord.example/forecasting/demand:0.9.2
-                  resources: { requests: { cpu: "3500m", memory: 2Gi } }
+                  resources: { requests: { cpu: "2500m", memory: 2Gi } }
         - name: worker
           replicas: 3
           template: *pod
