@@ -191,6 +191,7 @@ export function fenced(cluster: Cluster, lease: LeasePort): Cluster {
     kinds: (signal) => cluster.kinds(signal),
     get: (name, ref, signal) => cluster.get(name, ref, signal),
     list: (query, signal) => cluster.list(query, signal),
+    pages: (query, signal) => cluster.pages(query, signal),
     watch: (query, from, signal) => cluster.watch(query, from, signal),
     log: (pod, options, signal) => cluster.log(pod, options, signal),
     async exec(pod, options, signal) {

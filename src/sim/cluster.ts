@@ -6,6 +6,7 @@ import type {
   ExecResult,
   KindInfo,
   KindName,
+  ListPage,
   ListQuery,
   LogOptions,
   LogTail,
@@ -131,6 +132,10 @@ export class SimCluster implements Cluster {
         resourceVersion: this.server.storage.version,
       }
     })
+  }
+
+  async *pages(query: ListQuery, signal: AbortSignal): AsyncGenerator<ListPage> {
+    yield { ...(await this.list(query, signal)), begins: true }
   }
 
   async *watch(query: ListQuery, resourceVersion: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {

@@ -115,6 +115,8 @@ export async function startFaultProxy(kubeconfig: string): Promise<FaultProxy> {
 
 function through(answer: IncomingMessage, response: ServerResponse): void {
   response.writeHead(answer.statusCode ?? 502, answer.headers)
+  // A watch begins with its head: it may be long until the first event.
+  response.flushHeaders()
   answer.on('error', () => response.destroy())
   answer.pipe(response)
 }

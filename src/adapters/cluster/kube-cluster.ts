@@ -6,6 +6,7 @@ import type {
   ExecResult,
   KindInfo,
   KindName,
+  ListPage,
   ListQuery,
   LogOptions,
   LogTail,
@@ -90,22 +91,28 @@ class KubeCluster implements Cluster {
     query: ListQuery,
     signal: AbortSignal,
   ): Promise<{ readonly items: readonly Manifest[]; readonly resourceVersion: string }> {
+    let items: Manifest[] = []
+    let resourceVersion = ''
+    for await (const page of this.pages(query, signal)) {
+      if (page.begins) items = []
+      resourceVersion = page.resourceVersion
+      for (const item of page.items) items.push(item)
+    }
+    return { items, resourceVersion }
+  }
+
+  async *pages(query: ListQuery, signal: AbortSignal): AsyncGenerator<ListPage> {
     try {
-      return await this.#pages(query, PAGE, signal)
+      yield* this.#pages(query, PAGE, signal)
     } catch (error) {
       // Paging took longer than the server keeps history: once in one piece.
       if (asFault(error).reason !== 'WatchExpired') throw error
-      return this.#pages(query, undefined, signal)
+      yield* this.#pages(query, undefined, signal)
     }
   }
 
-  async #pages(
-    query: ListQuery,
-    limit: string | undefined,
-    signal: AbortSignal,
-  ): Promise<{ readonly items: readonly Manifest[]; readonly resourceVersion: string }> {
+  async *#pages(query: ListQuery, limit: string | undefined, signal: AbortSignal): AsyncGenerator<ListPage> {
     const path = await this.#path(query, query.namespace ?? '', '', signal)
-    const items: Manifest[] = []
     let resourceVersion = ''
     let next: string | undefined
     do {
@@ -116,13 +123,16 @@ class KubeCluster implements Cluster {
       )
       const list = isObject(body) ? body : {}
       const metadata = isObject(list['metadata']) ? list['metadata'] : {}
-      for (const item of (list['items'] ?? []) as readonly Manifest[])
-        // Items of a list do not say what they are; the list does.
-        items.push(query.metadataOnly === true ? item : { ...item, apiVersion: query.apiVersion, kind: query.kind })
+      const found = (list['items'] ?? []) as readonly Manifest[]
+      // Items of a list do not say what they are; the list does.
+      const items =
+        query.metadataOnly === true
+          ? found
+          : found.map((item) => ({ ...item, apiVersion: query.apiVersion, kind: query.kind }))
       if (resourceVersion === '') resourceVersion = (metadata['resourceVersion'] as string | undefined) ?? ''
+      yield { items, resourceVersion, begins: next === undefined }
       next = (metadata['continue'] as string | undefined) || undefined
     } while (next !== undefined)
-    return { items, resourceVersion }
   }
 
   async *watch(query: ListQuery, resourceVersion: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {

@@ -21,7 +21,7 @@ export interface Feed {
 /** A watch that lived for less than this was refused rather than ended. */
 const SHORT_WATCH_MS = 1_000
 
-/** `saw` is called for every change and once, with all of them, for a list; `changed` after the feed became current, ceased to be, or cannot for another reason. */
+/** `saw` is called for every change, and for a list with each page of it and with what is gone since; `changed` after the feed became current, ceased to be, or cannot for another reason. */
 export function openFeed(
   ports: Pick<SchedulingPorts, 'cluster' | 'clock' | 'random'>,
   query: ListQuery,
@@ -46,25 +46,43 @@ export function openFeed(
   }
 
   async function once(): Promise<void> {
-    const { items, resourceVersion } = await cluster.list(query, signal)
-    const here = new Set(items.map(keyOf))
-    const seen: Seen[] = []
+    const from = await list()
+    become(true, null)
+    listed.resolve()
+    await follow(from)
+  }
+
+  /** Told as it comes: of a large list only a page is held. The resourceVersion it was read at. */
+  async function list(): Promise<string> {
+    const here = new Set<string>()
+    let at = ''
+    for await (const { items, resourceVersion, begins } of cluster.pages(query, signal)) {
+      if (begins) here.clear()
+      at = resourceVersion
+      const seen: Seen[] = []
+      for (const object of items) {
+        const key = keyOf(object)
+        here.add(key)
+        const version = object.metadata.resourceVersion ?? ''
+        if (version !== '' && told.get(key) === version) continue
+        told.set(key, version)
+        seen.push({ is: 'here', object })
+      }
+      saw(seen)
+    }
+    const gone: Seen[] = []
     for (const key of told.keys())
       if (!here.has(key)) {
         told.delete(key)
         const slash = key.indexOf('/')
-        seen.push({ is: 'gone', namespace: key.slice(0, slash), name: key.slice(slash + 1) })
+        gone.push({ is: 'gone', namespace: key.slice(0, slash), name: key.slice(slash + 1) })
       }
-    for (const object of items) {
-      const version = object.metadata.resourceVersion ?? ''
-      if (version !== '' && told.get(keyOf(object)) === version) continue
-      told.set(keyOf(object), version)
-      seen.push({ is: 'here', object })
-    }
-    saw(seen)
-    become(true, null)
-    listed.resolve()
-    let from = resourceVersion
+    saw(gone)
+    return at
+  }
+
+  async function follow(version: string): Promise<void> {
+    let from = version
     while (!signal.aborted) {
       const startMs = clock.monotonicMs()
       for await (const event of cluster.watch(query, from, signal)) {
@@ -73,13 +91,13 @@ export function openFeed(
           continue
         }
         const { object } = event
-        const { namespace = '', name, resourceVersion: version = from } = object.metadata
-        from = version
+        const { namespace = '', name, resourceVersion = from } = object.metadata
+        from = resourceVersion
         if (event.type === 'deleted') {
           told.delete(keyOf(object))
           saw([{ is: 'gone', namespace, name }])
         } else {
-          told.set(keyOf(object), version)
+          told.set(keyOf(object), resourceVersion)
           saw([{ is: 'here', object }])
         }
       }

@@ -59,6 +59,7 @@ export async function runSession(
   const holds = createHolds(ports)
   const view = createView(ports, options.schedulerName, {
     apply: (delta) => scheduler.apply(delta),
+    settle: () => scheduler.settle(),
     keeps: (pod, object) => holds.keeps(pod, object),
     gone: (key) => {
       holds.drop(key)

@@ -25,6 +25,8 @@ export interface View {
 
 export interface ViewHooks {
   apply(delta: Delta): void
+  /** What was applied may be let go. */
+  settle(): void
   /** Before the core hears of a pod that waits: true keeps it from hearing. */
   keeps(pod: OwnPod, object: Manifest): boolean
   gone(key: string): void
@@ -74,6 +76,8 @@ export function createView(ports: SchedulingPorts, schedulerName: string, hooks:
       query,
       (all) => {
         for (const seen of all) take(kind, seen)
+        // What was read is compiled now: a page of objects is let go before the next is here.
+        if (all.length > 1) hooks.settle()
         if (kind === 'PersistentVolumeClaim') {
           claimsBell.resolve()
           claimsBell = Promise.withResolvers<void>()

@@ -34,6 +34,14 @@ export interface ListQuery extends KindName {
   readonly fields?: 'placement'
 }
 
+export interface ListPage {
+  readonly items: readonly Manifest[]
+  /** Of the whole list. */
+  readonly resourceVersion: string
+  /** What came before counts no more: it expired on the way, and the list is read anew. Also of the very first. */
+  readonly begins: boolean
+}
+
 export type WatchEvent =
   | { readonly type: 'added' | 'modified' | 'deleted'; readonly object: Manifest }
   /** Progress only: a resourceVersion to go on from. */
@@ -102,6 +110,8 @@ export interface Cluster {
     query: ListQuery,
     signal: AbortSignal,
   ): Promise<{ readonly items: readonly Manifest[]; readonly resourceVersion: string }>
+  /** The same piece by piece, for what may be large. */
+  pages(query: ListQuery, signal: AbortSignal): AsyncIterable<ListPage>
   /** From this resourceVersion on, until the server ends it or the signal aborts. Fault WatchExpired: list again. */
   watch(query: ListQuery, resourceVersion: string, signal: AbortSignal): AsyncIterable<WatchEvent>
   /** The newest lines of one container of a pod. Fault Rejected: it has not begun to write any, or there is none before it. */

@@ -114,8 +114,11 @@ export function connect(steps: Steps): Served {
     }
   }
   const cluster = Object.fromEntries(CLUSTER_CALLS.map((method) => [method, stepped('cluster', method)]))
+  async function* pages(query: ListQuery, signal: AbortSignal): AsyncGenerator {
+    yield { ...((await cluster['list']?.(query, signal)) as object), begins: true }
+  }
   return {
-    cluster: { ...cluster, watch, as: () => cluster, close: async () => undefined } as unknown as Cluster,
+    cluster: { ...cluster, watch, pages, as: () => cluster, close: async () => undefined } as unknown as Cluster,
     link: { sync: stepped('link', 'sync'), blob: stepped('link', 'blob'), close: async () => undefined } as unknown as HubLink, // prettier-ignore
     pass: async (ms) => void (await call('time', 'pass', [ms])),
   }

@@ -347,6 +347,18 @@ describe('what passes', () => {
     expect(await names()).toEqual(['a', 'b'])
     expired = true
     expect(await names()).toEqual(['a', 'b', 'c'])
+    const pages: unknown[] = []
+    for await (const { items, begins } of server.cluster.pages(CONFIG_MAP, signal)) pages.push([items.length, begins])
+    expect(pages).toEqual([
+      [1, true],
+      [3, true],
+    ])
+    expired = false
+    for await (const { items, begins } of server.cluster.pages(CONFIG_MAP, signal)) pages.push([items.length, begins])
+    expect(pages.slice(2)).toEqual([
+      [1, true],
+      [1, false],
+    ])
   })
 
   test('discovery is asked once, once more for a kind that is missing, and again after a path that is gone', async () => {
