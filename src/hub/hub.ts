@@ -17,7 +17,7 @@ import type { Authority, GitSource } from './ports.ts'
 import { createPublisher } from './publish.ts'
 import { epochOf, isUnheard } from './recover.ts'
 import { Releases } from './releases.ts'
-import { createRollouts } from './rollouts.ts'
+import { createRollouts, type Rollouts } from './rollouts.ts'
 import { Signed } from './signed.ts'
 import { createSource } from './source.ts'
 import { fleetState, sourceState } from './source-state.ts'
@@ -140,7 +140,8 @@ export async function createHub(ports: HubPorts, options: HubOptions): Promise<H
     random,
   })
   const clockDoubt = (): string | undefined => guard.doubt(nowMs())
-  const seen = { world, contacts, decisions: rollouts.decisions, nowMs, signed, clockDoubt }
+  const explain: Rollouts['explain'] = (workload, site) => rollouts.explain(workload, site)
+  const seen = { world, contacts, decisions: rollouts.decisions, explain, nowMs, signed, clockDoubt }
   const views = createViews({ ...seen, source, git, version: options.version })
   const bells = { source: new Bell(), rollouts: new Bell() }
   world.onChange = () => bells.rollouts.ring()

@@ -4,8 +4,10 @@ import { Fault } from '../core/model/fault.ts'
 import { jsonEqual, type Json, type JsonObject } from '../core/model/json.ts'
 import { matches } from '../core/kube/selector.ts'
 import type { Amount } from '../core/model/policy.ts'
+import type { Waiting } from '../core/model/state.ts'
 import { command } from '../core/rollout/command.ts'
 import { decide } from '../core/rollout/decide.ts'
+import { explain } from '../core/rollout/explain.ts'
 import type {
   Grant,
   RolloutCommand,
@@ -43,6 +45,8 @@ export interface Rollouts {
   turn(): Promise<{ readonly nextAtMs: number | null; readonly published: readonly string[] }>
   /** What the engine said last, by workload. */
   readonly decisions: ReadonlyMap<string, RolloutDecision>
+  /** All that keeps a site from what it should have of a workload, the nearest first. */
+  explain(workload: string, site: string): readonly Waiting[]
   /** An operator's word. Faults: NotFound, Conflict (with the engine's reason). */
   say(workload: string, word: RolloutCommand, extra: JsonObject): Promise<void>
 }
@@ -85,6 +89,11 @@ export function createRollouts(parts: RolloutParts): Rollouts {
       const published =
         grants.length + world.unpublished.size === 0 ? [] : await publisher.publish(grants, world.unpublished)
       return { nextAtMs: earliest([...decided.map(({ nextAtMs }) => nextAtMs), nextEndMs(world, nowMs)]), published }
+    },
+    explain(workload, site) {
+      const decision = decisions.get(workload)
+      if (decision === undefined) return []
+      return explain(worldOf(parts, [...world.rollouts.values()], parts.nowMs(), undefined), decision, site)
     },
     async say(workload, word, extra) {
       await world.turn(async (commit) => {

@@ -24,6 +24,8 @@ export interface StandingParts {
   readonly world: WorldSeen
   readonly contacts: Contacts
   readonly decisions: ReadonlyMap<string, RolloutDecision>
+  /** All that keeps a site from what it should have of a workload, the nearest first; absent: what was decided says one. */
+  readonly explain?: (workload: string, site: string) => readonly Waiting[]
   readonly nowMs: () => number
   /** Whose word sites ask for; absent: they ask for none. */
   readonly signed?: Pick<Signed, 'demanded' | 'allows'>

@@ -47,13 +47,26 @@ export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
     const freeze = activeFreeze(world, site, nowMs())
     if (freeze !== undefined) add('Frozen', `site/${name}`, `${freeze.reason} (by ${freeze.by})`, null, freeze.untilMs)
     if (!view.listed) add('Unlisted', `site/${name}`, await unlisted(parts, site, at), null, null)
-    for (const workload of view.workloads) causes.push(...workloadCauses(workload, workload.workload))
+    for (const workload of view.workloads)
+      causes.push(...workloadCauses(workload, workload.workload), ...nextCauses(parts, workload, name))
     causes.push(...revisionCauses(parts))
     return answer(parts, `site/${name}`, causes, {
       fine: `is at ${short(revision)}: ${view.workloads.length === 1 ? '1 workload' : `${view.workloads.length} workloads`}, all as desired`,
       not: `is not at ${short(revision)}`,
     })
   })
+}
+
+/** Said of the site as a whole already. */
+const SITE_WIDE: ReadonlySet<string> = new Set(['Hold', 'Frozen', 'LinkDown'])
+
+/** What would keep it once the nearest cause is gone. */
+function nextCauses({ explain }: StandingParts, at: WorkloadAtSite, site: string): readonly Cause[] {
+  if (explain === undefined || at.waiting === null || at.desired === at.target) return []
+  const first = formatWaiting(at.waiting)
+  return explain(at.workload, site)
+    .filter((waiting) => formatWaiting(waiting) !== first && !SITE_WIDE.has(waiting.reason))
+    .map((waiting) => fromWaiting(waiting, at.workload, null))
 }
 
 /** With the name of the list that empties it, where it has something to lose. */

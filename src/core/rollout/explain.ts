@@ -1,7 +1,6 @@
 import { formatWaiting, type Waiting } from '../model/state.ts'
 import { byWorkload, unmetDependency } from './depends.ts'
-import { withdrawnReason } from './look.ts'
-import { standingOf } from './standing.ts'
+import { glassAt, lookAt } from './look.ts'
 import type { RolloutDecision, RolloutWorld } from './types.ts'
 
 /**
@@ -16,10 +15,10 @@ export function explain(world: RolloutWorld, decision: RolloutDecision, site: st
   const entry = world.rollouts.find(({ spec }) => spec.workload === decision.workload)
   const spec = entry?.next?.id === decision.state.id ? entry.next : entry?.spec
   if (spec !== undefined) {
-    const target = spec.targets.get(site)
-    if (target !== undefined && world.withdrawn.has(target)) causes.push(withdrawnReason(target))
-    const standing = standingOf(world.site(site), spec.policy.offline.excuseAfterMs, world.nowMs)
-    if (standing.is !== 'ready') causes.push(standing.because)
+    const look = lookAt(spec, world, new Map(), glassAt(decision.state, world.nowMs))
+    const standing = look.standing(site)
+    const barred = [look.withdrawn(site), look.unsigned(site), standing.is === 'ready' ? null : standing.because]
+    causes.push(...barred.filter((because) => because !== null))
     const dependency = unmetDependency(spec, site, world, byWorkload(world))
     if (dependency !== null && decision.state.sites.get(site)?.phase === 'waiting')
       causes.push({ reason: 'Dependency', detail: dependency })

@@ -133,3 +133,16 @@ test('what a word did is shown in its answer, and not what was decided before it
   // One went back, and none has failed.
   expect((await rig.hub.api.rollout('web')).counts).toMatchObject({ total: 3, failed: 0, waiting: 3 })
 })
+
+test('a site names what would keep it next, too: its window behind its wave, and each thing once', async () => {
+  const { rig } = await atRest()
+  await using _rig = rig
+  const night = `apiVersion: flotilla.dev/v1alpha1\nkind: MaintenanceWindow\nmetadata: { name: night }\nspec: { effect: allow, schedule: "0 3 * * *", duration: 2h, targets: [{ workloads: [web] }] }\n`
+  rig.git.commit({ ...shops({ tag: '2' }), 'windows/night.yaml': night })
+  await rig.settle()
+  await rig.hub.api.hold(ADMIN, 's3', 'audit', null)
+  await rig.decide()
+  const closed = 'WindowClosed(opens 2026-01-01 03:00 Europe/Copenhagen, night)'
+  expect(said(await rig.hub.api.why('site', 's2')).map((line) => line.split(' | ')[0])).toEqual(['WaveNotReached', closed])
+  expect(said(await rig.hub.api.why('site', 's3')).map((line) => line.split(' | ')[0])).toEqual(['Hold', 'WaveNotReached'])
+}) // prettier-ignore
