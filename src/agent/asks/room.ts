@@ -30,6 +30,9 @@ const MOST_HELD = 500
 const MOST_OWED = 100
 const ASK_TIME_MS = 60_000
 
+/** After its expiry one is remembered for so long: a hub may correct itself a little backwards. */
+const REMEMBERED_MS = 2 * TIME_BACKSTEP_MS
+
 /** One that was seen here, until it cannot be good any more by the hub's time. */
 interface Held {
   readonly id: string
@@ -131,13 +134,13 @@ export function createAsks(parts: AsksParts): Asks {
     }
   }
 
-  /** Those that a signed time of this epoch shows to be over; a hub may correct itself a little backwards. */
+  /** Those that a signed time of this epoch shows to be over. */
   function forget({ trust }: Heard): void {
     const now = hubNow()
     if (now.known !== 'exact') return
     held = held.filter(
       ({ untilMs, timeEpoch, state }) =>
-        state === 'taken' || (timeEpoch >= trust.timeEpoch && untilMs + 2 * TIME_BACKSTEP_MS > now.ms),
+        state === 'taken' || (timeEpoch >= trust.timeEpoch && untilMs + REMEMBERED_MS > now.ms),
     )
   }
 
@@ -195,12 +198,14 @@ export function createAsks(parts: AsksParts): Asks {
         `${held.length} asks are remembered, and ${outbox.owed(ASK_KIND)} words of them wait`,
       )
     if (verdict.verdict === 'take') return begin(verdict.ask, from)
-    if (ask === undefined) {
+    const now = hubNow()
+    // What expired so long ago that it may be forgotten here has had its answer, or nobody waits for it.
+    const isOld = ask !== undefined && now.known === 'exact' && Date.parse(ask.expires) + REMEMBERED_MS <= now.ms
+    if (ask === undefined || isOld) {
       log.warn({ reason: verdict.reason, because: verdict.because }, 'refused what the hub asked')
       return
     }
     const { id, verb, most, timeEpoch } = ask
-    const now = hubNow()
     const latestMs = now.known === 'no' ? 0 : now.ms + ASK_MAX_MS
     const untilMs = Math.min(Date.parse(ask.expires), latestMs)
     refuse({ id, verb, most, timeEpoch, untilMs, state: 'taken' }, verdict.reason, verdict.because)
