@@ -11,8 +11,6 @@ import type { CliPorts } from '../ports.ts'
 import { BATCH_FLAGS, batchViews } from './batch-views.ts'
 import { CHOICE_FLAGS, hostsOf, isChosen, OVER, printEach, printJson, statesOf, WHO_FLAGS } from './slurm-flags.ts'
 
-const DAY_MS = 86_400_000
-
 export const sacct: Command<CliPorts> = {
   name: 'sacct',
   group: 'Batch',
@@ -105,11 +103,11 @@ function inTime(flags: Values, view: BatchView): ((job: SlurmJob) => boolean) | 
 }
 
 function midnight(view: BatchView): number {
-  return (readMoment('tomorrow', view.asOfMs, view.timeZone) ?? view.asOfMs) - DAY_MS
+  return readMoment('today', view.asOfMs, view.timeZone, 'past') ?? view.asOfMs
 }
 
 function momentOf(flags: Values, flag: string, view: BatchView): number | string | undefined {
   const text = flags[flag]
   if (typeof text !== 'string') return undefined
-  return readMoment(text, view.asOfMs, view.timeZone) ?? `Invalid time specification: ${text}`
+  return readMoment(text, view.asOfMs, view.timeZone, 'past') ?? `Invalid time specification: ${text}`
 }

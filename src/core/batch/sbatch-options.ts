@@ -3,7 +3,7 @@ import { type Gathering, refuse } from './fields.ts'
 
 const SHORT: Readonly<Record<string, string>> = {
   A: 'account', a: 'array', b: 'begin', C: 'constraint', c: 'cpus-per-task', D: 'chdir', d: 'dependency', e: 'error', F: 'nodefile',
-  G: 'gpus', H: 'hold', i: 'input', J: 'job-name', k: 'no-kill', L: 'licenses', M: 'clusters', N: 'nodes', n: 'ntasks', o: 'output',
+  G: 'gpus', H: 'hold', i: 'input', J: 'job-name', k: 'no-kill', L: 'licenses', m: 'distribution', M: 'clusters', N: 'nodes', n: 'ntasks', o: 'output',
   O: 'overcommit', p: 'partition', Q: 'quiet', q: 'qos', s: 'oversubscribe', t: 'time', v: 'verbose', W: 'wait', w: 'nodelist',
   x: 'exclude',
 } // prettier-ignore

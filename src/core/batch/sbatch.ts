@@ -1,11 +1,11 @@
 /** A Slurm batch script to a BatchJob document: what its #SBATCH lines ask for, or why that cannot be had here. */
 import type { JsonObject } from '../model/json.ts'
-import { nearest } from '../model/nearest.ts'
 import { formatDuration } from '../calendar/duration.ts'
 import { parseArray } from './arrays.ts'
 import { type Gathering, type Parsed, refuse } from './fields.ts'
 import { parseBatchJob } from './parse.ts'
 import { slurmEnv } from './sbatch-env.ts'
+import { sortOut } from './sbatch-known.ts'
 import { readOptions, readScript } from './sbatch-options.ts'
 import { placesOf } from './sbatch-places.ts'
 import { sizesOf } from './sbatch-sizes.ts'
@@ -45,33 +45,6 @@ export interface Sbatch {
 /** A script travels inside each pod. */
 const MAX_SCRIPT = 65_536
 
-const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  output: 'what it writes is read with kubectl logs', error: 'what it writes is read with kubectl logs', 'open-mode': 'there are no output files',
-  'mail-type': 'no mail is sent', 'mail-user': 'no mail is sent', account: 'accounts are not kept', qos: 'the queue decides', nice: 'the queue decides',
-  priority: 'the queue decides', parsable: '', quiet: '', verbose: '', 'kill-on-invalid-dep': 'it waits and says so',
-  'no-kill': '', 'get-user-env': 'pods have their own environment', oversubscribe: 'pods share nodes', overcommit: 'requests decide', 'ignore-pbs': '',
-} // prettier-ignore
-
-const REFUSED: Readonly<Record<string, string>> = {
-  exclusive: 'whole nodes are not given; ask for the cpus and memory it needs',
-  constraint: 'nodes have no Slurm features; choose the queue',
-  nodefile: 'nodes are chosen by the scheduler',
-  reservation: 'there are no reservations by name',
-  licenses: 'licenses are not counted',
-  clusters: 'stands on the command line, before the script',
-  input: 'pods read nothing from files at the submitter',
-  contiguous: 'nodes have no order',
-  reboot: 'nodes are not rebooted for jobs',
-  wait: 'stands on the command line, at the box where the job runs',
-  wrap: 'there is a script already',
-}
-
-const TAKEN = new Set([
-  'job-name', 'ntasks', 'nodes', 'ntasks-per-node', 'cpus-per-task', 'mem', 'mem-per-cpu', 'gpus', 'gpus-per-task', 'gpus-per-node', 'gres',
-  'time', 'array', 'dependency', 'partition', 'begin', 'deadline', 'requeue', 'no-requeue', 'comment', 'chdir', 'export', 'container-image',
-  'signal', 'mem-per-gpu', 'tmp', 'hold', 'test-only', 'nodelist', 'exclude',
-]) // prettier-ignore
-
 export function parseSbatch(script: string, site: SbatchSite): Parsed<Sbatch> {
   const into: Gathering = { refused: [] }
   if (script.length > MAX_SCRIPT) refuse(into, 'script', `is longer than ${MAX_SCRIPT} characters`)
@@ -104,23 +77,6 @@ export function parseSbatch(script: string, site: SbatchSite): Parsed<Sbatch> {
   if (job?.ok === false) into.refused.push(...job.refused)
   if (into.refused.length > 0) return { ok: false, refused: into.refused }
   return { ok: true, value: { document, notes, held: options.has('hold'), testOnly: options.has('test-only') } }
-}
-
-function sortOut(into: Gathering, options: ReadonlyMap<string, string>): string[] {
-  const notes: string[] = []
-  for (const name of options.keys()) {
-    if (TAKEN.has(name)) continue
-    const why = Object.hasOwn(WITHOUT_EFFECT, name) ? WITHOUT_EFFECT[name] : undefined
-    if (why !== undefined) {
-      if (why !== '') notes.push(`--${name} has no effect: ${why}`)
-    } else refuse(into, `--${name}`, (Object.hasOwn(REFUSED, name) ? REFUSED[name] : undefined) ?? unknownText(name))
-  }
-  return notes
-}
-
-function unknownText(name: string): string {
-  const near = nearest(name, [...TAKEN, ...Object.keys(WITHOUT_EFFECT), ...Object.keys(REFUSED)])
-  return near === undefined ? 'is not taken here' : `is not known; did you mean --${near}?`
 }
 
 /** Slurm takes any name; ours are names of pods as well. */

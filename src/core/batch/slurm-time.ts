@@ -66,23 +66,33 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 } // prettier-ignore
 const WORDS: Readonly<Record<string, number>> = { midnight: 0, noon: 12, elevenses: 11, fika: 15, teatime: 16 }
 
-/** `--begin` and `--deadline`. A time of day that is past is tomorrow's. Undefined: none that we know. */
-export function readMoment(text: string, nowMs: number, timeZone: string): number | undefined {
-  const plus = /^now(?:\+(\d{1,9})([a-z]*))?$/i.exec(text)
-  if (plus !== null) {
-    const unitMs = plus[2] === undefined || plus[2] === '' ? 1_000 : UNIT_MS[plus[2].toLowerCase()]
-    return unitMs === undefined ? undefined : nowMs + Number(plus[1] ?? 0) * unitMs
+/**
+ * `--begin`, `--deadline`, `--starttime`. Of a time of day, or a day of the year, `future` is the next one and `past` this day's or
+ * this year's. Undefined: none that we know.
+ */
+export function readMoment(
+  text: string,
+  nowMs: number,
+  timeZone: string,
+  towards: 'future' | 'past' = 'future',
+): number | undefined {
+  const now = /^now(?:([+-])(\d{1,9})([a-z]*))?$/i.exec(text)
+  if (now !== null) {
+    const [, sign, count = '0', unit = ''] = now
+    const unitMs = unit === '' ? 1_000 : UNIT_MS[unit.toLowerCase()]
+    return unitMs === undefined ? undefined : nowMs + (sign === '-' ? -1 : 1) * Number(count) * unitMs
   }
   const todayMs = Math.floor(wallAt(timeZone, nowMs) / DAY_MS) * DAY_MS
   const word = text.toLowerCase()
-  if (word === 'today') return nowMs
+  if (word === 'today') return towards === 'past' ? instant(todayMs, timeZone) : nowMs
   if (word === 'tomorrow') return instant(todayMs + DAY_MS, timeZone)
   const atMs = Object.hasOwn(WORDS, word) ? (WORDS[word] as number) * HOUR_MS : readClock(text)
   if (atMs !== undefined) {
     const today = instant(todayMs + atMs, timeZone)
-    return today !== undefined && today > nowMs ? today : instant(todayMs + DAY_MS + atMs, timeZone)
+    const isMeant = towards === 'past' || (today !== undefined && today > nowMs)
+    return isMeant ? today : instant(todayMs + DAY_MS + atMs, timeZone)
   }
-  return readDate(text, todayMs, timeZone)
+  return readDate(text, todayMs, timeZone, towards)
 }
 
 /** `HH:MM[:SS][AM|PM]`. */
@@ -96,7 +106,7 @@ function readClock(text: string): number | undefined {
 }
 
 /** `YYYY-MM-DD[THH:MM[:SS]]`, `MM/DD/YY`, `MMDDYY`, `MM.DD.YY`. */
-function readDate(text: string, todayMs: number, timeZone: string): number | undefined {
+function readDate(text: string, todayMs: number, timeZone: string, towards: 'future' | 'past'): number | undefined {
   const iso = /^(\d{4})-(\d{2})-(\d{2})(?:T(.+))?$/.exec(text)
   const short = /^(\d{2})[/.]?(\d{2})(?:[/.]?(\d{2}))?(?:-(.+))?$/.exec(text)
   const thisYear = new Date(todayMs).getUTCFullYear()
@@ -109,6 +119,15 @@ function readDate(text: string, todayMs: number, timeZone: string): number | und
         short?.[4],
       ]
   if (iso === null && short === null) return undefined
+  const isYearSaid = iso !== null || short?.[3] !== undefined
+  // 01/20 in March is that of next year, for what is to come.
+  if (!isYearSaid && towards === 'future' && Date.UTC(year, month - 1, day) < todayMs)
+    return readDate(
+      text.replace(/^(\d{2})([/.]?)(\d{2})/, `$1$2$3$2${String(year + 1).slice(2)}`),
+      todayMs,
+      timeZone,
+      towards,
+    )
   const wallMs = Date.UTC(year, month - 1, day)
   if (new Date(wallMs).getUTCMonth() !== month - 1 || new Date(wallMs).getUTCDate() !== day) return undefined
   const atMs = clock === undefined ? 0 : readClock(clock)

@@ -172,6 +172,14 @@ test("time limits in all of Slurm's forms", () => {
   expect(['16:00', 'tomorrow', 'noon', '01/20/26'].map((text) => new Date(readMoment(text, START_MS, ZONE) ?? 0).toISOString())).toEqual([
     '2026-01-05T15:00:00.000Z', '2026-01-05T23:00:00.000Z', '2026-01-06T11:00:00.000Z', '2026-01-19T23:00:00.000Z',
   ]) // prettier-ignore
+  const past = ['08:00', '16:00', 'today', 'now-1hour', '12/24', 'noon'].map((text) => new Date(readMoment(text, START_MS, ZONE, 'past') ?? 0).toISOString()) // prettier-ignore
+  expect(past).toEqual([
+    '2026-01-05T07:00:00.000Z', '2026-01-05T15:00:00.000Z', '2026-01-04T23:00:00.000Z', '2026-01-05T11:00:00.000Z', '2026-12-23T23:00:00.000Z',
+    '2026-01-05T11:00:00.000Z',
+  ]) // prettier-ignore
+  // A day that is past is next year's, for what is to begin.
+  expect(new Date(readMoment('01/02', START_MS, ZONE) ?? 0).toISOString()).toBe('2027-01-01T23:00:00.000Z')
+  expect(new Date(readMoment('0102', START_MS, ZONE) ?? 0).toISOString()).toBe('2027-01-01T23:00:00.000Z')
   expect([formatUsed(21_000), formatUsed(3_661_000), formatUsed(90_061_000)]).toEqual(['0:21', '1:01:01', '1-01:01:01'])
 })
 
