@@ -255,7 +255,18 @@ test('of one that fits nowhere kubectl describe says why, and squeue that it wai
     LIMIT_MS,
   )
   expect(isSaid(atBox('squeue'), 'huge', 'PD', '(Resources)')).toBe(true)
-}, 120_000)
+  // The same numbers reach whoever asks at the box or at the hub.
+  for (const ask of [() => atBox('agent why', 'huge'), () => onHub('why', `site/${SITE}`)])
+    await eventually(
+      'why says it with its numbers',
+      () => {
+        const text = ask()
+        if (/2 Insufficient cpu.* lacks \d+m? cpu/s.test(text)) return true
+        throw new Error(`${text}\n${log()}`)
+      },
+      LIMIT_MS,
+    )
+}, 240_000)
 
 test('what is submitted at the box goes with the rights of its queue`s account; without one it may nothing, and the site says so', async () => {
   const script = path.join(dir, 'count.sh')
