@@ -113,26 +113,30 @@ class KubeCluster implements Cluster {
 
   async *#pages(query: ListQuery, limit: string | undefined, signal: AbortSignal): AsyncGenerator<ListPage> {
     const path = await this.#path(query, query.namespace ?? '', '', signal)
-    let resourceVersion = ''
-    let next: string | undefined
-    do {
+    const ask = (next: string | undefined): Promise<Answer> => {
       const parameters = { ...selectors(query), limit, continue: next }
-      const { body } = await this.#send(
-        { method: 'GET', path, query: parameters, headers: accept(query, 'List') },
-        signal,
-      )
+      return this.#send({ method: 'GET', path, query: parameters, headers: accept(query, 'List') }, signal)
+    }
+    let resourceVersion: string | undefined
+    let asked: Promise<Answer> | undefined = ask(undefined)
+    while (asked !== undefined) {
+      const { body }: Answer = await asked
       const list = isObject(body) ? body : {}
       const metadata = isObject(list['metadata']) ? list['metadata'] : {}
+      const next = (metadata['continue'] as string | undefined) || undefined
+      // The server makes the next page while this one is read.
+      asked = next === undefined ? undefined : ask(next)
+      asked?.catch(() => undefined)
       const found = (list['items'] ?? []) as readonly Manifest[]
       // Items of a list do not say what they are; the list does.
       const items =
         query.metadataOnly === true
           ? found
           : found.map((item) => ({ ...item, apiVersion: query.apiVersion, kind: query.kind }))
-      if (resourceVersion === '') resourceVersion = (metadata['resourceVersion'] as string | undefined) ?? ''
-      yield { items, resourceVersion, begins: next === undefined }
-      next = (metadata['continue'] as string | undefined) || undefined
-    } while (next !== undefined)
+      const begins = resourceVersion === undefined
+      resourceVersion ??= (metadata['resourceVersion'] as string | undefined) ?? ''
+      yield { items, resourceVersion, begins }
+    }
   }
 
   async *watch(query: ListQuery, resourceVersion: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {
