@@ -5,7 +5,7 @@
 import type { Digest } from '../core/model/digest.ts'
 import type { Generation } from '../core/model/observation.ts'
 import type { ManifestEntry, SignedStatement, SiteManifest } from '../core/protocol/messages.ts'
-import { bodyDigest, makeManifest, manifestBytes } from '../core/protocol/manifest.ts'
+import { bodyDigest, writeManifest } from '../core/protocol/manifest.ts'
 import type { Grant } from '../core/rollout/types.ts'
 import { byUtf16 } from '../core/model/json.ts'
 import { echoOf } from './echo.ts'
@@ -150,7 +150,7 @@ async function nextOf(
   // A manifest in which one release lacks the signer's word is refused whole: what the site has stays until it comes.
   if (entries.some(({ workload, release }) => !parts.signed.allows(site.name, workload, release))) return 'unsigned'
   const nowMs = parts.nowMs()
-  const manifest = makeManifest({
+  const { manifest, payload } = writeManifest({
     site: site.name,
     siteId,
     generation,
@@ -160,7 +160,6 @@ async function nextOf(
     ...(await bodyOf(parts, site, entries, nowMs)),
   })
   if (when === 'changed' && manifest.root === site.current?.root) return undefined
-  const payload = manifestBytes(manifest)
   const body = bodyDigest(payload)
   const { root, revision } = manifest
   return {

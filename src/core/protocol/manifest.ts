@@ -1,7 +1,7 @@
 /** One site's manifest: made with its root digest, written as canonical bytes, read back bounded and with unknown fields kept. */
 import { digestBytes, digestJson, type Digest } from '../model/digest.ts'
 import { Fault, type FaultReason } from '../model/fault.ts'
-import { canonicalJson, type Json, type JsonObject } from '../model/json.ts'
+import { byUtf16, canonicalJson, type Json, type JsonObject } from '../model/json.ts'
 import type { Generation } from '../model/observation.ts'
 import type { ManifestEntry, SiteManifest } from './messages.ts'
 import {
@@ -52,6 +52,21 @@ export function makeManifest(body: Omit<SiteManifest, 'root'>): SiteManifest {
 /** Canonical JSON: what is signed, stored and sent. */
 export function manifestBytes(manifest: SiteManifest): Buffer {
   return Buffer.from(canonicalJson(manifest as unknown as JsonObject))
+}
+
+/** Both of these, with each part of the body written out once: a hub makes them by the thousand. */
+export function writeManifest(body: Omit<SiteManifest, 'root'>): {
+  readonly manifest: SiteManifest
+  readonly payload: Buffer
+} {
+  const parts = Object.entries(body as unknown as JsonObject).flatMap(([name, value]) =>
+    value === undefined ? [] : [{ name, text: `${JSON.stringify(name)}:${canonicalJson(value)}` }],
+  )
+  const written = (of: typeof parts): string => `{${of.map(({ text }) => text).join(',')}}`
+  parts.sort((a, b) => byUtf16(a.name, b.name))
+  const root = digestBytes('root', written(parts.filter(({ name }) => !OUTSIDE_ROOT.has(name))))
+  const whole = [...parts, { name: 'root', text: `"root":"${root}"` }].sort((a, b) => byUtf16(a.name, b.name))
+  return { manifest: { ...body, root }, payload: Buffer.from(written(whole)) }
 }
 
 /** Names the exact payload: what a floor and a delta's base are told by. */
