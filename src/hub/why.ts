@@ -61,12 +61,15 @@ export function whySite(parts: StandingParts, name: string): Promise<WhyView> {
 const SITE_WIDE: ReadonlySet<string> = new Set(['Hold', 'Frozen', 'LinkDown'])
 
 /** What would keep it once the nearest cause is gone. */
-function nextCauses({ explain }: StandingParts, at: WorkloadAtSite, site: string): readonly Cause[] {
+function nextCauses({ explain, decisions }: StandingParts, at: WorkloadAtSite, site: string): readonly Cause[] {
   if (explain === undefined || at.waiting === null || at.desired === at.target) return []
   const first = formatWaiting(at.waiting)
+  const whole = decisions.get(at.workload)?.because ?? null
+  const subjectOf = (text: string): string =>
+    whole !== null && formatWaiting(whole) === text ? `rollout/${at.workload}` : at.workload
   return explain(at.workload, site)
     .filter((waiting) => formatWaiting(waiting) !== first && !SITE_WIDE.has(waiting.reason))
-    .map((waiting) => fromWaiting(waiting, at.workload, null))
+    .map((waiting) => fromWaiting(waiting, subjectOf(formatWaiting(waiting)), null))
 }
 
 /** With the name of the list that empties it, where it has something to lose. */

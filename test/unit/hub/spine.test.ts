@@ -27,7 +27,11 @@ test('a commit becomes releases, grants, signed manifests, observations, and the
   await rig.run(sites, 5)
   expect(s1.releaseOf('web')).not.toBe(first)
   expect(s2.releaseOf('web')).toBe(first)
-  expect((await rig.hub.api.why('site', 's2')).causes.map(({ reason }) => reason)).toEqual(['WaveNotReached'])
+  const { causes } = await rig.hub.api.why('site', 's2')
+  expect(causes.map(({ reason, subject }) => [reason, subject])).toEqual([
+    ['WaveNotReached', 'web'],
+    ['Soaking(until 2026-01-01 01:10Z)', 'rollout/web'],
+  ])
   await rig.run(sites, 20)
   expect(s2.releaseOf('web')).toBe(s1.releaseOf('web'))
   await rig.run(sites, 30)
