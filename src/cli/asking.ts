@@ -1,5 +1,5 @@
 /** Asks sites something through the hub and waits: what came back, and for what did not, why and that it is over. */
-import type { AskGroupView, AskOpenView, AskState, AskView } from '../core/api/asks.ts'
+import type { AskGroupView, AskOpenView, AskView } from '../core/api/asks.ts'
 import { formatDuration, parseDuration } from '../core/calendar/duration.ts'
 import { Fault } from '../core/model/fault.ts'
 import type { JsonObject } from '../core/model/json.ts'
@@ -106,6 +106,9 @@ export async function askSites(hub: HubClient, verb: AskVerb, args: JsonObject, 
     saidMs = view.asOfMs
     io.err(progress(view))
   }
+  // Whoever does not wait any more does not mean it any more: sites that were not told are not told.
+  const end = isUnderWay(view) && io.signal.aborted ? 'withdrawn' : formatDuration(forMs)
+  if (end === 'withdrawn') view = await hub.send<AskView>('DELETE', `/v1/asks/${view.id}`)
   if (view.counts.answered > 0) view = await hub.get<AskView>(`/v1/asks/${view.id}`, { answers: '1' })
   const { groups } = view
   const done = groups.flatMap(({ answer, count, sites: names }) =>
@@ -113,7 +116,7 @@ export async function askSites(hub: HubClient, verb: AskVerb, args: JsonObject, 
   )
   for (const group of groups) if (!group.answer.ok) io.err(refusal(group))
   if (view.leftOut > 0) io.err(`${view.leftOut} more sites answered, each otherwise: choose fewer by -l or -M`)
-  const ends = overTexts(view, forMs)
+  const ends = overTexts(view, end)
   for (const text of ends) io.err(text)
   const refused = groups.some(({ answer }) => !answer.ok)
   return { done, view, code: ends.length > 0 ? EXIT.timeout : refused ? EXIT.failed : EXIT.ok }
@@ -174,49 +177,42 @@ function refusal(group: AskGroupView): string {
   return answer.ok ? '' : `error ${answer.reason} at ${whose(group)}: ${answer.message}`
 }
 
-function overTexts(view: AskView, forMs: number): readonly string[] {
-  const states: readonly AskState[] = ['expired', 'unknown', 'taken', 'waiting', 'told']
+/** `end`: how long it was good, or that it was withdrawn. */
+function overTexts(view: AskView, end: string): readonly string[] {
+  const states = ['expired', 'unknown', 'taken'] as const
   return states.flatMap((state) => {
     const count = view.counts[state]
     const open = view.open.filter((one) => one.state === state)
     const [one] = open
     if (count === 0 || one === undefined) return []
-    if (count === 1) return [overText(one, view.asOfMs, forMs)]
+    if (count === 1) return [overText(one, view.asOfMs, end)]
     const names = named(open.map(({ site }) => site), count) // prettier-ignore
-    return [`${count} sites ${manyTexts(state, forMs)}: ${names}`]
+    return [`${count} sites ${manyTexts(state, end)}: ${names}`]
   })
 }
 
 /** The sentence of one site: what is known, and whether it may still happen. */
-function overText(one: AskOpenView, nowMs: number, forMs: number): string {
+function overText(one: AskOpenView, nowMs: number, end: string): string {
   const { site, state, agent, toldMs } = one
-  const within = formatDuration(forMs)
-  switch (state) {
-    case 'expired':
-      return toldMs === null
-        ? `site ${site} did not call within ${within}; ${contact(one, nowMs)}; it will not run this any more`
-        : `site ${site} was told and did not take it up within ${within}; its agent ${agent ?? ''} may be too old for it; it will not run this any more`
-    case 'unknown':
-      return `site ${site} was told at ${when(toldMs ?? nowMs, nowMs)} and was not heard since: nobody knows whether it did it; it will not begin it any more`
-    case 'taken':
-      return `site ${site} has begun and has not said how it ended`
-    default:
-      return `site ${site} was not waited for; it may still do it`
-  }
+  if (state === 'taken') return `site ${site} has begun and has not said how it ended`
+  if (end === 'withdrawn' && toldMs === null) return `site ${site} was not told of it yet, and will not run it`
+  if (end === 'withdrawn') return `site ${site} was told of it at ${when(toldMs ?? nowMs, nowMs)}: it may have done it, or be at it` // prettier-ignore
+  if (state === 'unknown')
+    return `site ${site} was told at ${when(toldMs ?? nowMs, nowMs)} and was not heard since: nobody knows whether it did it; it will not begin it any more`
+  return toldMs === null
+    ? `site ${site} did not call within ${end}; ${contact(one, nowMs)}; it will not run this any more`
+    : `site ${site} was told and did not take it up within ${end}; its agent ${agent ?? ''} may be too old for it; it will not run this any more`
 }
 
-function manyTexts(state: AskState, forMs: number): string {
-  const within = formatDuration(forMs)
-  switch (state) {
-    case 'expired':
-      return `did not take it up within ${within} and will not run this any more`
-    case 'unknown':
-      return 'were told and were not heard since: nobody knows whether they did it; they will not begin it any more'
-    case 'taken':
-      return 'have begun and have not said how it ended'
-    default:
-      return 'were not waited for and may still do it'
-  }
+function manyTexts(state: 'expired' | 'unknown' | 'taken', end: string): string {
+  if (state === 'taken') return 'have begun and have not said how it ended'
+  if (end === 'withdrawn')
+    return state === 'expired'
+      ? 'do not have it and will not run it'
+      : 'were told of it and may have done it, or be at it'
+  return state === 'expired'
+    ? `did not take it up within ${end} and will not run this any more`
+    : 'were told and were not heard since: nobody knows whether they did it; they will not begin it any more'
 }
 
 export async function pause(io: Io, ms: number): Promise<void> {

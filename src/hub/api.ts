@@ -83,6 +83,8 @@ export interface HubAsks {
   ask(actor: Actor, request: AskRequest): Promise<AskView>
   /** How far it is, with what came back where that is wanted. Faults: Forbidden, NotFound. */
   asked(actor: Actor, id: string, answers: 'counts' | 'answers'): Promise<AskView>
+  /** Sites that were not told yet are not told any more. In the audit log. Faults: Forbidden, NotFound. */
+  withdraw(actor: Actor, id: string): Promise<AskView>
 }
 
 export interface TokenGiven {

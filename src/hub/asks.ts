@@ -126,6 +126,19 @@ export function asksApi(parts: AsksParts): HubAsks {
       within(world, actor, rowsOf(world, ask).map(({ site }) => site)) // prettier-ignore
       return viewOf(parts, ask, answers)
     },
+    async withdraw(actor, id) {
+      const ask = world.asks.asks.get(id)
+      if (ask === undefined) throw new Fault('NotFound', `no ask ${id}: what came back is kept for an hour`)
+      if (isAskVerb(ask.verb)) allow(actor, ask.verb)
+      const sites = rowsOf(world, ask).map(({ site }) => site)
+      within(world, actor, sites)
+      const atMs = nowMs()
+      const ended = { ...ask, expiresMs: Math.min(ask.expiresMs, atMs) }
+      const subject = sites.length === 1 ? (sites[0] ?? '') : `${sites.length} sites`
+      const audit = [{ atMs, actor: actor.name, action: `withdraw ${ask.verb}`, subject, detail: { id } }]
+      if (ask.expiresMs > atMs) await world.turn((commit) => commit({ asks: [ended], audit }))
+      return viewOf(parts, ended, 'counts')
+    },
   }
 }
 

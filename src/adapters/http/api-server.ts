@@ -193,6 +193,7 @@ function registerWords(app: FastifyInstance, { api, nowMs, log }: ApiServerOptio
   })
   word('DELETE', '/v1/freezes/:id', (actor, _body, request) => api.thaw(actor, param(request, 'id')))
   word('POST', '/v1/asks', (actor, body) => api.ask(actor, askOf(body)))
+  word('DELETE', '/v1/asks/:id', (actor, _body, request) => api.withdraw(actor, param(request, 'id')))
   word('POST', '/v1/sites/:name/reconcile', (actor, _body, request) => api.call(actor, param(request, 'name')))
   word('POST', '/v1/tokens', async (actor, body) => {
     const { role } = body

@@ -7,11 +7,14 @@ import type { HubTables } from './hub-schema.ts'
 type Tx = Transaction<HubTables>
 
 export async function writeAsks(tx: Tx, change: HubChange): Promise<void> {
-  for (const ask of change.asks ?? [])
+  for (const ask of change.asks ?? []) {
+    const doc = JSON.stringify(ask)
     await tx
       .insertInto('ask')
-      .values({ id: ask.id, doc: JSON.stringify(ask) })
+      .values({ id: ask.id, doc })
+      .onConflict((c) => c.column('id').doUpdateSet({ doc }))
       .execute()
+  }
   const rows = (change.askSites ?? []).map((row) => ({ id: row.id, site_id: row.siteId, doc: JSON.stringify(row) }))
   for await (const part of inParts(rows))
     await tx

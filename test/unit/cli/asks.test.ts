@@ -42,6 +42,7 @@ async function run(
   looks: readonly (AskView | Fault)[],
   ports: Partial<CliPorts> = {},
   at: readonly object[] = [],
+  signal = new AbortController().signal,
 ) {
   const asked: string[] = []
   const lines: string[] = []
@@ -58,7 +59,8 @@ async function run(
       if (path.startsWith('/v1/sites/')) return { workloads: at }
       return answer(`GET ${path}${Object.keys(query).length > 0 ? '?answers' : ''}`)
     },
-    send: async (method: string, path: string, body: unknown) => answer(`${method} ${path} ${JSON.stringify(body)}`),
+    send: async (method: string, path: string, body?: unknown) =>
+      answer(`${method} ${path}${body === undefined ? '' : ` ${JSON.stringify(body)}`}`),
   }
   const io: Io = {
     out: (text) => lines.push(text),
@@ -68,7 +70,7 @@ async function run(
     ascii: true,
     columns: 120,
     nowMs: () => NOW,
-    signal: new AbortController().signal,
+    signal,
   }
   const given = { version: 'test', hub: async () => hub, batch: async () => NO_BOX, script: async () => '', ...ports }
   const words = line.match(/"[^"]*"|\S+/g)?.map((word) => word.replaceAll('"', '')) ?? []
@@ -221,6 +223,17 @@ describe('the end is explicit', () => {
       '! site/0417 is due Wed 13:50:00Z, in 1h50m, and this expires before: --timeout asks for longer\n' +
         '! site 0417 did not call within 5m; last contact Wed 09:00:00Z (3h ago); it will not run this any more\nexit 7',
     )
+  })
+
+  test.each<[string, AskState, number | null, string]>([
+    ['that was not told yet', 'expired', null, 'site 0417 was not told of it yet, and will not run it'],
+    ['that was told', 'unknown', NOW, 'site 0417 was told of it at Wed 12:00:00Z: it may have done it, or be at it'],
+  ])('whoever stops waiting takes it back from a site %s', async (_name, state, toldMs, text) => {
+    const waits = view({ counts: { ...NONE, waiting: 1 }, open: [open('waiting')] })
+    const over = { ...waits, counts: { ...NONE, [state]: 1 }, open: [open(state, { toldMs })] }
+    const { asked, shown } = await run('diff 0417', [waits, over], {}, [], AbortSignal.abort())
+    expect(asked.slice(1)).toEqual(['DELETE /v1/asks/a1'])
+    expect(shown).toBe(`! ${text}\nexit 7`)
   })
 
   test('a hub that is started anew while somebody waits is waited for, and one that stays away is said to be', async () => {

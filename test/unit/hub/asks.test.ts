@@ -213,6 +213,23 @@ describe('the end is explicit', () => {
     expect(await stateOf(w, id)).toBe('expired')
   })
 
+  test('what is withdrawn is not told any more, stands in the audit log, and stays so', async () => {
+    await using w = await world()
+    const { id } = await w.rig.hub.api.ask(ADMIN, { ...DIFF, sites: ['s1', 's2'], forMs: 10 * MINUTE })
+    await w.sites[1]!.sync()
+    await expect(w.rig.hub.api.withdraw(who('viewer', { scope: { matchLabels: { cohort: 'rest' } } }), id)).rejects.toMatchObject({ reason: 'Forbidden' }) // prettier-ignore
+    await w.rig.clock.advance(1_000)
+    expect((await w.rig.hub.api.withdraw(who('viewer'), id)).counts).toMatchObject({ expired: 1, unknown: 1 })
+    await w.rig.restart()
+    expect((await w.site.sync()).head.asks).toBeUndefined()
+    expect((await w.rig.hub.api.asked(ADMIN, id, 'counts')).counts).toMatchObject({ expired: 1, unknown: 1 })
+    expect((await w.rig.store.audit(0, 1_000)).at(-1)).toMatchObject({ actor: 'viewer', action: 'withdraw diff', subject: '2 sites' }) // prettier-ignore
+    await w.rig.clock.advance(1_000)
+    await w.sites[1]!.sync(words(...said(id)))
+    expect((await w.rig.hub.api.asked(ADMIN, id, 'counts')).counts).toMatchObject({ expired: 1, answered: 1 })
+    await expect(w.rig.hub.api.withdraw(ADMIN, 'nothing')).rejects.toMatchObject({ reason: 'NotFound' })
+  })
+
   test('an answer that is late is an answer', async () => {
     await using w = await world()
     const { id } = await w.rig.hub.api.ask(ADMIN, DIFF)
