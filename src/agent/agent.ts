@@ -10,6 +10,7 @@ import type { Resting } from '../core/protocol/ports.ts'
 import { type AskDesk, createAskDesk } from './asks/desk.ts'
 import { createAsks } from './asks/room.ts'
 import { createBatchDesk } from './batch/desk.ts'
+import { readUse } from './batch/node-use.ts'
 import { predictHere } from './batch/predict.ts'
 import { type BatchRoom, createBatchRoom } from './batch/room.ts'
 import { createDesk, type Desk } from './box/desk.ts'
@@ -36,6 +37,7 @@ import { agedObservations, createTurnState, setCondition, type Counts } from './
 
 /** Somebody waits for the answer. */
 const PREDICT_MS = 30_000
+const READ_MS = 5_000
 
 export interface AgentStatus {
   readonly site: string | null
@@ -196,6 +198,11 @@ export function createAgent(ports: AgentPorts, given: Partial<AgentOptions> & { 
 
   async function askBatch(ask: BatchAsk): Promise<JsonObject> {
     if (ask.op === 'predict') return predicted(ask.documents)
+    if (ask.op === 'view' && batch.state().nodes === null) {
+      // A room with nothing to do watches nothing.
+      const read = await readUse(ports.cluster, AbortSignal.timeout(READ_MS)).catch(() => undefined)
+      return batchDesk.view(read) as unknown as JsonObject
+    }
     const answer = batchDesk.answer(ask)
     const { tested, ...rest } = answer
     return isObject(tested) ? { ...rest, ...(await predicted([tested])) } : answer

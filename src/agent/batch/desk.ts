@@ -11,10 +11,12 @@ import type { Command } from '../../core/batch/types.ts'
 import { BATCH_FORMAT, type BatchView } from '../../core/batch/view.ts'
 import { Fault } from '../../core/model/fault.ts'
 import type { JsonObject } from '../../core/model/json.ts'
+import type { Manifest } from '../../core/model/object.ts'
 import { timeZoneOf } from './adopt.ts'
 import { cancelCommands, readChoice, readJobId } from './cancel.ts'
 import { podsByJob, specOf } from './jobs.ts'
 import { jobKey, type JobRow, queueKey } from './journal.ts'
+import type { Held } from './node-use.ts'
 import type { BatchRoom } from './room.ts'
 import { slurmJobs } from './slurm.ts'
 import { queueRows, slurmNodes } from './slurm-nodes.ts'
@@ -25,9 +27,15 @@ const MOST_NAMESAKES = 1_000
 const NO_ZONE = 'UTC'
 
 export interface BatchDesk {
-  view(): BatchView
+  /** `read`: nodes as they were just read, where the room watches none. */
+  view(read?: NodesRead): BatchView
   /** Faults InvalidInput, NotFound, Conflict, Store*. */
   answer(ask: BatchAsk): JsonObject
+}
+
+export interface NodesRead {
+  readonly nodes: readonly Manifest[]
+  readonly held: ReadonlyMap<string, Held>
 }
 
 export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(): number }): BatchDesk {
@@ -68,8 +76,9 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
     return rows.toSorted((a, b) => ended(b) - ended(a) || a.submitMs - b.submitMs || (a.id < b.id ? -1 : 1))
   }
 
-  function view(): BatchView {
+  function view(read?: NodesRead): BatchView {
     const { journal, queues, nodes, pods, held } = room.state()
+    const seen = read?.nodes ?? [...(nodes?.objects().values() ?? [])]
     const counts = new Map<string, { running: number; pending: number }>()
     for (const row of journal.jobs().values()) {
       const queue = specOf(row)?.queue
@@ -85,7 +94,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
       site: parts.site(),
       timeZone: zone(),
       jobs: jobs(),
-      nodes: slurmNodes(queues, [...(nodes?.objects().values() ?? [])], [...(pods?.objects().values() ?? [])], held),
+      nodes: slurmNodes(queues, seen, [...(pods?.objects().values() ?? [])], read?.held ?? held),
       queues: queueRows(queues, journal, counts),
       leftOut: 0,
     }
@@ -107,6 +116,8 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
     if (!first.ok) return { refused: first.refused.map(({ path, because }) => `${path}: ${because}`) }
     const { queue: asked, namespace, name: base } = first.value
     if (queues.tree.get(asked) === undefined) return { refused: [`invalid partition specified: ${asked}`] }
+    if (!queues.tree.isLeaf(asked))
+      return { refused: [`invalid partition specified: ${asked} has queues under it; only those take jobs`] }
     const free = freeName(namespace, base)
     // Under another name its pods look for each other by that one.
     const again = free === base ? parsed : parseSbatch(script, { ...placed, as: free })

@@ -3,7 +3,7 @@ import { podRequests } from '../../core/scheduler/requests.ts'
 import { CPU, Dimensions, MEMORY } from '../../core/scheduler/resources.ts'
 import type { Manifest } from '../../core/model/object.ts'
 import { openFeed } from '../scheduling/feed.ts'
-import { PODS } from '../scheduling/kinds.ts'
+import { NODES, PODS } from '../scheduling/kinds.ts'
 import type { WatchPorts } from './watch.ts'
 
 export interface Held {
@@ -51,6 +51,16 @@ export function viewUse(ports: WatchPorts): NodeUse {
     () => undefined,
   )
   return { held: () => (isKnown ? sumOf(pods.values()) : null), stop: () => feed.stop() }
+}
+
+/** The nodes and what is held of them, read once: for who asks where nothing is watched. */
+export async function readUse(
+  cluster: WatchPorts['cluster'],
+  signal: AbortSignal,
+): Promise<{ readonly nodes: readonly Manifest[]; readonly held: ReadonlyMap<string, Held> }> {
+  const dimensions = new Dimensions()
+  const [nodes, pods] = await Promise.all([cluster.list(NODES.query, signal), cluster.list(PODS.query, signal)])
+  return { nodes: nodes.items, held: sumOf(pods.items.flatMap((pod) => holdingOf(pod, dimensions) ?? [])) }
 }
 
 /** undefined: it is on no node, or holds nothing there any more. */

@@ -5,7 +5,7 @@ import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
 import { type Formatted, type Layout } from '../../core/batch/slurm-format.ts'
 import { readHostList } from '../../core/batch/slurm-hosts.ts'
 import { readSlurmState, type SlurmCode } from '../../core/batch/slurm-state.ts'
-import type { BatchView } from '../../core/batch/view.ts'
+import { BATCH_FORMAT, type BatchView } from '../../core/batch/view.ts'
 import type { Json } from '../../core/model/json.ts'
 import type { Io, Values } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit.ts'
@@ -115,21 +115,26 @@ export function headerOf(flags: Values): 'on' | 'off' {
   return flags['noheader'] === true ? 'off' : 'on'
 }
 
-/** One site as it stands; several one after the other under their names, as -M of Slurm has it. */
+/** One site as it stands; several one after the other under their names, as -M of Slurm has it; none: a line of headings. */
 export function printEach(views: Views, io: Io, format: (view: BatchView) => Formatted): ExitCode {
   const blocks: string[] = []
-  for (const view of views.sites) {
+  for (const view of views.sites.length === 0 ? [nothingAt(io.nowMs())] : views.sites) {
     const formatted = format(view)
     if (!formatted.ok) {
       io.err(`error: ${formatted.because}`)
       return EXIT.failed
     }
-    blocks.push(views.several ? `CLUSTER: ${view.site}\n${formatted.text}` : formatted.text)
+    blocks.push(views.several && view.site !== '' ? `CLUSTER: ${view.site}\n${formatted.text}` : formatted.text)
     if (view.leftOut > 0) io.err(`${view.site}: ${view.leftOut} more jobs are not shown; ask at the site`)
   }
-  if (blocks.length > 0) io.out(blocks.join('\n').trimEnd())
+  const text = blocks.join('\n').trimEnd()
+  if (text !== '') io.out(text)
   if (views.more > 0) io.err(`${views.more} more sites; name them with -M, or raise --limit`)
   return EXIT.ok
+}
+
+function nothingAt(asOfMs: number): BatchView {
+  return { formatVersion: BATCH_FORMAT, asOfMs, site: '', timeZone: 'UTC', jobs: [], nodes: [], queues: [], leftOut: 0 }
 }
 
 /** All sites in one document: each row says its cluster. */

@@ -7,6 +7,7 @@ import type { CliPorts } from '../../../src/cli/ports.ts'
 import { runProgram } from '../../../src/cli/program.ts'
 import type { BatchAsk } from '../../../src/core/batch/ask.ts'
 import { readAsk } from '../../../src/core/batch/ask.ts'
+import type { BatchView } from '../../../src/core/batch/view.ts'
 import type { JsonObject } from '../../../src/core/model/json.ts'
 import { Fault } from '../../../src/core/model/fault.ts'
 import { batchJob, batchSite, queue, task, type BatchSite } from '../agent/batch-site.ts'
@@ -83,6 +84,7 @@ describe('at a box', () => {
     const { site, at } = await shell()
     expect(await at('sbatch train.sh', SCRIPT)).toBe('Submitted batch job train')
     expect(await at('sbatch --parsable train.sh epochs=3', SCRIPT)).toBe('train-2')
+    expect(await at('sbatch -p night train.sh', SCRIPT)).toContain('night has queues under it; only those take jobs')
     expect(await at('sbatch -p noon train.sh', SCRIPT)).toBe(
       '! sbatch: error: invalid partition specified: noon\n! sbatch: error: Batch job submission failed\nexit 2',
     )
@@ -302,6 +304,17 @@ describe('as a person of Slurm has it', () => {
     expect(await at('squeue -h -j crowd -o "%t %r"')).toBe('PD Resources')
   })
 
+  test('a site that never had a job shows its nodes all the same', async () => {
+    const site = batchSite()
+    const { nodes, queues } = (await site.agent.askBatch({ op: 'view' })) as unknown as BatchView
+    expect(nodes.map(({ partition, state, nodes: names }) => `${partition} ${state} ${names.join()}`)).toEqual([
+      'default idle node-0',
+    ])
+    expect(queues.map(({ name }) => name)).toEqual(['default'])
+    site.cluster.power('down')
+    expect((await site.agent.askBatch({ op: 'view' }))['nodes']).toEqual([])
+  })
+
   test('a job that lacks rights says so, and not that it waits for a node', async () => {
     const refuse = new Fault('Forbidden', 'pods is forbidden')
     const { site, at } = await shell({
@@ -327,6 +340,8 @@ test('over the fleet: each site that has something to show, under its name', asy
     /^SITE +JOB +QUEUE +STATE +TIME +REASON\ndk-0101 +early +night +running +\d:\d\d +None\ndk-0101 +early/,
   )
   expect(await fleet('get queues -o name')).toContain('queue/night')
+  expect(await fleet('squeue -n nothing')).toMatch(/^ +JOBID PARTITION +NAME +USER ST +TIME +NODES NODELIST\(REASON\)$/)
+  expect(await fleet('squeue -n nothing -h')).toBe('')
   expect(await fleet('squeue -t WALKING')).toBe('! error: Invalid job state specified: WALKING\nexit 2')
   expect(await fleet('squeue -o %')).toContain('is no field')
 })
