@@ -7,10 +7,10 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { AskView } from '../../src/core/api/asks.ts'
-import type { SiteView } from '../../src/core/api/types.ts'
+import type { AuditView, Page, SiteView } from '../../src/core/api/types.ts'
 import { type GitServer, startGitServer } from '../git/http-server.ts'
 import { type ControlPlane, startControlPlane } from '../kube/control-plane.ts'
-import { buildCli, eventually, FleetRepo, flotilla, type HubUnderTest, type Program, startAgent, startHub } from './fleet.ts' // prettier-ignore
+import { buildCli, eventually, FleetRepo, flotilla, type HubUnderTest, Program, startAgent, startHub } from './fleet.ts' // prettier-ignore
 
 const FLEET = `
 apiVersion: flotilla.dev/v1alpha1
@@ -225,6 +225,12 @@ test('a site that does not call: exit 7, and it is not done when it comes back',
   const late = hub.cli('sbatch', '-M', 's2', '--timeout', '2s', script)
   expect([late.code, late.out]).toEqual([7, ''])
   expect(late.err).toMatch(/^site s2 did not call within 2s; last contact .+ ago\); it will not run this any more$/m)
+  // Whoever stops waiting takes it back.
+  const waiting = new Program('waiting', dir, ['sbatch', '-M', 's2', script], hub.env)
+  waiting.start()
+  await eventually('it is asked', async () => (await hub.get<Page<AuditView>>('/v1/audit?limit=500')).items.filter(({ action }) => action === 'ask sbatch').length === 3) // prettier-ignore
+  expect(await waiting.stop('SIGINT')).toBe(7)
+  expect(fs.readFileSync(waiting.log, 'utf8')).toBe('site s2 was not told of it yet, and will not run it\n')
   agents.get('s2')?.start()
   await eventually('s2 is back', async () => ((await site('s2')).lastContactMs ?? 0) > (before.lastContactMs ?? 0))
   const now = hub.cli('sbatch', '-M', 's2', '--parsable', script)
