@@ -253,17 +253,17 @@ describe('what no tree may hold stops the revision with its path', () => {
   }) // prettier-ignore
 })
 
-test('a bomb of a quarter of a gigabyte of nothing is refused by its path, and is never held', async () => {
+test('a bomb of an eighth of a gigabyte of nothing is refused by its path, and is never held', async () => {
   const { maxRSS } = process.resourceUsage()
   const made = path.join(dir, 'nothing')
   fs.writeFileSync(made, '')
-  fs.truncateSync(made, 256 * 1024 * 1024)
+  fs.truncateSync(made, 128 * 1024 * 1024)
   withEntry('100644', 'zz.bin', git('hash-object', '-w', made))
   pushed()
   const { revision, said } = await seen()
-  expect(said).toMatch(/^TooLarge zz.bin: 268435456 bytes, above the limit/)
+  expect(said).toMatch(/^TooLarge zz.bin: 134217728 bytes, above the limit/)
   expect(revision).toBe(before)
-  expect((process.resourceUsage().maxRSS - maxRSS) / 1024).toBeLessThan(128)
+  expect((process.resourceUsage().maxRSS - maxRSS) / 1024).toBeLessThan(96)
   // It is not fetched and unpacked again at each look.
   server.requests.length = 0
   await seen()
