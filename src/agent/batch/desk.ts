@@ -118,7 +118,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
     if (queues.tree.get(asked) === undefined) return { refused: [`invalid partition specified: ${asked}`] }
     if (!queues.tree.isLeaf(asked))
       return { refused: [`invalid partition specified: ${asked} has queues under it; only those take jobs`] }
-    const free = freeName(namespace, base)
+    const free = freeName(base)
     // Under another name its pods look for each other by that one.
     const again = free === base ? parsed : parseSbatch(script, { ...placed, as: free })
     if (!again.ok) return { refused: again.refused.map(({ path, because }) => `${path}: ${because}`) }
@@ -158,11 +158,12 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
       .has(jobKey({ namespace: home, name }))
   }
 
-  function freeName(namespace: string, base: string): string {
-    const { journal } = room.state()
+  /** A job goes by its name alone in squeue and scancel, in whatever namespace it is. */
+  function freeName(base: string): string {
+    const taken = new Set([...room.state().journal.jobs().values()].map(({ record }) => record.name))
     for (let i = 1; i <= MOST_NAMESAKES; i++) {
       const name = i === 1 ? base : `${base}-${i}`
-      if (!journal.jobs().has(jobKey({ namespace, name }))) return name
+      if (!taken.has(name)) return name
     }
     throw new Fault('Conflict', `there are ${MOST_NAMESAKES} jobs called ${base} already`)
   }

@@ -241,10 +241,13 @@ test('a job that is submitted to a team`s queue has the rights of the queue`s ac
   await site.pass(1_000)
   await site.agent.askBatch(submit('mine', '-p', 'night'))
   await site.agent.askBatch(submit('other'))
+  // scancel knows jobs by their name alone, wherever they are.
+  expect(await site.agent.askBatch(submit('mine'))).toMatchObject({ job: 'mine-2' })
   const rows = [...site.agent.batch.state().journal.jobs().values()]
   expect(rows.map(({ account, record }) => `${record.namespace}/${record.name} ${account}`)).toEqual([
     'lab/mine lab/runner',
     'default/other ',
+    'default/mine-2 ',
   ])
 })
 
