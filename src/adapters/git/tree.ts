@@ -83,6 +83,7 @@ export function decodedName(bytes: Uint8Array): string | undefined {
 
 /** In one go; then whoever waits for the thread has it. */
 const BUSY_MS = 20
+const MOST_TREES = 10_000
 
 /** What is wrong with an object says nothing to whoever wrote the file: the path does. */
 function placed<T>(path: string, read: () => T): T {
@@ -136,12 +137,21 @@ export async function readFiles(
   const files = new Map<string, TreeFile>()
   const byOid = new Map<string, TreeFile>()
   for (const file of previous.values()) byOid.set(file.oid, file)
+  /** A folder that stands in many places is read once. */
+  const trees = new Map<string, readonly TreeEntry[]>()
+  const entriesOf = (oid: string): readonly TreeEntry[] => {
+    const known = trees.get(oid)
+    if (known !== undefined) return known
+    const entries = readTree(db, oid)
+    if (trees.size < MOST_TREES) trees.set(oid, entries)
+    return entries
+  }
   let totalBytes = 0
   let busySinceMs = performance.now()
 
   const walk = async (treeOid: string, prefix: string, depth: number): Promise<void> => {
     if (depth > limits.depth) throw new Fault('TooLarge', `${prefix}: folders nested deeper than ${limits.depth}`)
-    for (const { mode, name, oid } of placed(prefix, () => readTree(db, treeOid))) {
+    for (const { mode, name, oid } of placed(prefix, () => entriesOf(treeOid))) {
       if (performance.now() - busySinceMs > BUSY_MS) {
         await new Promise((resolve) => setImmediate(resolve))
         busySinceMs = performance.now()
@@ -165,7 +175,9 @@ export async function readFiles(
           }
           if (totalBytes > limits.totalBytes)
             throw new Fault('TooLarge', `files above ${limits.totalBytes} bytes in all`)
-          files.set(path, known?.path === path ? known : { path, oid, bytes })
+          const file = known?.path === path ? known : { path, oid, bytes }
+          if (known === undefined) byOid.set(oid, file)
+          files.set(path, file)
           break
         }
         case '120000':
