@@ -120,8 +120,8 @@ class KubeCluster implements Cluster {
     let resourceVersion: string | undefined
     let asked: Promise<Answer> | undefined = ask(undefined)
     while (asked !== undefined) {
-      const { body }: Answer = await asked
-      const list = isObject(body) ? body : {}
+      const answer: Answer = await asked
+      const list = isObject(answer.body) ? answer.body : {}
       const metadata = isObject(list['metadata']) ? list['metadata'] : {}
       const next = (metadata['continue'] as string | undefined) || undefined
       // The server makes the next page while this one is read.
