@@ -1,6 +1,6 @@
 /** Which jobs, and which elements of arrays, a scancel means, and the commands that end them. Pure but for the commands' ids. */
 import { randomUUID } from 'node:crypto'
-import { parseArray, readRanges } from '../../core/batch/arrays.ts'
+import { parseArray, readArrayTask } from '../../core/batch/arrays.ts'
 import type { BatchAsk } from '../../core/batch/ask.ts'
 import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
 import { readHostList } from '../../core/batch/slurm-hosts.ts'
@@ -56,7 +56,7 @@ export function cancelCommands(
   const isNamedWhole = ids.length === 0 || ids.some(({ indexes }) => indexes === null)
   const named = isNamedWhole ? null : new Set(ids.flatMap(({ indexes }) => indexes ?? []))
   if (task === undefined || (named === null && lines === null)) return [{ id: randomUUID(), action: 'TerminateJob' }]
-  const shown = lines === null ? null : new Set(lines.flatMap(({ arrayTask }) => [...readRanges(arrayTask ?? '')]))
+  const shown = lines === null ? null : new Set(lines.flatMap(({ arrayTask }) => [...readArrayTask(arrayTask ?? '')]))
   const meant = [...(named ?? shown ?? [])].filter((index) => shown?.has(index) ?? true)
   return meant.map((index) => ({ id: randomUUID(), action: 'TerminateJob', target: { task, index } }))
 }

@@ -3,8 +3,8 @@ import { formatRanges } from '../../core/batch/arrays.ts'
 import { objectOf } from '../../core/batch/fields.ts'
 import { type QueueTree, withQueueLimits } from '../../core/batch/queue.ts'
 import { DoneSet, indexesOf, isOver, slotKey } from '../../core/batch/record.ts'
-import { placedReason, slurmReason, type WaitWords } from '../../core/batch/slurm-reason.ts'
-import { slurmCode, slurmExitCode, type SlurmCode } from '../../core/batch/slurm-state.ts'
+import { endReason, placedReason, slurmReason, type WaitWords } from '../../core/batch/slurm-reason.ts'
+import { elementEnd, slurmCode, slurmExitCode, type SlurmCode } from '../../core/batch/slurm-state.ts'
 import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
 import type { BatchJobSpec, PodSeen, Slot, TaskSpec } from '../../core/batch/types.ts'
 import { milliOf, parseQuantity, wholeOf } from '../../core/kube/quantity.ts'
@@ -111,7 +111,7 @@ function elements(
       id: `${whole.id}_${index}`,
       arrayTask: String(index),
       code,
-      reason: slot?.because?.cause === 'TimeLimit' ? 'TimeLimit' : code === 'F' ? 'NonZeroExitCode' : 'None',
+      reason: slot?.state === 'failed' ? endReason({ because: slot.because ?? null }) : 'None',
       startMs,
       endMs: endMs ?? (startMs !== null && spec.timeLimitMs !== null ? startMs + spec.timeLimitMs : null),
       usedMs: startMs === null ? 0 : Math.max(0, (endMs ?? nowMs) - startMs),
@@ -125,9 +125,14 @@ function elements(
   const alive = rows.filter((one) => ALIVE.has(one.code)).length
   const reason = whole.code !== 'R' ? whole.reason : alive >= (spec.array?.maxParallel ?? Infinity) ? 'JobArrayTaskLimit' : elementReason(words) // prettier-ignore
   return [
-    { ...one, arrayTask: formatRanges(waiting), code, reason, usedMs: 0, startMs: null, endMs: null, nodes: [] },
+    { ...one, arrayTask: waitingText(waiting, spec), code, reason, usedMs: 0, startMs: null, endMs: null, nodes: [] },
     ...rows,
   ]
+}
+
+function waitingText(indexes: readonly number[], { array }: BatchJobSpec): string {
+  const most = array?.maxParallel ?? null
+  return indexes.length === 1 || most === null ? formatRanges(indexes) : `${formatRanges(indexes)}%${most}`
 }
 
 const ALIVE: ReadonlySet<SlurmCode> = new Set(['R', 'CF', 'CG'])
@@ -139,8 +144,7 @@ function elementReason({ placed, trouble }: WaitWords): string {
 
 function elementCode(row: JobRow, slot: Slot | undefined, isDone: boolean, pod: PodSeen | undefined): SlurmCode {
   if (isDone) return 'CD'
-  if (slot?.state === 'failed')
-    return slot.because?.cause === 'TimeLimit' ? 'TO' : slot.because?.cause === 'Cancelled' ? 'CA' : 'F'
+  if (slot?.state === 'failed') return elementEnd(slot.because?.cause)
   if (slot?.state === 'running' || slot?.state === 'unknown') return 'R'
   if (slot?.state === 'stopping') return 'CG'
   if (slot?.state === 'pending' && pod !== undefined && pod.node !== '') return 'CF'

@@ -1,6 +1,6 @@
 /** What squeue, sinfo and sacct share: which jobs are meant, how they are shown, several sites one under the other. */
 import os from 'node:os'
-import { readRanges } from '../../core/batch/arrays.ts'
+import { readArrayTask, readRanges } from '../../core/batch/arrays.ts'
 import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
 import { type Formatted, type Layout } from '../../core/batch/slurm-format.ts'
 import { readHostList } from '../../core/batch/slurm-hosts.ts'
@@ -89,7 +89,7 @@ function isCalled({ id, arrayJobId, arrayTask }: SlurmJob, wanted: string): bool
   if (wanted === id || wanted === arrayJobId) return true
   const [, job, one, ranges] = /^(.+)_(?:(\d+)|\[([\d,-]+)\])$/.exec(wanted) ?? []
   if (job !== arrayJobId || arrayTask === null) return false
-  const indexes = readRanges(arrayTask)
+  const indexes = readArrayTask(arrayTask)
   return [...readRanges(one ?? ranges ?? '')].some((index) => indexes.has(index))
 }
 

@@ -1,5 +1,5 @@
 /** squeue: jobs that wait or run, with Slurm's options as far as they mean something here. */
-import { readRanges } from '../../core/batch/arrays.ts'
+import { readArrayTask } from '../../core/batch/arrays.ts'
 import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
 import { type Formatted, formatSqueue, squeueLayout } from '../../core/batch/slurm-format.ts'
 import { squeueJson } from '../../core/batch/slurm-json.ts'
@@ -73,7 +73,7 @@ function show(jobs: readonly SlurmJob[], view: BatchView, flags: Values): Format
 
 function elementsOf(job: SlurmJob): readonly SlurmJob[] {
   if (job.arrayTask === null) return [job]
-  return [...readRanges(job.arrayTask)].map((index) => ({
+  return [...readArrayTask(job.arrayTask)].map((index) => ({
     ...job,
     id: `${job.arrayJobId}_${index}`,
     arrayTask: String(index),

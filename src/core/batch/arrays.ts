@@ -62,3 +62,8 @@ export function readRanges(text: string): Set<number> {
   }
   return indexes
 }
+
+/** Of what squeue calls a line: `3`, or `3-7,9%2`, which are those that wait and how many may run at once. */
+export function readArrayTask(text: string): Set<number> {
+  return readRanges(text.split('%', 1)[0] ?? '')
+}

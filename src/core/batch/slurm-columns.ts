@@ -6,7 +6,7 @@ import { SLURM_STATES, type SlurmCode } from './slurm-state.ts'
 export interface SlurmJob {
   readonly id: string
   readonly arrayJobId: string
-  /** Index, or the indexes that still wait, `3-7`; null: no array. */
+  /** Index, or the indexes that still wait and how many may run at once, `3-7%2`; null: no array. */
   readonly arrayTask: string | null
   readonly name: string
   readonly partition: string

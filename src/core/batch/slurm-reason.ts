@@ -1,7 +1,7 @@
 /** Why a job waits, or why it failed, by Slurm's own word. */
 import type { FaultReason } from '../model/fault.ts'
 import { BEGINS_LATER } from './explain.ts'
-import type { JobRecord, JobWait } from './types.ts'
+import type { Because, JobRecord, JobWait } from './types.ts'
 
 /** What the scheduler says of a job that waits for a place. */
 export interface Placed {
@@ -65,7 +65,8 @@ function limitReason(resource: string): string {
   return resource.includes('/') ? 'QOSGrpGRES' : 'QOSJobLimit'
 }
 
-function endReason({ because }: JobRecord): string {
+/** Why it ended as it did; None: well, or because somebody wanted it. */
+export function endReason({ because }: { readonly because: Because | null }): string {
   if (because === null || because.cause === 'Succeeded') return 'None'
   if (because.cause === 'TimeLimit') return 'TimeLimit'
   if (because.cause === 'Deadline') return 'DeadLine'

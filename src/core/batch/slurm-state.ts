@@ -45,6 +45,11 @@ export function slurmCode(record: JobRecord, bound: 'bound' | 'unbound' = 'unbou
   return bound === 'bound' ? 'CF' : 'PD'
 }
 
+/** Of one element of an array that failed for good, or was ended. */
+export function elementEnd(cause: Cause | undefined): SlurmCode {
+  return cause === undefined ? 'F' : failedCode(cause)
+}
+
 function failedCode(cause: Cause): SlurmCode {
   const code = ENDED[cause]
   return code === 'CD' ? 'F' : code

@@ -33,7 +33,7 @@ test('a day and a half: jobs run, wait for each other with the reason, end, and 
   // 16:02 in Copenhagen is 15:02: two labels run, and the gang of 15.2 CPUs does not fit beside them on a node of 16.
   await site.pass(3 * HOUR + 2 * 60_000)
   expect((await rows()).filter((row) => !row.includes('CD'))).toEqual([
-    'labels_2-3 PD JobArrayTaskLimit',
+    'labels_2-3%2 PD JobArrayTaskLimit',
     'labels_0 R None',
     'labels_1 R None',
     'model PD Resources',

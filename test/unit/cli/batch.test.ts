@@ -128,7 +128,7 @@ describe('at a box', () => {
     await site.publish(queue('night'), batchJob('sweep', { queue: 'night', array: { range: '0-5%2' } }))
     await site.pass(3_000)
     expect(await at('squeue --noheader -o "%i %t %r"')).toBe(
-      'sweep_[2-5] PD JobArrayTaskLimit\nsweep_0 R None\nsweep_1 R None',
+      'sweep_[2-5%2] PD JobArrayTaskLimit\nsweep_0 R None\nsweep_1 R None',
     )
     expect(await at('scancel sweep_1 sweep_[4-5]')).toBe('')
     await site.pass(3_000)
@@ -220,7 +220,7 @@ describe('as a person of Slurm has it', () => {
       ['sweep_4 PD', 'sweep_3 PD', 'sweep_2 PD'].map((row) => `${row} JobArrayTaskLimit`).join('\n') +
         '\nsweep_1 R None\nsweep_0 R None\nafter PD Dependency',
     )
-    expect(await at('squeue -h -j sweep_3,after -o %i')).toBe('after\nsweep_[2-4]')
+    expect(await at('squeue -h -j sweep_3,after -o %i')).toBe('after\nsweep_[2-4%2]')
     expect(await at('squeue -h -w node-[0-3] -S i -o "%i %N"')).toBe('sweep_0 node-0\nsweep_1 node-0')
     expect(await at('squeue -S !')).toContain('Invalid sort specification: !')
     expect((await at('squeue -l')).split('\n')[0]).toMatch(/^Mon Jan 05 13:00:\d\d 2026$/)
