@@ -2,13 +2,13 @@
 import { isObject, type JsonObject } from '../model/json.ts'
 import { Books } from './books.ts'
 import type { PodClass } from './classes.ts'
-import { Devices } from './devices.ts'
 import { hashText } from './hash.ts'
 import { DEFAULT_NAMESPACE, readPod, type PodRecord } from './ingest.ts'
 import { readNode, sameFacts } from './node.ts'
-import { numberAt, objectAt, textAt, textsByKey } from './object.ts'
+import { putNode, takeNode } from './node-rows.ts'
 import { Registry } from './registry.ts'
 import { State } from './state.ts'
+import { isStorage, keyOf, Surroundings, type Changed } from './surroundings.ts'
 import {
   ALLOCATED,
   BINDING,
@@ -23,19 +23,19 @@ import {
 } from './status.ts'
 import type { ReadChange } from './read-change.ts'
 import type { Delta, HyperNodeInput, JobInput } from './types.ts'
-import { Volumes } from './volumes.ts'
 import { jobKey } from './records.ts'
 
 export class World {
   readonly state = new State()
   readonly registry = new Registry(this.state)
-  readonly devices = new Devices(this.state)
-  readonly volumes = new Volumes(this.state, this.devices)
+  readonly surroundings = new Surroundings(this.state, this.registry)
+  readonly devices = this.surroundings.devices
+  readonly volumes = this.surroundings.volumes
   readonly taskFacts: (PodRecord | null)[] = []
   readonly nodeHash: number[] = []
-  readonly budgets = new Map<string, JsonObject>()
-  readonly quotas = new Map<string, JsonObject>()
-  readonly priorities = new Map<string, number>()
+  readonly budgets = this.surroundings.budgets
+  readonly quotas = this.surroundings.quotas
+  readonly priorities = this.surroundings.priorities
   readonly books = new Books(this.state, this.taskFacts, this.priorities)
   readonly jobs = this.books.jobs
   readonly queues = this.books.queues
@@ -75,46 +75,20 @@ export class World {
     if (delta.kind === 'Job') return this.books.setJob(delta.set)
     if (delta.kind === 'Queue') return this.books.setQueue(delta.set)
     if (delta.kind === 'HyperNode') return void this.hyperNodes.set(delta.set.name, delta.set)
-    const object = delta.set
-    const metadata = objectAt(object, 'metadata')
-    const name = textAt(metadata, 'name')
-    const key = `${textAt(metadata, 'namespace') || DEFAULT_NAMESPACE}/${name}`
-    switch (delta.kind) {
-      case 'Node':
-        return this.#setNode(object)
-      case 'Namespace':
-        this.registry.namespaceLabels.set(name, textsByKey(metadata, 'labels'))
-        this.#reclassify = true
-        return
-      case 'PodDisruptionBudget':
-        return void this.budgets.set(key, object)
-      case 'ResourceQuota':
-        return void this.quotas.set(key, object)
-      case 'PriorityClass':
-        return void this.priorities.set(name, numberAt(object, 'value', 0))
-      case 'PersistentVolumeClaim':
-        return this.#volumesChanged(() => this.volumes.setClaim(object, key), this.volumes.concernsPlaced(object, key))
-      case 'PersistentVolume':
-        return this.#volumesChanged(() => this.volumes.setVolume(object), false)
-      case 'StorageClass':
-        return this.#volumesChanged(() => this.volumes.setClass(object), false)
-      case 'CSINode':
-        return this.#volumesChanged(() => this.volumes.setLimits(object), false)
-      case 'CSIDriver':
-        return this.#volumesChanged(() => this.volumes.setDriver(object), false)
-      case 'CSIStorageCapacity':
-        return this.#volumesChanged(() => this.volumes.setRoom(object, key), false)
-      case 'ResourceClaim':
-        return this.#volumesChanged(() => this.devices.setClaim(object, key))
-      case 'DeviceClass':
-        return this.#volumesChanged(() => this.devices.setClass(object))
-      case 'ResourceSlice':
-        return this.#volumesChanged(() => this.devices.setSlice(object))
-    }
+    if (delta.kind === 'Node') return this.#setNode(delta.set)
+    if (delta.kind === 'Pod') return
+    const { kind, set } = delta
+    const key = keyOf(set)
+    if (!isStorage(kind)) return this.#changed(this.surroundings.set(kind, set, key))
+    this.#volumesChanged(() => this.surroundings.set(kind, set, key), this.surroundings.concernsPlaced(kind, set, key))
+  }
+
+  #changed(what: Changed): void {
+    if (what === 'namespaces') this.#reclassify = true
   }
 
   /** Volumes are asked for by few: what was remembered of nodes is looked at again; the pods that stand there, where it concerns them. */
-  #volumesChanged(change: () => void, recount = true): void {
+  #volumesChanged(change: () => unknown, recount = true): void {
     this.flush()
     const nodes = recount ? this.state.nodeRows : 0
     for (let node = 0; node < nodes; node++) if (this.state.isAlive(node)) this.state.recountNode(node, 'out')
@@ -125,49 +99,19 @@ export class World {
   }
 
   #gone(delta: Extract<Delta, { gone: unknown }>): void {
-    const gone = delta.gone as { readonly namespace?: string; readonly name: string }
-    const key = `${gone.namespace ?? DEFAULT_NAMESPACE}/${gone.name}`
-    switch (delta.kind) {
-      case 'Node':
-        return this.#dropNode(gone.name)
-      case 'Pod':
-        this.flush()
-        return this.#dropPod(gone.namespace ?? DEFAULT_NAMESPACE, gone.name)
-      case 'Job':
-        return this.books.dropJob(jobKey(gone.namespace ?? DEFAULT_NAMESPACE, gone.name))
-      case 'Queue':
-        return this.books.dropQueue(gone.name)
-      case 'HyperNode':
-        return void this.hyperNodes.delete(gone.name)
-      case 'Namespace':
-        this.registry.namespaceLabels.delete(gone.name)
-        this.#reclassify = true
-        return
-      case 'PodDisruptionBudget':
-        return void this.budgets.delete(key)
-      case 'ResourceQuota':
-        return void this.quotas.delete(key)
-      case 'PriorityClass':
-        return void this.priorities.delete(gone.name)
-      case 'PersistentVolumeClaim':
-        return this.#volumesChanged(() => this.volumes.drop('claim', key))
-      case 'PersistentVolume':
-        return this.#volumesChanged(() => this.volumes.drop('volume', gone.name))
-      case 'StorageClass':
-        return this.#volumesChanged(() => this.volumes.drop('class', gone.name))
-      case 'CSINode':
-        return this.#volumesChanged(() => this.volumes.drop('limits', gone.name))
-      case 'CSIDriver':
-        return this.#volumesChanged(() => this.volumes.drop('driver', gone.name))
-      case 'CSIStorageCapacity':
-        return this.#volumesChanged(() => this.volumes.drop('room', key))
-      case 'ResourceClaim':
-        return this.#volumesChanged(() => this.devices.drop('claim', key))
-      case 'DeviceClass':
-        return this.#volumesChanged(() => this.devices.drop('class', gone.name))
-      case 'ResourceSlice':
-        return this.#volumesChanged(() => this.devices.drop('slice', gone.name))
+    const { namespace = DEFAULT_NAMESPACE, name } = delta.gone as { readonly namespace?: string; readonly name: string }
+    if (delta.kind === 'Node') return this.#dropNode(name)
+    if (delta.kind === 'Pod') {
+      this.flush()
+      return this.#dropPod(namespace, name)
     }
+    if (delta.kind === 'Job') return this.books.dropJob(jobKey(namespace, name))
+    if (delta.kind === 'Queue') return this.books.dropQueue(name)
+    if (delta.kind === 'HyperNode') return void this.hyperNodes.delete(name)
+    const { kind } = delta
+    const drop = (): Changed => this.surroundings.drop(kind, `${namespace}/${name}`, name)
+    if (isStorage(kind)) this.#volumesChanged(drop)
+    else this.#changed(drop())
   }
 
   // Nodes.
@@ -181,26 +125,8 @@ export class World {
     this.version++
     const node = known ?? state.nodeRows++
     state.nodeIds.set(facts.name, node)
-    state.fitNodes(state.nodeRows)
-    if (before !== null) {
-      state.recountNode(node, 'out')
-      for (const counter of state.counters) counter.dropNode(node)
-    }
-    state.facts[node] = facts
     this.nodeHash[node] = hashText(facts.name, this.#seed)
-    state.setAlive(node, true)
-    for (const key of state.keys.values()) key.setNode(node, facts.labels[key.name], state.nodeCapacity)
-    for (const counter of state.counters) {
-      counter.setNode(node, true, state.nodeCapacity)
-      counter.refresh(state.log)
-    }
-    for (let dim = 0; dim < state.idle.length; dim++) {
-      const now = facts.allocatable[dim] ?? 0
-      const was = before?.allocatable[dim] ?? 0
-      ;(state.allocatable[dim] as Float64Array)[node] = now
-      state.log.add(state.idle[dim] as Float64Array, node, now - was)
-    }
-    if (before !== null) state.recountNode(node, 'in')
+    putNode(state, node, before, facts)
     this.#nodeChanged(node)
     if (before === null) this.#placeWaiting(facts.name, node)
   }
@@ -229,15 +155,7 @@ export class World {
       state.remove(task, status)
       this.#wait(name, task)
     }
-    for (const counter of state.counters) {
-      counter.dropNode(node)
-      counter.refresh(state.log)
-    }
-    for (const key of state.keys.values()) key.setNode(node, undefined, state.nodeCapacity)
-    for (let dim = 0; dim < state.idle.length; dim++)
-      for (const columns of [state.allocatable, state.idle, state.later]) (columns[dim] as Float64Array)[node] = 0
-    state.facts[node] = null
-    state.setAlive(node, false)
+    takeNode(state, node)
     this.#nodeChanged(node)
   }
 
