@@ -62,12 +62,6 @@ export class Field {
     return { found: true, seed, seeds: stories.length, says: /\d+ ms \S* (.*)/.exec(last)?.[1] ?? last }
   }
 
-  /** Seed to its trace's digest and what it says, of seeds without any fault. */
-  traces(from: number, count: number): ReadonlyMap<string, string> {
-    const lines = this.#stories(from, count, 'none', {}).slice(0, -1)
-    return new Map(lines.map((line) => [line.split(' ')[0] ?? '', line.replace(/\d+ ms/, '')]))
-  }
-
   /** Whether the unit suite sees it. */
   unitSuite(): 'passes' | 'fails' {
     try {
@@ -89,7 +83,7 @@ export class Field {
 
   #run(args: readonly string[], env: Readonly<Record<string, string>>): string {
     try {
-      return execFileSync(process.execPath, args, { cwd: this.#dir, env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 }).toString() // prettier-ignore
+      return execFileSync(process.execPath, args, { cwd: this.#dir, env: { ...process.env, NODE_COMPILE_CACHE: join(this.#dir, 'compiled'), ...env }, maxBuffer: 64 * 1024 * 1024 }).toString() // prettier-ignore
     } catch (error) {
       const { stdout, stderr } = error as { readonly stdout?: Buffer; readonly stderr?: Buffer }
       const said = stdout?.toString() ?? ''

@@ -138,7 +138,8 @@ export class GrantedLaws {
     for (const { workload, release, startBy } of entries) {
       const mine = this.#known.site(name).entries.get(workload)
       if (mine?.release !== release || mine.first || Date.parse(startBy) <= hubNowMs) continue
-      if (this.#known.site(name).begun.has(`${workload} ${release}`)) continue
+      const { begun, failed } = this.#known.site(name)
+      if (begun.has(`${workload} ${release}`) || failed.has(`${workload} ${release}`)) continue
       if (this.#isHeld(name, hubNowMs, monotonicMs - TOLD_GRACE_MS))
         throw new Violation('held', `${name} is told to begin ${workload} ${release}, and it is held or frozen`)
       if (this.#isCanary(name)) continue
