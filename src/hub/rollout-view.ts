@@ -2,6 +2,7 @@
 import type { RolloutOfHistory, RolloutView } from '../core/api/types.ts'
 import type { JsonObject } from '../core/model/json.ts'
 import type { Waiting } from '../core/model/state.ts'
+import { etaOf } from '../core/rollout/eta.ts'
 import { stoppedReason } from '../core/rollout/reasons.ts'
 import type { RolloutDecision, RolloutState, SiteProgress } from '../core/rollout/types.ts'
 import { countsOf } from './rollout-counts.ts'
@@ -16,7 +17,7 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
   const count = (...phases: readonly SiteProgress['phase'][]): number =>
     phases.reduce((sum, phase) => sum + (counts?.phases[phase] ?? 0), 0)
   const open = count('waiting', 'granted', 'changing')
-  const excused = open === 0 ? NONE_EXCUSED : excusedOf(state, decision)
+  const excused = open === 0 ? NONE_EXCUSED : excusedOf(parts, state, decision)
   const waves = (state?.waves ?? []).map((wave, index) => ({
     name: wave.name,
     state: wave.state,
@@ -47,7 +48,23 @@ export function rolloutView(parts: StandingParts, { spec, state, next }: Rollout
     paused: state?.paused ?? null,
     startedAtMs: spec.createdAtMs,
     endedAtMs: state?.endedAtMs ?? null,
+    etaMs: eta(parts, spec, state, because, excused.left),
   }
+}
+
+/** Windows and dependencies have times of their own. */
+const PACED: ReadonlySet<string> = new Set(['Slot', 'Soaking', 'Budget'])
+
+function eta(
+  { nowMs }: StandingParts,
+  spec: RolloutRecord['spec'],
+  state: RolloutState | null,
+  because: Waiting | null,
+  left: Excused['left'],
+): number | null {
+  if (state?.phase !== 'Progressing' || (because !== null && !PACED.has(because.reason))) return null
+  const targeted = countsOf(state).waves.map(({ sites }) => sites)
+  return etaOf(spec, state, left, targeted, nowMs())
 }
 
 /** What was said last, but for what somebody said since: until the next turn that is all that is known. */
@@ -63,20 +80,30 @@ interface Excused {
   readonly waiting: number
   /** Told to move when it was still heard of, or begun and then gone dark. */
   readonly moving: number
+  /** By wave: joined, heard of, and still to change. */
+  readonly left: readonly number[]
 }
 
-const NONE_EXCUSED: Excused = { waiting: 0, moving: 0 }
+const NONE_EXCUSED: Excused = { waiting: 0, moving: 0, left: [] }
 const EXCUSED = new WeakMap<RolloutDecision, WeakMap<RolloutState, Excused>>()
 
 /** Sites that wait for nothing but their link. Counted once a decision and state. */
-function excusedOf(state: RolloutState | null, decision: RolloutDecision | undefined): Excused {
+function excusedOf(
+  { world }: StandingParts,
+  state: RolloutState | null,
+  decision: RolloutDecision | undefined,
+): Excused {
   if (state === null || decision === undefined) return NONE_EXCUSED
   const counted = EXCUSED.get(decision) ?? new WeakMap<RolloutState, Excused>()
   const known = counted.get(state)
   if (known !== undefined) return known
-  const excused = { waiting: 0, moving: 0 }
-  for (const [name, { phase }] of state.sites) {
-    if (decision.waiting.get(name)?.reason !== 'LinkDown') continue
+  const excused = { waiting: 0, moving: 0, left: state.waves.map(() => 0) }
+  for (const [name, { phase, wave }] of state.sites) {
+    const isOpen = phase === 'waiting' || phase === 'granted' || phase === 'changing'
+    if (decision.waiting.get(name)?.reason !== 'LinkDown') {
+      if (isOpen && world.sites.get(name)?.standing === 'active') excused.left[wave] = (excused.left[wave] ?? 0) + 1
+      continue
+    }
     if (phase === 'waiting') excused.waiting += 1
     else if (phase === 'granted' || phase === 'changing') excused.moving += 1
   }
@@ -123,5 +150,6 @@ export function pastView(doc: JsonObject, counted: 'counted' | 'uncounted'): Rol
     paused: null,
     startedAtMs,
     endedAtMs,
+    etaMs: null,
   }
 }

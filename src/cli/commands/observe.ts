@@ -82,7 +82,7 @@ function rolloutLine(rollout: RolloutView, nowMs: number, io: Pick<Io, 'ascii'>)
       ? ''
       : `  ${formatWaiting(rollout.waiting)}${rollout.waiting.nextAtMs === undefined ? '' : `, next ${when(rollout.waiting.nextAtMs, nowMs)}`}`
   const percent = total === 0 ? 100 : Math.floor((done / total) * 100)
-  return `ROLLOUT ${rollout.workload} ${shortDigest(rollout.id)}  ${rollout.phase}${wave}  fleet ${done}/${total} ${bar(done, total, 20, io.ascii)} ${percent}%${failed > 0 ? `  ${failed} failed` : ''}${excused > 0 ? `  ${excused} excused` : ''}${waits}`
+  return `ROLLOUT ${rollout.workload} ${shortDigest(rollout.id)}  ${rollout.phase}${wave}  fleet ${done}/${total} ${bar(done, total, 20, io.ascii)} ${percent}%${failed > 0 ? `  ${failed} failed` : ''}${excused > 0 ? `  ${excused} excused` : ''}${rollout.etaMs == null ? '' : `  eta ${when(rollout.etaMs, nowMs)}`}${waits}`
 }
 
 async function list<T>(

@@ -120,6 +120,8 @@ export interface RolloutView {
   readonly paused: { readonly by: string; readonly why: string; readonly atMs: number } | null
   readonly startedAtMs: number
   readonly endedAtMs: number | null
+  /** When it may be through, by the pace so far; null: nobody can say. */
+  readonly etaMs: number | null
 }
 
 /** One that runs, or one that is over: what was counted of that is told to those who read the whole fleet. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { CAUTIOUS } from '../../../src/core/fleet/policy.ts'
 import { formatWaiting } from '../../../src/core/model/state.ts'
 import { decide } from '../../../src/core/rollout/decide.ts'
+import { etaOf } from '../../../src/core/rollout/eta.ts'
 import { DAY, HOUR, MINUTE, policy, release, Sim, spec, wave } from '../../property/rollout/sim.ts'
 
 const OLD = release('old')
@@ -303,4 +304,32 @@ test('budgets count a site once, however many workloads change there, and the ol
   expect(sim.workload('b', 'db').published?.release).toBe(NEW)
   // b changes already: another workload makes it no second site.
   expect(runs(sim)).toEqual(['b'])
+})
+
+describe('when it may be through', () => {
+  const rules = policy([wave('one', { size: { count: 1 } }), wave('rest', { maxConcurrent: { count: 2 } })])
+  const eta = (sim: Sim, left: readonly number[]): number | null => {
+    const { spec: of } = sim.rollouts.get('web') ?? {}
+    if (of === undefined) throw new Error('no rollout')
+    const at = etaOf(of, sim.state('web'), left, [1, 6], sim.nowMs)
+    return at === null ? null : (at - sim.nowMs) / MINUTE
+  }
+  test('each wave in as many goes as its places ask for, by a guess first and then by the pace of those that are through', () => {
+    const sim = fleet(7, rules)
+    sim.tick()
+    // 35 minutes for the one and for each of three pairs.
+    expect(eta(sim, [1, 6])).toBe(4 * 35)
+    sim.run(90 * MINUTE, 10 * MINUTE, () => sim.state('web').waves[0]?.state === 'passed')
+    const { startedAtMs = 0, passedAtMs = 0 } = sim.state('web').waves[0] ?? {}
+    expect(eta(sim, [0, 6])).toBe((3 * (passedAtMs - startedAtMs)) / MINUTE)
+  })
+  test('nobody can say where somebody must say yes, or where it does not run', () => {
+    const sim = fleet(7, policy([CANARY, { ...REST, approval: 'ops' }]))
+    sim.tick()
+    expect(eta(sim, [1, 6])).toBeNull()
+    const other = fleet(7, rules)
+    other.tick()
+    other.say('web', { kind: 'pause', by: 'ann', why: 'x' })
+    expect(eta(other, [1, 6])).toBeNull()
+  })
 })
