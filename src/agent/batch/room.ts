@@ -7,7 +7,6 @@ import { schedulerJob } from '../../core/batch/gang.ts'
 import type { PastJob } from '../../core/batch/past.ts'
 import { withQueueLimits } from '../../core/batch/queue.ts'
 import { isOver } from '../../core/batch/record.ts'
-import { saidOf } from '../../core/batch/said.ts'
 import { type JobWait, POD_LABELS } from '../../core/batch/types.ts'
 import type { Cluster } from '../../core/kube/cluster.ts'
 import type { JsonObject } from '../../core/model/json.ts'
@@ -19,8 +18,9 @@ import type { Logger } from '../../runtime/logger.ts'
 import { runTurns } from '../../runtime/turns.ts'
 import type { AgentStore } from '../ports.ts'
 import { lacksRight, type RoomTrouble, troubleOf } from '../room-trouble.ts'
-import { actOn, type Trouble } from './act.ts'
+import type { Trouble } from './act.ts'
 import { adopt } from './adopt.ts'
+import { type CarryPorts, carryOut } from './carry-out.ts'
 import { stepCrons } from './crons.ts'
 import type { BatchDesired, BatchFinding, Wanted } from './desired.ts'
 import { createSayer } from './events.ts'
@@ -139,33 +139,18 @@ export function createBatchRoom(ports: BatchPorts): BatchRoom {
     const step = stepJobs({ journal, tree: queues.tree, pods: podsByJob(pods.objects().values(), isGone), nowMs })
     journal.write(step.rows)
     waits = new Map([...step.waits, ...crons.waits])
-    let nextMs = Math.min(step.nextAtMs ?? Infinity, crons.nextAtMs ?? Infinity) - nowMs
-    for (const act of step.acts) {
-      // Told to stop meanwhile: the rest is written down, as over a kill, and done when it may be.
-      if (!mayAct()) break
-      for (const note of act.notes) log.info({ job: act.key, note }, 'a job went on')
-      const acted = await actOn(act, troubles.get(act.key), { ...ports, monotonicMs: () => clock.monotonicMs(), saw: (pod) => pods.put(pod) }, signal) // prettier-ignore
-      const said = saidOf({ ...act, after: act.row.record })
-      if (acted.is === 'troubled') {
-        sayer.say(act.row.record, said.filter(({ reason, pod }) => reason !== 'SuccessfulCreate' && pod === undefined)) // prettier-ignore
-        if (troubles.get(act.key)?.fault.message !== acted.trouble.fault.message)
-          sayer.say(act.row.record, [{ type: 'Warning', reason: 'FailedCreate', message: acted.trouble.fault.message }])
-        if (troubles.get(act.key)?.fault !== acted.trouble.fault)
-          log.warn({ job: act.key, reason: acted.trouble.fault.reason, because: acted.trouble.fault.message }, 'a job cannot be carried out') // prettier-ignore
-        troubles.set(act.key, acted.trouble)
-        nextMs = Math.min(nextMs, acted.trouble.untilMs - clock.monotonicMs())
-        continue
-      }
-      troubles.delete(act.key)
-      sayer.say(act.row.record, said)
-      if (act.clean) {
-        const row = journal.jobs().get(act.key) ?? act.row
-        journal.write(new Map([[act.key, row.leaving ? null : { ...row, cleaned: true }]]))
-        nextMs = 0
-      }
-      if (act.create.length > 0) nextMs = Math.min(nextMs, DEBOUNCE_MS)
+    const dueMs = Math.min(step.nextAtMs ?? Infinity, crons.nextAtMs ?? Infinity) - nowMs
+    const carrying: CarryPorts = {
+      ...ports,
+      random: () => ports.random(),
+      journal,
+      sayer,
+      troubles,
+      mayAct,
+      monotonicMs: () => clock.monotonicMs(),
+      saw: (pod) => pods.put(pod),
     }
-    for (const key of troubles.keys()) if (!journal.jobs().has(key)) troubles.delete(key)
+    const nextMs = Math.min(dueMs, await carryOut(step.acts, carrying, signal))
     return { nextMs: tell(Math.max(0, nextMs)) }
   }
 
