@@ -30,8 +30,9 @@ import {
   reconcileNamespace,
 } from './control/garbage.ts'
 import { reconcileJob } from './control/job.ts'
-import { behaviourOfTag, Kubelet, SCHEDULER, schedulePods } from './control/pods.ts'
+import { behaviourOfTag, Kubelet } from './control/pods.ts'
 import { reconcileReplicaSet } from './control/replicas.ts'
+import { SCHEDULER, schedulePods } from './control/scheduler.ts'
 import { reconcileClaim, reconcileService } from './control/services.ts'
 import { reconcileStatefulSet } from './control/statefulset.ts'
 import { CRD_KEY } from './kind-registry.ts'
