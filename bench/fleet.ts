@@ -24,6 +24,8 @@ const CONNECTED_MS = 60_000
 
 /** A process that ends, or does not answer for this long, is one that ended: what it said last stands. */
 const ANSWER_MS = 180_000
+/** Until it is up: a key and a certificate for each of its sites, or all that a hub's store holds. */
+const OPEN_MS = 600_000
 
 class Child<Ask extends { readonly do: string }, Look> {
   readonly process: ChildProcess
@@ -74,8 +76,8 @@ class Child<Ask extends { readonly do: string }, Look> {
   }
 
   /** The next message; rejects where the process ends first. */
-  async said<T>(): Promise<T> {
-    const timer = setTimeout(() => this.process.kill('SIGKILL'), ANSWER_MS)
+  async said<T>(withinMs = ANSWER_MS): Promise<T> {
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), withinMs)
     try {
       return await new Promise<T>((resolve, reject) => {
         const gone = (): void => reject(new Error('a process of the bench ended'))
@@ -167,7 +169,7 @@ export class Fleet implements AsyncDisposable {
       const start = { dir, port, from: at(i), to: at(i + 1) }
       return new Child<SitesAsk, SitesLook>('fleet-sites.ts', start, { connected: 0, back: 0, failures: 0 })
     })
-    await Promise.all(shards.map((shard) => shard.said<object>()))
+    await Promise.all(shards.map((shard) => shard.said<object>(OPEN_MS)))
     say(`${sites} keys and certificates are made`)
     const fleet = new Fleet(sites, { dir, port, workloads, pollMs }, shards)
     await fleet.start()
@@ -196,7 +198,7 @@ export class Fleet implements AsyncDisposable {
       NOTHING_SEEN,
       env,
     )
-    const serves = await this.#running.said<object>().catch(() => undefined)
+    const serves = await this.#running.said<object>(OPEN_MS).catch(() => undefined)
     return serves === undefined ? Infinity : performance.now() - began
   }
 
