@@ -9,11 +9,11 @@ import type { HubTables } from './hub-schema.ts'
 /** SQLite binds at most 32,766 values, PostgreSQL 65,535; the largest is a few ms. */
 const SIZES = [512, 64, 8, 1] as const
 
-/** By table and number of rows. */
+/** By table and number of rows: there is one way to write rows of a table. */
 const TEXTS = new Map<string, string>()
 
 /**
- * `columns`: those of every row, in the order in which `statement` writes them. Between two of the largest statements others have
+ * `columns`: those of every row, in the order in which `statement` writes them; `statement` is the same for each call with this table. Between two of the largest statements others have
  * their turn: a change of a hundred thousand rows holds up no exchange that needs no row.
  */
 export async function putRows<Row extends Readonly<Record<string, unknown>>>(
