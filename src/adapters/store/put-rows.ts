@@ -13,8 +13,9 @@ const SIZES = [512, 64, 8, 1] as const
 const TEXTS = new Map<string, string>()
 
 /**
- * `columns`: those of every row, in the order in which `statement` writes them; `statement` is the same for each call with this table. Between two of the largest statements others have
- * their turn: a change of a hundred thousand rows holds up no exchange that needs no row.
+ * `columns`: those of every row, in the order in which `statement` writes them; `statement` is the same for each call with this table.
+ * Between two of the largest statements others have their turn: a change of a hundred thousand rows holds up no exchange that needs
+ * no row.
  */
 export async function putRows<Row extends Readonly<Record<string, unknown>>>(
   tx: Transaction<HubTables>,
