@@ -114,7 +114,10 @@ function intentOf(entry: ManifestEntry, input: DesiredInput, named: ReadonlySet<
     if (begin.kind === 'waits') {
       const release = before === undefined ? undefined : library.release(before.release)
       const waits = made(entry, before, begin.waiting, release, before?.release, target, input)
-      return former === undefined ? waits : { ...waits, desired: { ...waits.desired, state: 'held' } }
+      // What it is half way to is not gone on with either.
+      const stopped = stop !== undefined && before !== undefined && !isWhole(before)
+      const state = former !== undefined || stopped ? 'held' : waits.desired.state
+      return { ...waits, stopped, desired: { ...waits.desired, state } }
     }
     const record = begin.kind === 'begun' ? before : began(entry, before, input.acceptedAtMs)
     const goes = made(entry, record, stop, target, entry.release, target, input)

@@ -275,7 +275,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     const intent = intents.find(({ entry }) => entry.workload === workload)
     const current = manifest()
     if (intent === undefined || current === undefined || intent.entry.gates.length === 0) return undefined
-    const through = isWhole(intent.record) || intent.instead !== undefined || intent.digest !== intent.entry.release
+    const through = isWhole(intent.record) || intent.instead !== undefined
     return through ? undefined : stopOf(current.manifest, intent.entry, deps.hubNow())
   }
 

@@ -13,6 +13,7 @@ const MINUTE = 60_000
 const LEFT_MS = Date.UTC(2026, 0, 2, 3, 5) - NOW_MS
 const NIGHT: ManifestWindow = { effect: 'allow', overrun: 'stop', timeZone: 'UTC', schedule: '0 3 * * *', durationMs: 5 * MINUTE } // prettier-ignore
 const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
 
 const settings = (a: string): Manifest => {
   const made = configMap('settings', { a })
@@ -77,6 +78,30 @@ describe('what has begun when its window closes', () => {
     expect(await has(site)).toBe('2')
     expect(observed(site)).toMatchObject({ sync: 'Synced', health: 'Healthy' })
   })
+
+  test('stands still where the hub has meanwhile told of another, that may not begin yet', async () => {
+    const site = await halfWay()
+    await site.clock.advance(LEFT_MS + 1_000)
+    site.hub.reachable = true
+    const objects = [deployment('till', 'till:3'), settings('3')]
+    const opensMs = site.clock.nowMs() + DAY_MS - 5 * MINUTE
+    const permit = { startAfterMs: opensMs, startByMs: opensMs + 4 * MINUTE }
+    site.hub.publish({ till: { objects, gates: ['night'], ...permit } }, { windows: { night: NIGHT }, critical: ['gates', 'windows'] }) // prettier-ignore
+    await site.agent.exchange(SIGNAL)
+    await site.clock.advance(HOUR_MS)
+    const writes = site.writes()
+    await site.settle(4)
+    expect(site.writes()).toBe(writes)
+    expect(await has(site)).toBe('1')
+    expect(observed(site)).toMatchObject({ begun: false, sync: 'Waiting', waiting: { reason: 'WindowClosed' } })
+    await site.clock.advance(DAY_MS - HOUR_MS - 5 * MINUTE)
+    for (let i = 0; i < 3; i++) {
+      await site.agent.turn(SIGNAL)
+      await site.clock.advance(20_000)
+    }
+    expect(observed(site)?.begun).toBe(true)
+    expect((await liveOf(site, deployment('till')))?.['spec']).toMatchObject({ template: { spec: { containers: [{ image: 'till:3' }] } } })
+  }) // prettier-ignore
 
   test('stands still after the process was started anew, too', async () => {
     const site = await halfWay()
