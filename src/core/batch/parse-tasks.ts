@@ -1,6 +1,7 @@
 /** Tasks of a job: their names, counts, templates, and which waits for which. */
 import { isObject, type Json, type JsonObject } from '../model/json.ts'
 import { refuseDnsLabel } from '../kube/names.ts'
+import { parseQuantity } from '../kube/quantity.ts'
 import { countOf, type Gathering, listOf, objectOf, refuse, textOf, textsOf } from './fields.ts'
 import { parsePolicies } from './parse-policies.ts'
 import { BATCH_LIMITS, type TaskSpec } from './types.ts'
@@ -40,6 +41,7 @@ function parseTask(into: Gathering, value: JsonObject, path: string, position: n
     refuse(into, `${path}.template`, 'needs a spec with one container at least')
     return undefined
   }
+  refuseQuantities(into, objectOf(template['spec']), `${path}.template.spec`)
   return {
     name,
     replicas,
@@ -49,6 +51,19 @@ function parseTask(into: Gathering, value: JsonObject, path: string, position: n
     policies: parsePolicies(into, value['policies'], `${path}.policies`),
     maxRetry: taskRetryOf(into, value['maxRetry'], `${path}.maxRetry`),
   }
+}
+
+/** The API server of every site would refuse its pods: better said before anything is rolled out. */
+function refuseQuantities(into: Gathering, pod: JsonObject, path: string): void {
+  for (const field of ['initContainers', 'containers'])
+    for (const [i, container] of listOf(pod[field]).entries())
+      for (const kind of ['requests', 'limits'])
+        for (const [name, amount] of Object.entries(objectOf(objectOf(objectOf(container)['resources'])[kind]))) {
+          const at = `${path}.${field}[${i}].resources.${kind}.${name}`
+          const read = typeof amount === 'string' || typeof amount === 'number' ? parseQuantity(amount) : undefined
+          if (read?.ok !== true) refuse(into, at, `${JSON.stringify(amount)} is no quantity`)
+          else if (read.quantity.nanos < 0n) refuse(into, at, `${read.quantity.canonical} is negative`)
+        }
 }
 
 /** -1 is Volcano's word for no limit. */

@@ -4,8 +4,11 @@ import { dependencyCircles, dependencyGate, factOf, JobFacts } from '../../../sr
 import { parseBatchJob } from '../../../src/core/batch/parse.ts'
 import { parseBatchQueue, queueGate, QueueTree, withQueueLimits } from '../../../src/core/batch/queue.ts'
 import type { JobPhase } from '../../../src/core/batch/types.ts'
-import type { JsonObject } from '../../../src/core/model/json.ts'
+import type { Json, JsonObject } from '../../../src/core/model/json.ts'
 import { jobDocument, jobSpec, Site, START_MS, task } from './site.ts'
+
+const asking = (cpu: Json): JsonObject =>
+  task('w', 1, { template: { spec: { containers: [{ name: 'm', image: 'i', resources: { requests: { cpu } } }] } } })
 
 const REFUSED: Readonly<Record<string, readonly [JsonObject, string]>> = {
   'two tasks of one name': [{ tasks: [task('w', 1), task('w', 2)] }, 'two tasks of the name w'],
@@ -42,6 +45,9 @@ const REFUSED: Readonly<Record<string, readonly [JsonObject, string]>> = {
   'too many pods': [{ tasks: [task('w', 10_001)] }, '10000 is the limit'],
   'a deadline in words': [{ deadline: 'soon' }, 'no time of day'],
   'a framework without its leader': [{ plugins: { pytorch: [] } }, 'has no task master'],
+  'a negative request': [{ tasks: [asking('-1')] }, '-1 is negative'],
+  'an unknown unit': [{ tasks: [asking('5 apples')] }, '"5 apples" is no quantity'],
+  'a request that is a list': [{ tasks: [asking([])] }, '[] is no quantity'],
   'an unknown flag': [{ plugins: { svc: ['--colour=red'] } }, 'does not know --colour'],
 }
 
