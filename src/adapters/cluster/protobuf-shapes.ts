@@ -269,5 +269,3 @@ export const WRITE_SHAPES: Readonly<Record<string, Shape>> = {
   Binding: shape({ 1: one('metadata', METADATA), 2: one('target', REFERENCE) }),
   Event: EVENT,
 }
-
-export const WATCH_EVENT: Shape = shape({ 1: text('type') })
