@@ -35,7 +35,7 @@ export const sacct: Command<CliPorts> = {
     delimiter: { type: 'string', help: 'in place of |' },
     allocations: { type: 'switch', short: 'X', help: 'taken, and nothing else is shown: jobs have no steps' },
     duplicates: { type: 'switch', short: 'D', help: 'taken; a job that was made anew stands in one line' },
-    json: { type: 'switch', help: 'as JSON, by the names of Slurm`s data parser' },
+    json: { type: 'switch', help: "as JSON, by the names of Slurm's data parser" },
     ...BATCH_FLAGS,
   },
   async run(_args, flags, ports, io) {

@@ -29,7 +29,7 @@ export const FORMAT_FLAGS = {
     placeholder: 'LETTERS',
     help: 'in this order: letters as of -o, - turns one round',
   },
-  json: { type: 'switch', help: 'as JSON, by the names of Slurm`s data parser' },
+  json: { type: 'switch', help: "as JSON, by the names of Slurm's data parser" },
 } as const
 
 export const WHO_FLAGS = {

@@ -7,9 +7,9 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   'mail-type': 'no mail is sent', 'mail-user': 'no mail is sent', account: 'accounts are not kept', qos: 'the queue decides', nice: 'the queue decides',
   priority: 'the queue decides', parsable: '', quiet: '', verbose: '', 'kill-on-invalid-dep': 'it waits and says so',
   'no-kill': '', 'get-user-env': 'pods have their own environment', oversubscribe: 'pods share nodes', overcommit: 'requests decide', 'ignore-pbs': '',
-  hint: 'CPUs are the node`s to share out', distribution: 'CPUs are the node`s to share out', 'threads-per-core': 'CPUs are the node`s to share out',
-  'ntasks-per-core': 'CPUs are the node`s to share out', 'ntasks-per-socket': 'CPUs are the node`s to share out', 'mem-bind': 'CPUs are the node`s to share out',
-  'cpu-freq': 'CPUs are the node`s to share out', 'gpu-bind': 'each task has its own', 'gpu-freq': 'it is not set', propagate: 'limits are the image`s own',
+  hint: 'the node shares its CPUs out', distribution: 'the node shares its CPUs out', 'threads-per-core': 'the node shares its CPUs out',
+  'ntasks-per-core': 'the node shares its CPUs out', 'ntasks-per-socket': 'the node shares its CPUs out', 'mem-bind': 'the node shares its CPUs out',
+  'cpu-freq': 'the node shares its CPUs out', 'gpu-bind': 'each task has its own', 'gpu-freq': 'it is not set', propagate: 'limits are those of the image',
   profile: 'nothing is profiled', 'acctg-freq': 'nothing is profiled', wckey: 'accounts are not kept', switches: 'the scheduler decides',
 } // prettier-ignore
 
