@@ -42,9 +42,8 @@ export interface Job {
   problem: string | null
   readonly tasks: Set<number>
   subJobs: Map<string, SubJob>
-  /** Within the cycle: roles and pods that found no node. */
+  /** Within the cycle: roles of which a pod found no node. */
   failedRoles: Set<string>
-  failedTasks: Set<number>
   allocatedHyperNode: string
 }
 

@@ -38,6 +38,10 @@ export function queueShape(queues: readonly (Queue | null)[], rows: ReadonlyMap<
   }
 }
 
+/** Most jobs have neither, and there may be very many: who gives one some gives it a map of its own. */
+const NO_ROLES: Job['roles'] = new Map()
+export const NO_PARTS: Job['subJobs'] = new Map()
+
 export function newJob(row: number, key: string, namespace: string, name: string, group: number): Job {
   return {
     row,
@@ -50,7 +54,7 @@ export function newJob(row: number, key: string, namespace: string, name: string
     queueName: '',
     priority: 0,
     minMember: 0,
-    roles: new Map(),
+    roles: NO_ROLES,
     minTaskTotal: 0,
     minResources: null,
     phase: 'Pending',
@@ -59,9 +63,8 @@ export function newJob(row: number, key: string, namespace: string, name: string
     implicit: false,
     problem: null,
     tasks: new Set(),
-    subJobs: new Map(),
+    subJobs: NO_PARTS,
     failedRoles: new Set(),
-    failedTasks: new Set(),
     allocatedHyperNode: '',
   }
 }

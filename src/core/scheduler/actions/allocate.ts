@@ -24,7 +24,6 @@ export function allocate(cycle: Cycle): void {
   const left = new Map<Job, number[]>()
   for (const job of jobs) {
     job.failedRoles.clear()
-    job.failedTasks.clear()
     left.set(
       job,
       cycle.pendingOf(job).filter((task) => !cycle.isBestEffort(task)),
@@ -125,7 +124,6 @@ function tryDomains(
     const within = new Set<number>()
     for (let node = 0; node < cycle.state.nodeRows; node++) if (domains[node] === domain) within.add(node)
     job.failedRoles.clear()
-    job.failedTasks.clear()
     const statement = new Statement(cycle)
     const left = [...order]
     placeTasks(cycle, queue, job, left, statement, () => cycle.jobReady(job), { within })

@@ -10,8 +10,10 @@ export function isEvictable(cycle: Cycle, task: number): boolean {
 /** It is ours, there for a while, willing, and not better than the one who asks. */
 export function isAskable(cycle: Cycle, task: number, victim: number): boolean {
   const { state, options, nowMs } = cycle
-  if ((state.taskJob[victim] as number) < 0 || !isEvictable(cycle, victim) || !cycle.factsOf(victim).preemptable)
-    return false
+  if ((state.taskJob[victim] as number) < 0 || !isEvictable(cycle, victim)) return false
+  // Within one job Volcano asks nobody whether they are willing.
+  const isKin = options.profile === 'volcano' && state.taskJob[victim] === state.taskJob[task]
+  if (!isKin && !cycle.factsOf(victim).preemptable) return false
   if (cycle.isBestEffort(task) && !cycle.isBestEffort(victim)) return false
   const started = state.taskStarted[victim] as number
   if (options.minRunMs <= 0 || started <= 0 || nowMs - started >= options.minRunMs) return true

@@ -24,13 +24,9 @@ export function placeTasks(
     const task = tasks[taken++] as number
     if (!cycle.allocatable(queue, task)) continue
     const { role } = cycle.factsOf(task)
-    if (role !== '' && job.failedRoles.has(role)) {
-      job.failedTasks.add(task)
-      continue
-    }
+    if (role !== '' && job.failedRoles.has(role)) continue
     const choice = pick(cycle, task, limits, (podClass) => statement.foundNone(podClass))
     if (choice === null) {
-      job.failedTasks.add(task)
       job.failedRoles.add(role)
       if (mayGoOn(cycle, job, tasks, taken)) continue
       break
@@ -99,13 +95,9 @@ export function placeNext(
     const task = tasks[k] as number
     if (!cycle.allocatable(queue, task)) continue
     const { role } = cycle.factsOf(task)
-    if (role !== '' && job.failedRoles.has(role)) {
-      job.failedTasks.add(task)
-      continue
-    }
+    if (role !== '' && job.failedRoles.has(role)) continue
     const choice = pick(cycle, task, limits, (podClass) => remember(cycle.state, podClass))
     if (choice === null) {
-      job.failedTasks.add(task)
       if (role !== '') job.failedRoles.add(role)
       continue
     }

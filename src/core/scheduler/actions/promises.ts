@@ -84,7 +84,6 @@ function placeAll(
 /** Its other pods wait for their turn; what found nothing here may find something elsewhere. */
 function settle(cycle: Cycle, job: Job, left: Map<Job, number[]>): void {
   job.failedRoles.clear()
-  job.failedTasks.clear()
   const rest = left.get(job) as number[]
   left.set(
     job,

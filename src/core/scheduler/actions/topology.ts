@@ -8,6 +8,7 @@ import type { Cycle } from '../cycle.ts'
 import { at, zeroes, type Dense } from '../dense.ts'
 import { hyperTree, TOP } from '../hypernodes.ts'
 import type { Job, Queue, SubJob } from '../ledger.ts'
+import { NO_PARTS } from '../records.ts'
 import { readSelector } from '../selectors.ts'
 import { Statement, type Move } from '../statement.ts'
 import { isAllocated, PENDING, STATUSES } from '../status.ts'
@@ -80,7 +81,6 @@ export function allocateDivided(cycle: Cycle, queue: Queue, job: Job, tasks: num
 function tryJob(cycle: Cycle, queue: Queue, job: Job, from: readonly Part[], hyperNode: string): Trial | null {
   const outer = new Statement(cycle)
   job.failedRoles.clear()
-  job.failedTasks.clear()
   const parts = from.map(({ subJob, tasks }) => ({ subJob, tasks: [...tasks] }))
   const turns = [...parts]
   const stands = new Map<SubJob, string>()
@@ -254,6 +254,7 @@ function subJobOf(cycle: Cycle, job: Job, policyName: string, name: string): Sub
     topology: topology === undefined ? null : topologyOf(cycle, topology),
     allocatedHyperNode: policy === undefined ? job.allocatedHyperNode : '',
   }
+  if (job.subJobs === NO_PARTS) job.subJobs = new Map()
   job.subJobs.set(name, subJob)
   return subJob
 }

@@ -71,11 +71,11 @@ function unitsFor(cycle: Cycle, { job, tasks, because, wanted }: Asked, first: n
     const willing = running.filter((task) => isAskable(cycle, first, task))
     const useful = willing.filter((task) => isHelpful(cycle.state.taskNode[task] as number))
     if (useful.length === 0) continue
-    spare.push(...agreed(cycle, because, first, useful, 'pods'))
+    const ready = readyOf(cycle.state, other.group)
+    if (ready > other.minMember) spare.push(...agreed(cycle, because, first, useful, 'pods'))
     // Whoever is only on its way, or may not be asked, keeps all of its gang.
-    const placed = readyOf(cycle.state, other.group) - cycle.state.count(other.group, SUCCEEDED)
-    if (other.minMember > 0 && willing.length === placed)
-      gangs.push({ tasks: willing.toSorted(byVictim), leaving: 'whole' })
+    const placed = ready - cycle.state.count(other.group, SUCCEEDED)
+    if (other.minMember > 0 && willing.length === placed) gangs.push({ tasks: willing, leaving: 'whole' })
   }
   if (gangs.length === 0) return []
   return [
