@@ -217,4 +217,7 @@ it('words for people: numbers with their units, the queue with its dimension, a 
   const reserved: Waiting = { ...base, kind: 'reservation', next: { on: 'reservation', atMs: Date.parse('2026-03-01T12:00:00Z') } } // prettier-ignore
   expect(wordsOf(reserved, 3)).toBe('Room is reserved: it starts by 2026-03-01T12:00:00Z at the latest. 0/3 nodes are available.') // prettier-ignore
   expect(wordsOf({ ...base, kind: 'nodes' }, 0)).toBe('no nodes available to schedule pods.')
+  const share = { name: 'q', resource: 'cpu', used: 3000, deserved: 4000, asked: 1000 }
+  expect(wordsOf({ ...base, kind: 'nodes', share }, 3)).toMatch(/Queue q has 3 of the 4 cpu it deserves: nobody who could make room holds more/) // prettier-ignore
+  expect(wordsOf({ ...base, kind: 'nodes', share: { ...share, asked: 2000 } }, 3)).toMatch(/with this it would have more, and takes nothing/) // prettier-ignore
 })

@@ -311,6 +311,30 @@ describe('queues', () => {
     })
   })
 
+  it('a gang whose disruption budget forbids it stays where budgets are honoured, and the one before it goes', () => {
+    const covered = { labels: { app: 'kept' } }
+    const budget = {
+      metadata: { name: 'b', namespace: 'ns' },
+      spec: { selector: { matchLabels: { app: 'kept' } } },
+      status: { disruptionsAllowed: 1 },
+    }
+    const result = schedule(
+      {
+        nodes: [node('n'), node('m')],
+        pods: [...gang('old', 4, 'n'), ...gang('kept', 4, 'm', covered), ...gang('new', 2, undefined)],
+        jobs: [
+          job('old', { queue: 'x', minMember: 4, phase: 'Running', createdMs: 1 }),
+          job('kept', { queue: 'x', minMember: 4, phase: 'Running', createdMs: 2 }),
+          job('new', { queue: 'y', minMember: 2 }),
+        ],
+        queues: shares(4, 4),
+        podDisruptionBudgets: [budget],
+      },
+      { nowMs: Date.UTC(2026, 0, 2), budgets: 'honour' },
+    )
+    expect(evicted(result)).toEqual(['old-0', 'old-1', 'old-2', 'old-3'])
+  })
+
   it('queues with weights only take back their part of what is there', () => {
     const result = reclaimed(
       [...gang('old', 4, 'n'), ...gang('old2', 4, 'm'), ...gang('new', 4, undefined)],
