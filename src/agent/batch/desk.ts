@@ -7,6 +7,7 @@ import { beginJob, isOver } from '../../core/batch/record.ts'
 import { DEFAULT_QUEUE } from '../../core/batch/release.ts'
 import { parseSbatch } from '../../core/batch/sbatch.ts'
 import type { SlurmJob } from '../../core/batch/slurm-columns.ts'
+import type { Placed } from '../../core/batch/slurm-reason.ts'
 import type { Command } from '../../core/batch/types.ts'
 import { BATCH_FORMAT, type BatchView } from '../../core/batch/view.ts'
 import { Fault } from '../../core/model/fault.ts'
@@ -15,8 +16,9 @@ import type { Manifest } from '../../core/model/object.ts'
 import { timeZoneOf } from './adopt.ts'
 import { cancelCommands, readChoice, readJobId } from './cancel.ts'
 import { podsByJob, specOf } from './jobs.ts'
-import { jobKey, type JobRow, queueKey } from './journal.ts'
+import { jobKey, type JobRow, type Journal, queueKey } from './journal.ts'
 import type { Held } from './node-use.ts'
+import type { SiteQueues } from './queues.ts'
 import type { BatchRoom } from './room.ts'
 import { slurmJobs } from './slurm.ts'
 import { queueRows, slurmNodes } from './slurm-nodes.ts'
@@ -50,7 +52,8 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
 
   /** The lines of squeue for each job. */
   function lines(): (key: string, row: JobRow) => readonly SlurmJob[] {
-    const { waits, troubles, pods, placement, queues } = room.state()
+    const { journal, waits, troubles, pods, placement, queues } = room.state()
+    const full = fullQueues(journal, queues)
     const byJob = podsByJob(pods?.objects().values() ?? [], () => false)
     return (key, row) => {
       const at = `${row.record.namespace}/${row.record.name}`
@@ -60,7 +63,7 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
         pods: byJob.get(at) ?? [],
         words: {
           wait: waits.get(key) ?? null,
-          placed: placement?.waiting(at),
+          placed: full.has(specOf(row)?.queue ?? '') ? FULL : placement?.waiting(at),
           trouble: troubles.get(key)?.fault.reason,
         },
         expectedMs: placement?.expectedMs(at),
@@ -222,6 +225,21 @@ export function createBatchDesk(room: BatchRoom, parts: { site(): string; nowMs(
       return queueWord(ask.queue, ask.word)
     },
   }
+}
+
+/** As many jobs run as the queue may run at once. */
+const FULL: Placed = { kind: 'queue', refusals: [], resource: 'jobs' }
+
+/** Queues of which no other job may begin. */
+function fullQueues(journal: Journal, { specs }: SiteQueues): ReadonlySet<string> {
+  const running = new Map<string, number>()
+  for (const row of journal.jobs().values()) {
+    const queue = specOf(row)?.queue
+    if (queue === undefined || row.record.startedMs === null || isOver(row.record.phase)) continue
+    running.set(queue, (running.get(queue) ?? 0) + 1)
+  }
+  const full = specs.filter(({ name, maxRunning }) => maxRunning !== null && (running.get(name) ?? 0) >= maxRunning)
+  return new Set(full.map(({ name }) => name))
 }
 
 const ENDED: ReadonlySet<string> = new Set(['BF', 'CA', 'CD', 'DL', 'F', 'NF', 'OOM', 'PR', 'TO'])

@@ -304,6 +304,19 @@ describe('as a person of Slurm has it', () => {
     expect(await at('squeue -h -j crowd -o "%t %r"')).toBe('PD Resources')
   })
 
+  test('a queue that runs as many jobs as it may says so of the others', async () => {
+    const { site, at } = await shell({ agent: { scheduler: 'on' } })
+    await site.publish(queue('q', { limits: { maxRunning: 1 } }))
+    await site.pass(1_000)
+    for (const name of ['a', 'b']) {
+      await at(`sbatch -p q -J ${name} ${WRAP}`)
+      await site.pass(5_000)
+    }
+    expect(await at('squeue -h -S i -o "%i %t %r"')).toBe('a R None\nb PD QOSJobLimit')
+    await site.pass(120_000)
+    expect(await at('squeue -h -o "%i %t %r"')).toBe('b R None')
+  })
+
   test('a site that never had a job shows its nodes all the same', async () => {
     const site = batchSite()
     const { nodes, queues } = (await site.agent.askBatch({ op: 'view' })) as unknown as BatchView
