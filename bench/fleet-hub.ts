@@ -62,9 +62,13 @@ async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Prom
   const store = countRows(real, counted)
   const git = new MemoryGit()
   for (let i = 1; i <= revision; i++) git.commit(treeOf(sites.length, workloads, String(i)))
+  /** When each was called with what the last commit means for it; those that reported it. */
   const given = new Map<string, number>()
+  const reported = new Map<string, number>()
+  /** Counters of the manifests that sites have, now and at the last commit. */
+  const counters = new Map<string, number>()
+  let before = new Map<string, number>()
   const healthy = new Map<string, Set<string>>()
-  const reportedMs: number[] = []
   const tookMs: number[] = []
   let committedMs = performance.now()
   let call = (_sites: readonly string[]): void => undefined
@@ -98,16 +102,15 @@ async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Prom
         const beganMs = performance.now()
         const reply = await hub.handler.sync(caller, up, signal)
         tookMs.push(performance.now() - beganMs)
-        const at = given.get(caller.site)
-        if (at === undefined || reply.manifest !== undefined) return reply
-        const done = healthy.get(caller.site) ?? new Set()
-        healthy.set(caller.site, done)
-        const counter = up.have?.generation.counter
+        const { site } = caller
+        const counter = up.have?.generation.counter ?? 0
+        counters.set(site, counter)
+        if (reported.has(site) || counter <= (before.get(site) ?? 0)) return reply
+        const done = healthy.get(site) ?? new Set()
+        healthy.set(site, done)
         for (const { workload, since, health } of up.observations)
           if (health === 'Healthy' && since.counter === counter) done.add(workload)
-        if (done.size < workloads) return reply
-        given.delete(caller.site)
-        reportedMs.push(performance.now() - at)
+        if (done.size >= workloads) reported.set(site, performance.now())
         return reply
       },
     },
@@ -118,7 +121,8 @@ async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Prom
     if (asked.do === 'commit') {
       given.clear()
       healthy.clear()
-      reportedMs.length = 0
+      reported.clear()
+      before = new Map(counters)
       counted.rows = 0
       committedMs = performance.now()
       git.commit(treeOf(sites.length, workloads, String(++revision)))
@@ -128,6 +132,8 @@ async function serve({ dir, port, workloads, pollMs, revision }: HubStart): Prom
     } else {
       const times = [...given.values()].map((at) => at - committedMs)
       const publishedMs = [Math.min(...times, Infinity), Math.max(...times, -Infinity)] as const
+      // Who came by itself had it before it was called.
+      const reportedMs = [...reported].map(([site, at]) => Math.max(0, at - (given.get(site) ?? at)))
       process.send!({ stats: server.stats(), reportedMs, publishedMs, rows: counted.rows } satisfies HubLook)
     }
   })

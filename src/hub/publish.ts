@@ -60,13 +60,14 @@ export function createPublisher(parts: PublisherParts): Publisher {
           ),
         )
         told.push(...published)
+        // Called as they are told: those of the first part are through before the last is made.
+        if (published.length > 0) world.onPublished(published)
       }
       // Only now: where a commit failed they are still to do. So are those that may not be told yet.
       for (const site of bySite.keys()) {
         const record = world.sites.get(site)
         if (record === undefined || !parts.isUnheard(record)) world.unpublished.delete(site)
       }
-      if (told.length > 0) world.onPublished(told)
       return told
     },
     async renew(site) {
