@@ -259,7 +259,10 @@ export class Registry {
       else list.push(counter)
       for (const podClass of this.#classesBy.get(pair) ?? []) relate(podClass, counter)
     }
-    if (kind === 'match' || kind === 'spread') this.#countPlaced(counter)
+    // Of a workload that is new nothing stands yet, and nothing is walked.
+    const moving = pair === undefined ? this.classes : (this.#classesBy.get(pair) ?? [])
+    const counts = kind === 'match' || kind === 'spread'
+    if (counts && moving.some((one) => one.pods > 0 && one.moves.includes(counter))) this.#countPlaced(counter)
     return counter
   }
 
