@@ -9,6 +9,8 @@ import { Violation } from './violation.ts'
 
 /** What was decided before an operator's word may still be written down with it. */
 const GRACE_MS = 1_000
+/** The policies give none that is longer: one of a year is a way back, or provisions outside of waves. */
+const LONGEST_PERMIT_MS = 48 * 3_600_000
 /** A hub whose disk is full, or that does not believe its clock, takes a permit back later. */
 const TOLD_GRACE_MS = 20 * 60_000
 
@@ -137,7 +139,8 @@ export class GrantedLaws {
     if (this.mode !== 'judge') return
     for (const { workload, release, startBy } of entries) {
       const mine = this.#known.site(name).entries.get(workload)
-      if (mine?.release !== release || mine.first || Date.parse(startBy) <= hubNowMs) continue
+      const leftMs = Date.parse(startBy) - hubNowMs
+      if (mine?.release !== release || mine.first || leftMs <= 0 || leftMs > LONGEST_PERMIT_MS) continue
       const { begun, failed } = this.#known.site(name)
       if (begun.has(`${workload} ${release}`) || failed.has(`${workload} ${release}`)) continue
       if (this.#isHeld(name, hubNowMs, monotonicMs - TOLD_GRACE_MS))

@@ -67,7 +67,9 @@ export class ReportLaws {
 
   /** What the hub's store has. */
   async check(store: HubStore): Promise<void> {
-    for (const { name: called } of (await store.load()).sites) {
+    for (const { name: called, siteId } of (await store.load()).sites) {
+      // A name that was given up before anybody joined under it.
+      if (siteId === null) continue
       const site = boxOf(called)
       const at = await store.atSite(called)
       for (const [key, words] of this.#words) {
