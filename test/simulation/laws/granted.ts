@@ -139,6 +139,8 @@ export class GrantedLaws {
     if (this.mode !== 'judge') return
     for (const { workload, release, startBy } of entries) {
       const mine = this.#known.site(name).entries.get(workload)
+      // Git took it out of the list: it keeps what it has, and is nobody's count.
+      if (this.#known.targets.get(workload)?.has(name) !== true) continue
       const leftMs = Date.parse(startBy) - hubNowMs
       if (mine?.release !== release || mine.first || leftMs <= 0 || leftMs > LONGEST_PERMIT_MS) continue
       const { begun, failed } = this.#known.site(name)
