@@ -263,7 +263,7 @@ export const PLANTED: readonly PlantedBug[] = [
     survived: 'not asked',
     needs: [],
     seed: 2,
-    law: 'concurrency',
+    law: 'evidence',
   },
   {
     bug: 'a manifest of another site is taken',
@@ -286,7 +286,7 @@ export const PLANTED: readonly PlantedBug[] = [
     unit: 'not asked',
     survived: 'not asked',
     needs: [],
-    seed: 9,
+    seed: 12,
     law: 'data',
   },
   {
@@ -298,7 +298,7 @@ export const PLANTED: readonly PlantedBug[] = [
     unit: 'not asked',
     survived: 'not asked',
     needs: [],
-    seed: 1,
+    seed: 3,
     law: 'pods',
   },
   {
@@ -346,7 +346,7 @@ export const PLANTED: readonly PlantedBug[] = [
     unit: 'passes',
     survived: 'not asked',
     needs: ['gated'],
-    seed: 1,
+    seed: 6,
     law: 'approval',
   },
   {
