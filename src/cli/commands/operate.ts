@@ -92,7 +92,7 @@ const history: Command<CliPorts> = {
       await connect(ports, flags)
     ).get<Page<RolloutOfHistory>>(`/v1/rollouts/${encodeURIComponent(bare(workload))}/history`)
     return print(page, format, io, {
-      text: (value) => rolloutRows(value.items, false, io.nowMs()),
+      text: (value) => rolloutRows(value.items, false, value.asOfMs),
       name: (value) => value.items.map((item) => item.id),
     })
   },
